@@ -1,0 +1,130 @@
+/*
+ * The error table: every refusal that a user can meet, once.
+ * Columns: name, class, gRPC status, retry (1 = the same request may succeed later), cause, fix.
+ * The name is the stable code (CS_E_<name> in C, "<name>" in logs, inject answers and gRPC messages).
+ * Rows are added at the end of their section and never renamed or reused. No row text may hold a value from a request.
+ */
+#ifndef CS_BASE_ERR_TABLE_H
+#define CS_BASE_ERR_TABLE_H
+
+#define CS_ERR_TABLE(X)                                                                                                \
+    /* general */                                                                                                      \
+    X(USAGE, INPUT, INVALID_ARGUMENT, 0, "the command line or request is not one this program takes",                  \
+      "see --help for the options and their ranges")                                                                   \
+    X(FORMAT, INPUT, INVALID_ARGUMENT, 0, "the input is not well formed", "send it in the documented format")          \
+    X(RANGE, INPUT, OUT_OF_RANGE, 0, "a value or buffer is outside its range", "see the documented range")             \
+    X(TOO_LARGE, LIMIT, RESOURCE_EXHAUSTED, 0, "the input is larger than the limit", "send less at once")              \
+    X(NO_MEMORY, LIMIT, RESOURCE_EXHAUSTED, 1, "not enough memory", "retry later, or give the process more memory")    \
+    X(NOT_FOUND, INPUT, NOT_FOUND, 0, "there is no such object", "check the name")                                     \
+    X(EXISTS, INPUT, ALREADY_EXISTS, 0, "the object exists already", "choose another name or remove it first")         \
+    X(IO, IO, UNAVAILABLE, 1, "reading or writing failed", "check the file, the disk and the permissions")             \
+    X(CONNECT, IO, UNAVAILABLE, 1, "the endpoint could not be reached", "check that it runs and the address")          \
+    X(CLOSED, IO, UNAVAILABLE, 1, "the connection was closed by the peer", "connect again")                            \
+    X(TIMEOUT, IO, DEADLINE_EXCEEDED, 1, "the peer did not answer in time", "retry; check that the peer runs")         \
+    X(TLS, AUTH, UNAVAILABLE, 0, "the TLS handshake or certificate check failed",                                      \
+      "check the CA, the host name and both clocks")                                                                   \
+    X(AUTH, AUTH, UNAUTHENTICATED, 0, "the authentication tag or signature does not match",                            \
+      "check the key and that the data was not changed")                                                               \
+    X(ENTROPY, INTERNAL, INTERNAL, 0, "the random number generator failed", "restart the machine or enclave")          \
+    X(INTERNAL, INTERNAL, INTERNAL, 0, "an internal check failed", "report this with the log")                         \
+    X(NOT_IMPLEMENTED, STATE, UNIMPLEMENTED, 0, "not implemented in this version", "see CHANGELOG")                    \
+    X(UNSUPPORTED, INPUT, UNIMPLEMENTED, 0, "this variant of the format is not supported", "see the documentation")    \
+    X(STATE, STATE, FAILED_PRECONDITION, 0, "the operation is not allowed in this phase", "see status for the phase")  \
+    X(CONFIG, INPUT, INVALID_ARGUMENT, 0, "the configuration is not valid", "see the message for key and range")       \
+    X(CONFIG_KEY, INPUT, INVALID_ARGUMENT, 0, "the configuration has an unknown key", "remove or correct the key")     \
+    /* age and CMS */                                                                                                  \
+    X(AGE_HEADER, INPUT, INVALID_ARGUMENT, 0, "the age header is malformed", "encrypt the file again with age")        \
+    X(AGE_NO_MATCH, AUTH, PERMISSION_DENIED, 0, "no identity matches a recipient of the age file",                     \
+      "encrypt to the recipient of this identity")                                                                     \
+    X(AGE_HMAC, AUTH, UNAUTHENTICATED, 0, "the age header was changed (HMAC mismatch)", "fetch the file again")        \
+    X(AGE_PAYLOAD, AUTH, UNAUTHENTICATED, 0, "the age payload is truncated or was changed", "fetch the file again")    \
+    X(AGE_ARMOR, INPUT, INVALID_ARGUMENT, 0, "the age armor is malformed", "fetch the file again")                     \
+    X(AGE_IDENTITY, INPUT, INVALID_ARGUMENT, 0, "the age identity or recipient is malformed",                          \
+      "give an AGE-SECRET-KEY-1 identity or age1 recipient")                                                           \
+    X(CMS, AUTH, INVALID_ARGUMENT, 0, "the CMS envelope cannot be opened", "ask KMS again; check the RSA key")         \
+    /* attestation */                                                                                                  \
+    X(ATT_FORMAT, INPUT, INVALID_ARGUMENT, 0, "not a well-formed attestation document", "get a fresh document")        \
+    X(ATT_CHAIN, AUTH, PERMISSION_DENIED, 0, "the certificate chain does not lead to the root",                        \
+      "check the root; take documents from the enclave only")                                                          \
+    X(ATT_SIGNATURE, AUTH, PERMISSION_DENIED, 0, "the document's signature is wrong", "get a fresh document")          \
+    X(ATT_TIME, AUTH, PERMISSION_DENIED, 0, "the document or a certificate is outside its validity",                   \
+      "get a fresh document; check the clock")                                                                         \
+    X(ATT_NONCE, AUTH, PERMISSION_DENIED, 0, "the document's nonce is not the one asked for", "ask again")             \
+    X(ATT_PCR, AUTH, PERMISSION_DENIED, 0, "a PCR does not have the value required",                                   \
+      "check which image runs, or update the PCR policy")                                                              \
+    X(ATT_NO_POLICY, INPUT, PERMISSION_DENIED, 0, "no PCR condition was given", "give --pcr N=HEX or --any-pcrs")      \
+    X(ATT_DEBUG, AUTH, PERMISSION_DENIED, 0, "the enclave runs in debug mode (PCR0, 1 or 2 is zero)",                  \
+      "start it without debug mode")                                                                                   \
+    X(ATT_BINDING, AUTH, PERMISSION_DENIED, 0, "the document's public key is not the one expected",                    \
+      "check the shares and the enclave")                                                                              \
+    X(NSM, INTERNAL, UNAVAILABLE, 1, "the Nitro Security Module refused or failed", "see the log; restart the enclave") \
+    /* provisioning */                                                                                                 \
+    X(INJECT_BUSY, STATE, UNAVAILABLE, 1, "another injector is connected to this port", "retry when it has ended")     \
+    X(INJECT_EMPTY, INPUT, INVALID_ARGUMENT, 0, "nothing was sent before end of file", "send the file")                \
+    X(INJECT_PAIR, STATE, DEADLINE_EXCEEDED, 1, "the second file of the pair did not come within 60 s",                \
+      "inject both 7101 and 7102")                                                                                     \
+    X(INJECT_PHASE, STATE, FAILED_PRECONDITION, 1, "files are being unsealed right now", "retry when status is SERVING") \
+    X(CRED_FORMAT, INPUT, INVALID_ARGUMENT, 0, "the credentials are not the JSON that IMDS gives",                     \
+      "send AccessKeyId, SecretAccessKey, Token, Expiration")                                                          \
+    X(CRED_EXPIRED, AUTH, UNAUTHENTICATED, 0, "the AWS credentials have expired", "inject fresh ones on port 7100")    \
+    X(CRED_MISSING, STATE, FAILED_PRECONDITION, 1, "no AWS credentials have been injected", "inject them on port 7100") \
+    /* KMS and AWS */                                                                                                  \
+    X(KMS_DENIED, REMOTE, PERMISSION_DENIED, 0, "KMS: AccessDeniedException",                                          \
+      "check the key policy: PCR values of this image, role, region")                                                  \
+    X(KMS_CIPHERTEXT, REMOTE, INVALID_ARGUMENT, 0, "KMS: InvalidCiphertextException",                                  \
+      "check the file and the encryption context")                                                                     \
+    X(KMS_KEY, REMOTE, INVALID_ARGUMENT, 0, "KMS: the key is not the one that encrypted this, or not found",           \
+      "check the key ARN and region")                                                                                  \
+    X(KMS_KEY_ID, REMOTE, PERMISSION_DENIED, 0, "KMS answered with another key than the pinned ARN",                   \
+      "check the key ARN in the measured configuration")                                                               \
+    X(KMS_STATE, REMOTE, FAILED_PRECONDITION, 0, "KMS: the key is disabled or pending deletion", "enable the key")     \
+    X(KMS_TOKEN, REMOTE, UNAUTHENTICATED, 0, "KMS: the security token is expired or unknown",                          \
+      "inject fresh credentials on port 7100")                                                                         \
+    X(KMS_SIGNATURE, REMOTE, UNAUTHENTICATED, 0, "KMS: the request signature was refused",                             \
+      "check the secret key and the clock")                                                                            \
+    X(KMS_THROTTLED, REMOTE, RESOURCE_EXHAUSTED, 1, "KMS: throttled", "retry later; raise the quota")                  \
+    X(KMS_VALIDATION, REMOTE, INVALID_ARGUMENT, 0, "KMS: the request was not valid", "see the type in the log")        \
+    X(KMS_UNAVAILABLE, REMOTE, UNAVAILABLE, 1, "KMS: internal error or unavailable", "retry later")                    \
+    X(KMS_PLAINTEXT, REMOTE, PERMISSION_DENIED, 0, "KMS answered without encrypting to the enclave",                   \
+      "check that Recipient is supported by the endpoint")                                                             \
+    X(KMS_ANSWER, REMOTE, UNAVAILABLE, 1, "KMS answered something that is not an answer", "check the endpoint")        \
+    X(IMDS, REMOTE, UNAVAILABLE, 1, "the instance metadata service gave no credentials", "attach an instance role")    \
+    X(S3, REMOTE, UNAVAILABLE, 1, "S3 did not give the object", "check the URI, the policy and the region")            \
+    X(S3_DENIED, REMOTE, PERMISSION_DENIED, 0, "S3: access denied", "allow s3:GetObject to the instance role")         \
+    X(S3_NOT_FOUND, REMOTE, NOT_FOUND, 0, "S3: no such bucket or key", "check the S3 URI")                             \
+    /* shares */                                                                                                       \
+    X(SHARES_FORMAT, INPUT, INVALID_ARGUMENT, 0, "the share file is malformed", "make it again with signctl keygen")   \
+    X(SHARES_UNSIGNED, AUTH, PERMISSION_DENIED, 0, "the share file has no publisher signature",                        \
+      "sign it with a publisher key of the measured configuration")                                                    \
+    X(SHARES_SIGNATURE, AUTH, PERMISSION_DENIED, 0, "the share file's publisher or signature is not accepted",         \
+      "sign it with a publisher key of the measured configuration")                                                    \
+    X(SHARES_GENERATION, AUTH, FAILED_PRECONDITION, 0, "the share file is older than the one in service",              \
+      "inject a file of a higher generation")                                                                          \
+    X(SHARES_DUPLICATE, INPUT, INVALID_ARGUMENT, 0, "the share file names an account twice", "remove one of them")     \
+    X(SHARES_ACCOUNT, INPUT, INVALID_ARGUMENT, 0, "an account of the share file is not valid",                         \
+      "make it again with signctl keygen")                                                                             \
+    X(SHARES_LIMIT, LIMIT, RESOURCE_EXHAUSTED, 0, "the share file has more accounts than fit", "give more memory")     \
+    /* signing */                                                                                                      \
+    X(ACCOUNT_UNKNOWN, INPUT, NOT_FOUND, 0, "the account is not in the loaded shares", "check the account id")         \
+    X(DIGEST_LENGTH, INPUT, INVALID_ARGUMENT, 0, "the digest is not 32 bytes", "send the 32-byte hash to sign")        \
+    X(EXECUTION_CONFLICT, STATE, FAILED_PRECONDITION, 0,                                                               \
+      "this account, transaction and execution id was used with other data", "use a new execution id")                 \
+    X(EPOCH, STATE, FAILED_PRECONDITION, 0, "the two shares are of different epochs", "reload the newest shares")      \
+    X(KEY_MISMATCH, INPUT, FAILED_PRECONDITION, 0, "the two shares are not of the same key", "check both share files") \
+    X(ABORT_SESSION, PEER, ABORTED, 1, "the signing session was aborted", "retry: a new session is made")              \
+    X(PEER_BANNED, PEER, PERMISSION_DENIED, 0, "a party broke the protocol; the pair is banned",                       \
+      "investigate, then restart or load an unban signed by the publisher")                                            \
+    X(PEER_SILENT, PEER, DEADLINE_EXCEEDED, 1, "the other party did not answer in time", "retry; check the other side") \
+    X(CHANNEL_UNKNOWN, STATE, UNAVAILABLE, 1, "the enclave does not know this channel (restarted or expired)",         \
+      "open a new channel")                                                                                            \
+    X(CHANNEL_AUTH, AUTH, UNAUTHENTICATED, 0, "the channel handshake failed: unknown or wrong static key",             \
+      "check that the client shares belong to this enclave's shares")                                                  \
+    X(SESSION_LIMIT, LIMIT, RESOURCE_EXHAUSTED, 1, "too many sessions at once", "retry later")                         \
+    X(NOT_SERVING, STATE, UNAVAILABLE, 1, "no shares are loaded yet", "inject files on 7100, 7101 and 7102")           \
+    X(BAD_SIGNATURE, PEER, ABORTED, 0, "the finished signature does not verify", "investigate: a party lies")          \
+    X(UNBAN, AUTH, PERMISSION_DENIED, 0, "the unban order is not valid", "sign it with a publisher key")               \
+    /* host */                                                                                                         \
+    X(LAUNCH, INTERNAL, UNAVAILABLE, 0, "a program of the enclave could not be started", "see the log")                \
+    X(PROXY_DENIED, AUTH, PERMISSION_DENIED, 0, "the destination is not on the allow-list", "add it to the allow-list")
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * Frames between sign-service and sign-core, and between sign-core and sign-kms: one table.
+ *
+ * Transport: SOCK_SEQPACKET, one frame a packet, at most CS_RPC_MAX bytes. A frame is a deterministic CBOR array
+ * [type, id, fields...]; the fields of each type are the columns of CS_RPC_TABLE in order. `id` names a gRPC stream
+ * (PARTY_*) or a request (all others); replies repeat it. Pure: bytes in, bytes out.
+ * Source: architecture 2 and 3; docs/formats/core-rpc.md is generated from this table by hand: keep both alike.
+ */
+#ifndef CS_RPC_CORE_RPC_H
+#define CS_RPC_CORE_RPC_H
+
+#include "base/bytes.h"
+
+#define CS_RPC_MAX (256u * 1024u)
+#define CS_RPC_CHUNK (192u * 1024u) /* bytes of a share file in one frame */
+#define CS_RPC_CONTEXT_MAX 16
+
+/* type, number, fields (in struct order): u = uint, t = text, b = bytes, m = map text->text */
+#define CS_RPC_TABLE(X)                                                                                                \
+    /* sign-service -> sign-core */                                                                                    \
+    X(PARTY_OPEN, 1, "")                                                                                               \
+    X(PARTY_DATA, 2, "b")           /* body: Frame.body */                                                             \
+    X(PARTY_CLOSE, 3, "")           /* the client went away */                                                         \
+    X(ATTEST, 4, "bt")              /* nonce, account id (may be empty) */                                             \
+    X(STATUS, 5, "")                                                                                                   \
+    X(INJECT_AGE, 6, "b")           /* KMS-encrypted age identity */                                                   \
+    X(SHARES_BEGIN, 7, "")                                                                                             \
+    X(SHARES_CHUNK, 8, "b")                                                                                            \
+    X(SHARES_END, 9, "")                                                                                               \
+    X(SHARES_CANCEL, 10, "")        /* the injector broke off */                                                       \
+    X(UNBAN, 11, "b")               /* order signed by a publisher */                                                  \
+    /* sign-core -> sign-service */                                                                                    \
+    X(PARTY_SEND, 33, "b")                                                                                             \
+    X(PARTY_END, 34, "t")           /* error code or "OK"; the stream is closed */                                     \
+    X(ATTEST_REPLY, 36, "tb")       /* code, document */                                                               \
+    X(STATUS_REPLY, 37, "b")        /* JSON, see docs/formats/status.md */                                             \
+    X(REPLY, 38, "tt")              /* code, detail (e.g. KMS's __type), for INJECT_AGE, SHARES_END, UNBAN */          \
+    /* sign-core -> sign-kms */                                                                                        \
+    X(KMS_CALL, 64, "utbbm")        /* cs_kms_op, key ARN, ciphertext blob, attestation document, context */           \
+    X(CRED_WIPE, 65, "")            /* the load is over: forget the credentials */                                     \
+    /* sign-kms -> sign-core */                                                                                        \
+    X(KMS_REPLY, 96, "ttutbb")      /* code, KMS __type, HTTP status, KeyId, CiphertextForRecipient, CiphertextBlob */ \
+    X(CRED_STATE, 97, "uu")         /* cs_cred_state, expiry in ms since the epoch */
+
+typedef enum cs_rpc_type {
+#define CS_RPC_ROW(name, num, fields) CS_RPC_##name = (num),
+    CS_RPC_TABLE(CS_RPC_ROW)
+#undef CS_RPC_ROW
+} cs_rpc_type;
+
+typedef enum cs_kms_op { CS_KMS_DECRYPT = 1, CS_KMS_GENERATE_DATA_KEY = 2, CS_KMS_GENERATE_RANDOM = 3 } cs_kms_op;
+typedef enum cs_cred_state { CS_CRED_NONE = 0, CS_CRED_PRESENT = 1, CS_CRED_EXPIRED = 2 } cs_cred_state;
+
+/* One field; which member is valid follows from the table. Slices point into the frame. */
+typedef struct cs_rpc_field {
+    uint64_t u;
+    cs_slice s; /* text and bytes */
+    struct {
+        cs_slice key[CS_RPC_CONTEXT_MAX], value[CS_RPC_CONTEXT_MAX];
+        size_t num;
+    } m;
+} cs_rpc_field;
+
+#define CS_RPC_MAX_FIELDS 6
+
+typedef struct cs_rpc_frame {
+    cs_rpc_type type;
+    uint64_t id;
+    cs_rpc_field f[CS_RPC_MAX_FIELDS];
+} cs_rpc_frame;
+
+/* cs_rpc_name - "PARTY_DATA"; NULL for an unknown number. cs_rpc_fields - the field letters. */
+const char *cs_rpc_name(cs_rpc_type t);
+const char *cs_rpc_fields(cs_rpc_type t);
+/*
+ * cs_rpc_decode - one frame, strict: known type, exact fields, nothing behind. Slices point into bytes.
+ * CS_E_FORMAT | CS_E_TOO_LARGE.
+ */
+CS_MUST cs_err cs_rpc_decode(cs_rpc_frame *out, cs_slice bytes);
+/* cs_rpc_encode - append to out (capacity CS_RPC_MAX). CS_E_RANGE | CS_E_NO_MEMORY. */
+CS_MUST cs_err cs_rpc_encode(cs_buf *out, const cs_rpc_frame *f);
+
+#endif
