@@ -1,10 +1,13 @@
 /*
  * Options of a program: one table makes the parser, --help, the man page and the shell completion.
  * Long options are --name VALUE or --name=VALUE; short ones -x VALUE. "--" ends options. Unknown options are CS_E_USAGE
- * and name the nearest known one. Exit status by convention: 0 done, 1 refused, 2 usage.
+ * and name the nearest known one; so is an option with a value that is given twice (CS_OPT_MANY excepted).
+ * Exit status by convention: 0 done, 1 refused, 2 usage.
  */
 #ifndef CS_BASE_OPTS_H
 #define CS_BASE_OPTS_H
+
+#include <stdio.h>
 
 #include "base/bytes.h"
 
@@ -47,7 +50,10 @@ typedef struct cs_args {
     size_t num_pos;
 } cs_args;
 
-/* cs_args_str, _u64, _flag - by option name; an unknown name is a bug and aborts. */
+/*
+ * cs_args_str, _u64, _flag - by option name; an unknown name is a bug and aborts. Order: command line, environment,
+ * default. Absent: NULL, 0, false. Numbers were checked against min and max before run is called.
+ */
 const char *cs_args_str(const cs_args *a, const char *name);
 uint64_t cs_args_u64(const cs_args *a, const char *name);
 bool cs_args_flag(const cs_args *a, const char *name);
@@ -58,6 +64,8 @@ bool cs_args_flag(const cs_args *a, const char *name);
  * "man" (roff on standard output). Returns the exit status.
  */
 int cs_cmd_main(const char *program, const char *about, const cs_cmd *cmds, int argc, char **argv);
+/* cs_cmd_on_version - print is called behind the lines of --version, e.g. to add the PCRs of an image; NULL: none. */
+void cs_cmd_on_version(void (*print)(FILE *out));
 /* cs_usage_error - "program: text" and a hint to --help on stderr; returns 2. */
 __attribute__((format(printf, 2, 3))) int cs_usage_error(const cs_args *a, const char *fmt, ...);
 /* cs_refuse - print code, cause and fix of e on stderr (JSON on stdout when json); returns 1. detail may be NULL. */

@@ -1,0 +1,17 @@
+/*
+ * The commands of signctl. A command file exports its own table `const cs_cmd cs_cmds_NAME[]` (ends with name == NULL);
+ * adding a file is one row here and one line in meson.build. Rows appear in --help in this order.
+ */
+#ifndef CS_TOOLS_CMDS_H
+#define CS_TOOLS_CMDS_H
+
+#include "base/opts.h"
+
+#define CS_CMD_FILES(X) \
+    X(errors)
+
+#define CS_CMD_EXTERN(name) extern const cs_cmd cs_cmds_##name[];
+CS_CMD_FILES(CS_CMD_EXTERN)
+#undef CS_CMD_EXTERN
+
+#endif

@@ -1,0 +1,8 @@
+/* Folder name -> function. One row per suite that exists. A suite's .c file goes into meson.build. */
+#ifndef CS_TESTS_SUITES_H
+#define CS_TESTS_SUITES_H
+
+#define CS_SUITES(X) \
+    X("wycheproof", cs_suite_wycheproof)
+
+#endif
