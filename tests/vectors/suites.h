@@ -3,6 +3,7 @@
 #define CS_TESTS_SUITES_H
 
 #define CS_SUITES(X) \
+    X("sigv4", cs_suite_sigv4) \
     X("wycheproof", cs_suite_wycheproof)
 
 #endif
