@@ -49,6 +49,12 @@ CS_MUST cs_err cs_cbor_bytes_copy(cs_cbor *c, cs_buf *out);
 CS_MUST cs_err cs_cbor_text_copy(cs_cbor *c, cs_buf *out);
 CS_MUST cs_err cs_cbor_bool(cs_cbor *c, bool *out);
 CS_MUST cs_err cs_cbor_null(cs_cbor *c);
+/* cs_cbor_simple - any simple value: 0..19 or 32..255 unassigned, 20 false, 21 true, 22 null, 23 undefined. */
+CS_MUST cs_err cs_cbor_simple(cs_cbor *c, uint8_t *out);
+/* cs_cbor_nint - a negative integer of any size: its value is -1 - *out. */
+CS_MUST cs_err cs_cbor_nint(cs_cbor *c, uint64_t *out);
+/* cs_cbor_float - half, single or double precision; every width is accepted for every value. */
+CS_MUST cs_err cs_cbor_float(cs_cbor *c, double *out);
 CS_MUST cs_err cs_cbor_tag(cs_cbor *c, uint64_t *out);
 
 /* Containers: begin, then cs_cbor_more before each element (each key of a map); it consumes the break. */
@@ -64,7 +70,12 @@ bool cs_cbor_more(cs_cbor *c, cs_cbor_iter *it);
 CS_MUST cs_err cs_cbor_skip(cs_cbor *c, cs_slice *out);
 /* cs_cbor_end - CS_OK when nothing is left. */
 CS_MUST cs_err cs_cbor_end(const cs_cbor *c);
-/* cs_cbor_check - the bytes are exactly one well-formed item; with CS_CBOR_STRICT also no duplicate map keys. */
+/*
+ * cs_cbor_check - the bytes are exactly one well-formed item; with CS_CBOR_STRICT also no duplicate map keys. Maps whose
+ * keys are in bytewise order cost nothing extra; at most CS_CBOR_MAX_UNORDERED keys of the whole item may be out of order
+ * (CS_E_FORMAT beyond that), which bounds the work over hostile input.
+ */
+#define CS_CBOR_MAX_UNORDERED 256
 CS_MUST cs_err cs_cbor_check(cs_slice bytes, unsigned flags);
 
 /* Writer: deterministic heads; the caller writes map keys in bytewise order of their encodings. */
@@ -78,5 +89,10 @@ CS_MUST cs_err cs_cbor_put_map(cs_buf *b, uint64_t count);
 CS_MUST cs_err cs_cbor_put_bool(cs_buf *b, bool v);
 CS_MUST cs_err cs_cbor_put_null(cs_buf *b);
 CS_MUST cs_err cs_cbor_put_tag(cs_buf *b, uint64_t tag);
+/* cs_cbor_put_nint - the integer -1 - n. cs_cbor_put_simple - CS_E_RANGE for 24..31. */
+CS_MUST cs_err cs_cbor_put_nint(cs_buf *b, uint64_t n);
+CS_MUST cs_err cs_cbor_put_simple(cs_buf *b, uint8_t v);
+/* cs_cbor_put_float - the shortest of half, single and double that keeps the value; every NaN becomes f9 7e00. */
+CS_MUST cs_err cs_cbor_put_float(cs_buf *b, double v);
 
 #endif
