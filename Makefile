@@ -1,0 +1,98 @@
+# Countersign: verbs. The build itself is meson + ninja; what a verb does is in tools/dev/.
+# A line "## NAME  text" below is a line of `make help`.
+.POSIX:
+SHELL = /bin/sh
+JOBS = 2
+SECS = 60
+DIR = ../shared/vectors
+PREFIX = /usr/local
+
+## all            every program, optimised with debug information, in build/bin (default)
+all: packages
+	@tools/dev/build release
+	@tools/dev/link-programs
+
+## demo           the whole path on this machine: seal, start, inject, unseal under attestation, sign; then four attacks
+demo: all
+	@scripts/demo.sh
+
+## up             start the stack and leave it running; writes build/run/endpoints.env
+up: all
+	@scripts/stack.sh up
+
+## down           stop what `make up` started
+down:
+	@scripts/stack.sh down
+
+## test           unit tests and 5 s of every fuzz target under ASan+UBSan, vectors, scenarios, interop (T=NAME: one unit test)
+test: packages
+	@tools/dev/test $(T)
+
+## lint           format, clang-tidy, cppcheck, shellcheck, layers, symbols, banned calls, fuzz targets, sizes
+lint: packages
+	@tools/dev/lint
+
+## check          what CI runs: test, lint, ctime
+check: test lint ctime
+
+## format         clang-format on every C file of the repository
+format:
+	@tools/dev/format
+
+## vectors        external vectors: make vectors DIR=path
+vectors: packages
+	@tools/dev/build asan tests/vectors/cs-vectors
+	@build/asan/tests/vectors/cs-vectors $(DIR)
+
+## fuzz           one fuzz target: make fuzz F=age SECS=60
+fuzz: packages
+	@tools/dev/build asan
+	@tools/dev/fuzz-run build/asan $(SECS) $(F)
+
+## fuzz-all       every fuzz target for SECS seconds each
+fuzz-all: packages
+	@tools/dev/build asan
+	@tools/dev/fuzz-run build/asan $(SECS)
+
+## asan           unit tests under ASan+UBSan only
+asan: packages
+	@tools/dev/test --only unit
+
+## ctime          constant-time run of the secret operations under valgrind; any report fails
+ctime: packages
+	@tools/dev/ctime
+
+## bench          benchmarks of signing, JSON lines in build/bench/
+bench: all
+	@tools/dev/bench
+
+## bench-compare  the last `make bench` against the one before
+bench-compare:
+	@tools/dev/bench --compare
+
+## cover          line and branch coverage of the unit tests, per folder
+cover: packages
+	@tools/dev/cover
+
+## nightly        long rounds: 300 s per fuzz target, ctime, coverage, everything of `make test`
+nightly: test lint ctime
+	@tools/dev/fuzz-run build/asan 300
+	@tools/dev/cover
+
+## install        programs, man pages and completions below PREFIX (default /usr/local; DESTDIR is honoured)
+install: all
+	@tools/dev/install "$(DESTDIR)$(PREFIX)"
+
+## packages       install missing Debian and npm packages (root or sudo only when a Debian package is missing)
+packages:
+	@scripts/install-packages.sh
+
+## clean          remove build/
+clean:
+	rm -rf build
+
+## help           this list
+help:
+	@sed -n 's/^## /  make /p' Makefile
+
+.PHONY: all demo up down test lint check format vectors fuzz fuzz-all asan ctime bench bench-compare cover nightly install packages clean help
