@@ -1,0 +1,106 @@
+/*
+ * HTTP/1.1, strict, over llhttp: a message parser (requests and responses), the writer of heads, and a server on the loop.
+ * Refused: Content-Length together with Transfer-Encoding, a second Content-Length, codings but chunked, line folding, bare
+ * CR, HTTP/1.0 keep-alive games, upgrades, heads or bodies over the limits, more than CS_HTTP1_HEADERS headers.
+ * Source: RFC 9110, RFC 9112, specs/dependencies.md 6.
+ */
+#ifndef CS_NET_HTTP1_H
+#define CS_NET_HTTP1_H
+
+#include "net/stream.h"
+
+#define CS_HTTP1_HEADERS 64
+
+typedef struct cs_http1_header {
+    cs_slice name, value;
+} cs_http1_header;
+
+/* A message. Slices point into the parser and stay valid until it is reset or freed. */
+typedef struct cs_http1_msg {
+    cs_slice method; /* request: "GET" */
+    cs_slice target; /* request: as sent, path and query, not decoded */
+    unsigned status; /* response: 100..599 */
+    cs_http1_header headers[CS_HTTP1_HEADERS];
+    size_t num_headers;
+    cs_slice body; /* complete, chunks joined */
+    bool keep_alive;
+} cs_http1_msg;
+
+/* cs_http1_header_get - value of the first header of that name (any case) without outer white space; p NULL: none. */
+cs_slice cs_http1_header_get(const cs_http1_msg *m, const char *name);
+
+typedef struct cs_http1_limits {
+    size_t head_max;            /* start line and headers, names and values; 0: 16 KiB */
+    size_t body_max;            /* 0: no body is taken */
+    uint32_t head_timeout_ms;   /* server: from the first byte; 0: 10 s */
+    uint32_t body_timeout_ms;   /* server: whole message; 0: 30 s */
+    uint32_t idle_timeout_ms;   /* server: between requests; 0: 60 s */
+    unsigned conns_max;         /* server; 0: 256 */
+} cs_http1_limits;
+
+typedef enum cs_http1_kind { CS_HTTP1_REQUEST, CS_HTTP1_RESPONSE } cs_http1_kind;
+typedef struct cs_http1_parser cs_http1_parser;
+
+CS_MUST cs_err cs_http1_parser_new(cs_http1_parser **out, cs_http1_kind kind, const cs_http1_limits *limits);
+/*
+ * cs_http1_feed - consume bytes up to the end of one message. *out_used tells how many (the rest belongs to the next
+ * message); *out_done that the message is complete. CS_E_FORMAT | CS_E_TOO_LARGE | CS_E_UNSUPPORTED (coding, upgrade,
+ * version) | CS_E_NO_MEMORY; after an error only reset or free.
+ */
+CS_MUST cs_err cs_http1_feed(cs_http1_parser *p, size_t *out_used, bool *out_done, cs_slice data);
+/* cs_http1_eof - the peer has closed: CS_OK and done for a response that ends by close, CS_E_CLOSED in the middle. */
+CS_MUST cs_err cs_http1_eof(cs_http1_parser *p, bool *out_done);
+/* cs_http1_message - after done. */
+const cs_http1_msg *cs_http1_message(const cs_http1_parser *p);
+/* cs_http1_started - bytes of a message have been seen since the last reset; cs_http1_head_done - its head is complete. */
+bool cs_http1_started(const cs_http1_parser *p);
+bool cs_http1_head_done(const cs_http1_parser *p);
+/* cs_http1_expects_no_body - the response to come answers HEAD: no body whatever its head says. */
+void cs_http1_expects_no_body(cs_http1_parser *p);
+/* cs_http1_reset - ready for the next message; the old one's bytes are wiped (they may hold credentials). */
+void cs_http1_reset(cs_http1_parser *p);
+void cs_http1_parser_free(cs_http1_parser *p);
+
+/*
+ * cs_http1_put_request, cs_http1_put_response - append the head, with Content-Length: body_len. Names and values with
+ * control bytes (CR, LF) are CS_E_FORMAT. The caller adds the body.
+ */
+CS_MUST cs_err cs_http1_put_request(cs_buf *out, cs_slice method, cs_slice target, const cs_http1_header *headers,
+                                    size_t num_headers, size_t body_len);
+CS_MUST cs_err cs_http1_put_response(cs_buf *out, unsigned status, const cs_http1_header *headers, size_t num_headers,
+                                     size_t body_len);
+/* cs_http1_reason - "Not Found"; "Status" for numbers without one. */
+const char *cs_http1_reason(unsigned status);
+
+/* The server. handler answers each request with exactly one cs_http1_respond, at once or later. */
+typedef struct cs_http1_server cs_http1_server;
+typedef struct cs_http1_conn cs_http1_conn;
+typedef void cs_http1_handler(void *cookie, cs_http1_conn *conn, const cs_http1_msg *request);
+struct cs_tls_ctx;
+
+typedef struct cs_http1_server_opts {
+    cs_http1_limits limits;
+    uint32_t cid;             /* vsock peers allowed; CS_EP_CID_ANY */
+    struct cs_tls_ctx *tls;   /* server context, or NULL: plain; borrowed. Set through cs_tls_wrap_server below. */
+    /* puts TLS on a stream: cs_tls_accept (net/tls.h), so that plain servers do not link OpenSSL */
+    cs_err (*tls_wrap)(cs_stream *s, struct cs_tls_ctx *ctx);
+} cs_http1_server_opts;
+
+/* cs_http1_server_new - takes the listener. */
+CS_MUST cs_err cs_http1_server_new(cs_http1_server **out, cs_loop *l, int listen_fd_take, const cs_http1_server_opts *opts,
+                                   cs_http1_handler *handler, void *cookie);
+/*
+ * cs_http1_respond - head and body (copied). HEAD requests get the head only. A status of 400 or more with close == true
+ * ends the connection afterwards. conn stays the server's; it must not be used after this call.
+ */
+void cs_http1_respond(cs_http1_conn *conn, unsigned status, const cs_http1_header *headers, size_t num_headers,
+                      cs_slice body);
+/* cs_http1_conn_close - drop the connection without an answer (faults of the emulator). */
+void cs_http1_conn_close(cs_http1_conn *conn);
+/* cs_http1_conn_on_gone - fn when the client goes away before the answer: then respond must not be called. */
+void cs_http1_conn_on_gone(cs_http1_conn *conn, cs_loop_fn *fn, void *cookie);
+/* cs_http1_server_port - tcp port or 0. */
+size_t cs_http1_server_conns(const cs_http1_server *s);
+void cs_http1_server_free(cs_http1_server *s);
+
+#endif
