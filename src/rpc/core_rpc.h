@@ -77,7 +77,15 @@ const char *cs_rpc_fields(cs_rpc_type t);
  * CS_E_FORMAT | CS_E_TOO_LARGE.
  */
 CS_MUST cs_err cs_rpc_decode(cs_rpc_frame *out, cs_slice bytes);
-/* cs_rpc_encode - append to out (capacity CS_RPC_MAX). CS_E_RANGE | CS_E_NO_MEMORY. */
+/*
+ * cs_rpc_encode - append to out (capacity CS_RPC_MAX); keys of a map may be in any order. CS_E_RANGE (does not fit, unknown
+ * type, text that is not UTF-8, a key twice, more than CS_RPC_CONTEXT_MAX entries) | CS_E_NO_MEMORY; out is then as before.
+ */
 CS_MUST cs_err cs_rpc_encode(cs_buf *out, const cs_rpc_frame *f);
+/*
+ * cs_rpc_encode_body - append a frame of a type whose only field is bytes, and leave body_len bytes for the caller to fill at
+ * *body (valid until the next write): what is produced in place is not copied. Same errors; CS_E_RANGE for other types.
+ */
+CS_MUST cs_err cs_rpc_encode_body(cs_buf *out, cs_rpc_type type, uint64_t id, size_t body_len, uint8_t **body);
 
 #endif
