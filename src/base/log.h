@@ -34,10 +34,15 @@ void cs_log_init(const char *program, cs_log_level level, int fd);
 CS_MUST cs_err cs_log_level_of(cs_slice name, cs_log_level *out);
 /* cs_log_event - fields end with CS_LF_END (the macro adds it). A line longer than 4096 bytes is cut at a field. */
 void cs_log_event(cs_log_level level, const char *event, const cs_log_field *fields);
-#define cs_log(level, event, ...) cs_log_event((level), (event), (const cs_log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 /* cs_log_refusal - event with code, class, cause and fix of e, and the fields. */
 void cs_log_refusal(cs_log_level level, const char *event, cs_err e, const cs_log_field *fields);
+#ifdef __cppcheck__ /* does not know __VA_OPT__ */
+#define cs_log(level, event, ...) cs_log_event((level), (event), NULL)
+#define cs_log_err(level, event, e, ...) cs_log_refusal((level), (event), (e), NULL)
+#else
+#define cs_log(level, event, ...) cs_log_event((level), (event), (const cs_log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
 #define cs_log_err(level, event, e, ...)                                                                               \
     cs_log_refusal((level), (event), (e), (const cs_log_field[]){__VA_ARGS__ __VA_OPT__(, ){0}})
+#endif
 
 #endif
