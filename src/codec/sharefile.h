@@ -1,0 +1,99 @@
+/*
+ * The share file countersign-shares/1 (docs/formats/share-file.md): header line, pull parser of the JSON behind it, writer.
+ * Strict, no heap, one account at a time. Secret hex is decoded in constant time straight into the work area of the caller,
+ * which is arena memory where shares are parsed. Signature, hash and account set are in secret/share/share.h.
+ */
+#ifndef CS_CODEC_SHAREFILE_H
+#define CS_CODEC_SHAREFILE_H
+
+#include "base/bytes.h"
+#include "codec/hello.h"
+
+#define CS_SHAREFILE_HEADER_MAX 512 /* with LF */
+#define CS_SHAREFILE_MAX_SETS 1024
+#define CS_SHAREFILE_MAX_PARTIES 16
+
+/* ---- header line */
+
+typedef struct cs_sharefile_header {
+    uint64_t generation;
+    bool is_signed;            /* false: publisher=none, the two fields below are zero */
+    uint8_t publisher32[32];   /* Ed25519 public key */
+    uint8_t sig64[64];
+    uint8_t sha256[32];        /* of body */
+    cs_slice signed_part;      /* the line without " sig=..." and LF */
+    cs_slice body;             /* everything behind LF */
+} cs_sharefile_header;
+
+/* cs_sharefile_header_parse - shape only; slices point into file. CS_E_SHARES_FORMAT. */
+CS_MUST cs_err cs_sharefile_header_parse(cs_sharefile_header *out, cs_slice file);
+/*
+ * cs_sharefile_header_put - the line without " sig=" and LF (what is signed); publisher32 NULL: none.
+ * cs_sharefile_header_end - " sig=<hex>" when sig64 is not NULL, and LF.
+ */
+CS_MUST cs_err cs_sharefile_header_put(cs_buf *out, uint64_t generation, const uint8_t *publisher32,
+                                       const uint8_t sha256[32]);
+CS_MUST cs_err cs_sharefile_header_end(cs_buf *out, const uint8_t *sig64);
+
+/* ---- body */
+
+/* One set of parties. static_key32 is secret. */
+typedef struct cs_sharefile_parties {
+    uint16_t index, n, t;                                 /* 1 <= index <= n, 2 <= t <= n <= 16 */
+    uint8_t static_key32[32];                             /* X25519 private key of `index` */
+    uint8_t static_keys[CS_SHAREFILE_MAX_PARTIES][32];    /* public keys of parties 1..n, all different */
+} cs_sharefile_parties;
+
+/* One account. share32 and zero_seeds are secret. Ranges that need the curve are checked by the receiver. */
+typedef struct cs_sharefile_account {
+    char id[CS_HELLO_MAX_ACCOUNT + 1];
+    size_t id_len;
+    uint32_t parties;                                     /* position of its set, already delivered */
+    uint32_t epoch;
+    uint8_t public_key33[33], chain_code32[32], share32[32];
+    uint8_t zero_seeds[CS_SHAREFILE_MAX_PARTIES][32];     /* of the other n - 1 parties, ascending */
+} cs_sharefile_account;
+
+/* The parser's memory, about 2.5 kB: arena memory. Wiped by the parser on return. */
+typedef struct cs_sharefile_work {
+    cs_sharefile_parties parties;
+    cs_sharefile_account account;
+    uint16_t set_n[CS_SHAREFILE_MAX_SETS], set_index[CS_SHAREFILE_MAX_SETS];
+} cs_sharefile_work;
+
+/* What stopped the parser: byte offset in the body and a static text (never a value). */
+typedef struct cs_sharefile_fault {
+    size_t offset;
+    const char *what;
+} cs_sharefile_fault;
+
+/* Receivers: valid during the call; an error of theirs ends the parse and is returned as it is. */
+typedef struct cs_sharefile_events {
+    cs_err (*on_parties)(void *cookie, uint32_t position, const cs_sharefile_parties *p);
+    cs_err (*on_account)(void *cookie, const cs_sharefile_account *a);
+} cs_sharefile_events;
+
+/*
+ * cs_sharefile_parse - the whole body. fault may be NULL. CS_E_SHARES_FORMAT | CS_E_SHARES_ACCOUNT (a number out of range, a
+ * position without a set) | an error of a receiver. Accounts named twice are the receiver's to find (CS_E_SHARES_DUPLICATE).
+ */
+CS_MUST cs_err cs_sharefile_parse(const cs_sharefile_events *events, void *cookie, cs_sharefile_work *work, cs_slice body,
+                                  cs_sharefile_fault *fault);
+
+/* ---- writer: begin, parties (1 or more), accounts, end. Errors CS_E_RANGE (out full, bad id) | CS_E_NO_MEMORY. */
+typedef struct cs_sharefile_writer {
+    cs_buf *out; /* secret: arena memory, or flushed and wiped by the caller between accounts */
+    unsigned state;
+    uint32_t num_sets;
+} cs_sharefile_writer;
+cs_sharefile_writer cs_sharefile_write(cs_buf *out);
+CS_MUST cs_err cs_sharefile_put_parties(cs_sharefile_writer *w, const cs_sharefile_parties *p);
+CS_MUST cs_err cs_sharefile_put_account(cs_sharefile_writer *w, const cs_sharefile_account *a, uint16_t n, uint16_t index);
+CS_MUST cs_err cs_sharefile_put_end(cs_sharefile_writer *w);
+
+/* cs_hex_decode_ct - out_len bytes from 2*out_len lower-case digits, constant time in the digits. 1 when all were digits, else 0. */
+unsigned cs_hex_decode_ct(uint8_t *out, size_t out_len, const uint8_t *hex);
+/* cs_put_hex_ct - append lower-case hex in constant time. */
+CS_MUST cs_err cs_put_hex_ct(cs_buf *out, const uint8_t *in, size_t len);
+
+#endif
