@@ -1,0 +1,189 @@
+/* KMS operations that encrypt, decrypt and make keys. See kms_call.h. */
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "emulator/kms_call.h"
+#include "emulator/recipient.h"
+
+static bool set_b64(json_t *answer, const char *member, cs_slice bytes)
+{
+    cs_buf text = cs_buf_heap(65536);
+    bool ok = cs_b64_put(&text, bytes, CS_B64_STD) == CS_OK &&
+              json_object_set_new(answer, member, json_stringn((const char *)text.p, text.len)) == 0;
+    cs_buf_free(&text);
+    return ok;
+}
+
+static cs_emu_cms_form cms_form(cs_emu_state *s)
+{
+    if (strcmp(s->o.cms_form, "primitive") == 0) {
+        return CS_EMU_CMS_PRIMITIVE;
+    }
+    if (strcmp(s->o.cms_form, "segments") == 0) {
+        return CS_EMU_CMS_SEGMENTS;
+    }
+    if (strcmp(s->o.cms_form, "alternate") == 0) {
+        return s->num_answers++ % 2 == 0 ? CS_EMU_CMS_CONSTRUCTED : CS_EMU_CMS_PRIMITIVE;
+    }
+    return CS_EMU_CMS_CONSTRUCTED;
+}
+
+/* Plaintext, or CiphertextForRecipient in its place: with a recipient Plaintext is left out [nitro-kms.md 2.3]. */
+static bool set_plaintext(cs_emu_kms_call *c, json_t *answer, cs_slice plain)
+{
+    cs_buf cms = cs_buf_heap(CS_EMU_MAX_BLOB);
+    if (!c->attested) {
+        return set_b64(answer, "Plaintext", plain);
+    }
+    cs_slice spki = cs_slice_of(c->att.claims.public_key.b, c->att.claims.public_key.len);
+    cs_err err = cs_emu_recipient_seal(&cms, spki, plain, cms_form(c->s));
+    bool ok = err == CS_OK && set_b64(answer, "CiphertextForRecipient", cs_buf_slice(&cms));
+    if (err == CS_E_FORMAT) {
+        cs_emu_kms_fail(c, "ValidationException", "The public_key of the attestation document is not an RSA key");
+    }
+    cs_buf_free(&cms);
+    return ok;
+}
+
+static json_t *finish(cs_emu_kms_call *c, json_t *answer, bool ok)
+{
+    if (ok) {
+        return answer;
+    }
+    json_decref(answer);
+    return c->error != NULL ? NULL : cs_emu_kms_fail(c, "KMSInternalException", "the answer could not be made");
+}
+
+static bool check_algorithm(cs_emu_kms_call *c)
+{
+    const json_t *v = json_object_get(c->in, "EncryptionAlgorithm"), *grants = json_object_get(c->in, "GrantTokens");
+    if (v != NULL && !json_is_null(v) && (!json_is_string(v) || strcmp(json_string_value(v), "SYMMETRIC_DEFAULT") != 0)) {
+        cs_emu_kms_fail(c, "InvalidKeyUsageException", "The key is of SYMMETRIC_DEFAULT");
+        return false;
+    }
+    if (json_array_size(grants) > 0) {
+        cs_emu_kms_fail(c, "InvalidGrantTokenException", "There are no grants here");
+        return false;
+    }
+    return true;
+}
+
+json_t *cs_emu_kms_encrypt(cs_emu_kms_call *c)
+{
+    cs_buf plain = cs_buf_heap(2 * CS_EMU_MAX_PLAINTEXT), blob = cs_buf_heap(CS_EMU_MAX_BLOB);
+    json_t *answer = NULL;
+    if (json_object_get(c->in, "Recipient") != NULL) {
+        cs_emu_kms_fail(c, "ValidationException", "Encrypt takes no Recipient");
+    } else if (cs_emu_kms_blob(c, "Plaintext", CS_EMU_MAX_PLAINTEXT, &plain) && cs_emu_kms_key(c) && check_algorithm(c) &&
+               cs_emu_kms_context(c) && cs_emu_kms_authorise(c, true)) {
+        answer = json_pack("{s:s,s:s}", "KeyId", c->key->arn, "EncryptionAlgorithm", "SYMMETRIC_DEFAULT");
+        bool ok = cs_emu_blob_seal(&blob, c->key, cs_buf_slice(&plain), cs_buf_slice(&c->aad)) == CS_OK &&
+                  set_b64(answer, "CiphertextBlob", cs_buf_slice(&blob));
+        answer = finish(c, answer, ok);
+    }
+    cs_buf_free(&plain);
+    cs_buf_free(&blob);
+    return answer;
+}
+
+/* The key that the blob names, against the key that the request may name. */
+static bool find_blob_key(cs_emu_kms_call *c, cs_slice blob)
+{
+    char id[37];
+    if (cs_emu_blob_key(id, blob) != CS_OK) {
+        cs_emu_kms_fail(c, "InvalidCiphertextException", "%s", "");
+        return false;
+    }
+    cs_emu_key *named = cs_emu_key_find(c->s, id);
+    if (json_is_string(json_object_get(c->in, "KeyId"))) {
+        if (!cs_emu_kms_key(c)) {
+            return false;
+        }
+        if (named != c->key) {
+            cs_emu_kms_fail(c, "IncorrectKeyException",
+                            "The key ID in the request does not identify a CMK that can perform this operation.");
+            return false;
+        }
+    }
+    c->key = named;
+    if (named == NULL) {
+        cs_emu_kms_fail(c, "AccessDeniedException",
+                        "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you "
+                        "are not allowed to access.");
+    }
+    return named != NULL;
+}
+
+json_t *cs_emu_kms_decrypt(cs_emu_kms_call *c)
+{
+    cs_buf blob = cs_buf_heap(2 * CS_EMU_MAX_BLOB), plain = cs_buf_heap(CS_EMU_MAX_BLOB);
+    json_t *answer = NULL;
+    if (cs_emu_kms_blob(c, "CiphertextBlob", CS_EMU_MAX_BLOB, &blob) && check_algorithm(c) &&
+        find_blob_key(c, cs_buf_slice(&blob)) && cs_emu_kms_context(c) && cs_emu_kms_recipient(c) &&
+        cs_emu_kms_authorise(c, true)) {
+        if (cs_emu_blob_open(&plain, c->key, cs_buf_slice(&blob), cs_buf_slice(&c->aad)) != CS_OK) {
+            cs_emu_kms_fail(c, "InvalidCiphertextException", "%s", ""); /* no message, as KMS */
+        } else {
+            answer = json_pack("{s:s,s:s}", "KeyId", c->key->arn, "EncryptionAlgorithm", "SYMMETRIC_DEFAULT");
+            answer = finish(c, answer, set_plaintext(c, answer, cs_buf_slice(&plain)));
+        }
+    }
+    cs_buf_free(&plain);
+    cs_buf_free(&blob);
+    return answer;
+}
+
+/* KeySpec or NumberOfBytes, exactly one; 0: refused. */
+static size_t data_key_len(cs_emu_kms_call *c)
+{
+    const char *spec = json_string_value(json_object_get(c->in, "KeySpec"));
+    const json_t *num = json_object_get(c->in, "NumberOfBytes");
+    json_int_t n = json_integer_value(num);
+    if (spec != NULL && num == NULL && strcmp(spec, "AES_256") == 0) {
+        return 32;
+    }
+    if (spec != NULL && num == NULL && strcmp(spec, "AES_128") == 0) {
+        return 16;
+    }
+    if (spec == NULL && n >= 1 && n <= 1024) {
+        return (size_t)n;
+    }
+    cs_emu_kms_fail(c, "ValidationException", "Please specify either number of bytes or key spec.");
+    return 0;
+}
+
+json_t *cs_emu_kms_data_key(cs_emu_kms_call *c)
+{
+    uint8_t key[1024];
+    cs_buf blob = cs_buf_heap(CS_EMU_MAX_BLOB);
+    json_t *answer = NULL;
+    size_t len = data_key_len(c);
+    if (len > 0 && cs_emu_kms_key(c) && check_algorithm(c) && cs_emu_kms_context(c) && cs_emu_kms_recipient(c) &&
+        cs_emu_kms_authorise(c, true)) {
+        answer = json_pack("{s:s}", "KeyId", c->key->arn);
+        bool ok = RAND_bytes(key, (int)len) == 1 &&
+                  cs_emu_blob_seal(&blob, c->key, cs_slice_of(key, len), cs_buf_slice(&c->aad)) == CS_OK &&
+                  set_b64(answer, "CiphertextBlob", cs_buf_slice(&blob)) && set_plaintext(c, answer, cs_slice_of(key, len));
+        answer = finish(c, answer, ok);
+    }
+    OPENSSL_cleanse(key, sizeof key);
+    cs_buf_free(&blob);
+    return answer;
+}
+
+json_t *cs_emu_kms_random(cs_emu_kms_call *c)
+{
+    uint8_t bytes[1024];
+    json_int_t n = json_integer_value(json_object_get(c->in, "NumberOfBytes"));
+    if (n < 1 || n > 1024) {
+        return cs_emu_kms_fail(c, "ValidationException", "NumberOfBytes must be between 1 and 1024");
+    }
+    if (!cs_emu_kms_recipient(c) || !cs_emu_kms_authorise(c, false)) {
+        return NULL;
+    }
+    json_t *answer = json_object();
+    bool ok = answer != NULL && RAND_bytes(bytes, (int)n) == 1 && set_plaintext(c, answer, cs_slice_of(bytes, (size_t)n));
+    return finish(c, answer, ok);
+}

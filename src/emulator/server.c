@@ -1,0 +1,235 @@
+/* See server.h. */
+#include "emulator/server.h"
+
+#include <errno.h>
+#include <openssl/pem.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "emulator/nsm_server.h"
+#include "emulator/reply.h"
+#include "net/tls.h"
+
+#define KMS_MAX_BODY (1024u * 1024u)
+
+typedef enum service { SERVICE_IMDS, SERVICE_S3, SERVICE_KMS, NUM_SERVICES } service;
+
+typedef struct endpoint {
+    cs_emu_server *server;
+    service kind;
+    cs_http1_server *http;
+    uint32_t port;
+} endpoint;
+
+struct cs_emu_server {
+    cs_emu_state state;
+    cs_emu_imds imds;
+    cs_emu_cert ca, tls, nsm_root;
+    cs_tls_ctx *tls_ctx;
+    endpoint ep[NUM_SERVICES];
+    cs_emu_nsm_server *nsm;
+};
+
+static void split_target(cs_emu_request *q, cs_slice target)
+{
+    size_t n = 0;
+    while (n < target.len && target.p[n] != '?') {
+        n++;
+    }
+    q->sig.path = cs_slice_of(target.p, n);
+    q->sig.query = n < target.len ? cs_slice_of(target.p + n + 1, target.len - n - 1) : CS_SLICE_NULL;
+}
+
+static void send_reply(cs_http1_conn *conn, const cs_emu_reply *r)
+{
+    cs_http1_header h[8];
+    for (size_t i = 0; i < r->num_headers; i++) {
+        h[i] = (cs_http1_header){cs_slice_str(r->header[i].name), cs_slice_str(r->header[i].value)};
+    }
+    cs_http1_respond(conn, r->status, h, r->num_headers, cs_buf_slice(&r->body));
+}
+
+static void on_request(void *cookie, cs_http1_conn *conn, const cs_http1_msg *m)
+{
+    cs_sigv4_header headers[CS_HTTP1_HEADERS];
+    endpoint *ep = cookie;
+    cs_emu_request q = {.body = m->body};
+    cs_emu_reply reply = {.status = 500, .body = cs_buf_heap(CS_EMU_MAX_BODY)};
+    for (size_t i = 0; i < m->num_headers; i++) {
+        headers[i] = (cs_sigv4_header){m->headers[i].name, m->headers[i].value};
+    }
+    q.sig.method = m->method;
+    q.sig.headers = headers;
+    q.sig.num_headers = m->num_headers;
+    split_target(&q, m->target);
+    switch (ep->kind) {
+    case SERVICE_IMDS:
+        cs_emu_imds_serve(&ep->server->imds, &ep->server->state, &reply, &q);
+        break;
+    case SERVICE_S3:
+        cs_emu_s3(&ep->server->state, &reply, &q);
+        break;
+    default:
+        cs_emu_kms(&ep->server->state, &reply, &q);
+        break;
+    }
+    send_reply(conn, &reply);
+    cs_buf_free(&reply.body);
+}
+
+static cs_err listen_service(cs_emu_server *s, cs_loop *l, service kind, uint16_t port)
+{
+    cs_endpoint ep = {.scheme = CS_EP_TCP, .port = port, .host = "127.0.0.1"}, bound;
+    cs_http1_server_opts o = {.cid = CS_EP_CID_ANY};
+    int fd = -1;
+    o.limits.body_max = kind == SERVICE_S3 ? CS_EMU_MAX_BODY : (kind == SERVICE_KMS ? KMS_MAX_BODY : 4096);
+    if (kind == SERVICE_KMS) {
+        o.tls = s->tls_ctx;
+        o.tls_wrap = cs_tls_accept;
+    }
+    CS_TRY(cs_endpoint_listen(&fd, &ep, 64));
+    cs_err err = cs_endpoint_bound(&bound, fd);
+    if (err != CS_OK) {
+        close(fd);
+        return err;
+    }
+    s->ep[kind] = (endpoint){s, kind, NULL, bound.port};
+    return cs_http1_server_new(&s->ep[kind].http, l, fd, &o, on_request, &s->ep[kind]);
+}
+
+/* A stored certificate, or a fresh one that is stored. */
+static cs_err load_or_issue(cs_emu_cert *out, const char *dir, const char *name, const cs_emu_cert *issuer,
+                            const cs_emu_cert_spec *spec)
+{
+    cs_err err = cs_emu_cert_load(out, dir, name);
+    if (err != CS_E_NOT_FOUND) {
+        return err;
+    }
+    err = spec != NULL ? cs_emu_cert_issue(out, issuer, spec) : cs_emu_root_issue(out, (int64_t)(cs_clock_wall_ms() / 1000));
+    return err == CS_OK ? cs_emu_cert_save(out, dir, name) : err;
+}
+
+static cs_err open_pki(cs_emu_server *s, const char *dir)
+{
+    char names[256];
+    int64_t now = (int64_t)(cs_clock_wall_ms() / 1000), year = 365 * 86400;
+    cs_buf der = cs_buf_heap(4096);
+    snprintf(names, sizeof names, "DNS:kms.%s.amazonaws.com,DNS:localhost,IP:127.0.0.1", s->state.o.region);
+    const cs_emu_cert_spec ca = {"Countersign emulator CA", false, true, 0, "critical,keyCertSign,cRLSign", NULL, true, now - 3600,
+                                 10 * year};
+    const cs_emu_cert_spec leaf = {"kms", false, false, -1, "critical,digitalSignature", names, true, now - 3600, year};
+    CS_TRY(load_or_issue(&s->ca, dir, "ca", NULL, &ca));
+    CS_TRY(cs_emu_cert_issue(&s->tls, &s->ca, &leaf)); /* region and time may have changed: made at every start */
+    CS_TRY(load_or_issue(&s->nsm_root, dir, "nsm-root", NULL, NULL));
+    cs_err err = cs_emu_cert_der(&der, &s->nsm_root);
+    if (err == CS_OK) {
+        s->state.nsm_root_der = der.p; /* transferred */
+        s->state.nsm_root_len = der.len;
+    }
+    return err;
+}
+
+static cs_err make_tls(cs_emu_server *s)
+{
+    BIO *chain = BIO_new(BIO_s_mem()), *key = BIO_new(BIO_s_mem());
+    char *chain_pem = NULL, *key_pem = NULL;
+    bool ok = chain != NULL && key != NULL && PEM_write_bio_X509(chain, s->tls.cert) == 1 &&
+              PEM_write_bio_X509(chain, s->ca.cert) == 1 &&
+              PEM_write_bio_PrivateKey(key, s->tls.key, NULL, NULL, 0, NULL, NULL) == 1;
+    long chain_len = ok ? BIO_get_mem_data(chain, &chain_pem) : 0, key_len = ok ? BIO_get_mem_data(key, &key_pem) : 0;
+    cs_err err = ok ? cs_tls_server_new(&s->tls_ctx, cs_slice_of(chain_pem, (size_t)chain_len), cs_slice_of(key_pem, (size_t)key_len))
+                    : CS_E_INTERNAL;
+    BIO_free(chain);
+    BIO_free(key);
+    return err;
+}
+
+static cs_err make_buckets(const cs_emu_server_opts *o)
+{
+    char path[4096];
+    for (size_t i = 0; i < o->num_buckets; i++) {
+        snprintf(path, sizeof path, "%s/s3/%s", o->state.dir, o->buckets[i]);
+        if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+            return CS_E_IO;
+        }
+    }
+    return CS_OK;
+}
+
+static json_t *url(const char *scheme, uint32_t port)
+{
+    return json_sprintf("%s://%s:%u", scheme, strcmp(scheme, "https") == 0 ? "localhost" : "127.0.0.1", port);
+}
+
+static cs_err write_description(const cs_emu_server *s)
+{
+    char path[4096];
+    const cs_emu_state *st = &s->state;
+    json_t *j = json_pack("{s:I,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "pid", (json_int_t)getpid(),
+                          "imds", url("http", s->ep[SERVICE_IMDS].port), "s3", url("http", s->ep[SERVICE_S3].port), "kms",
+                          url("https", s->ep[SERVICE_KMS].port), "kms_connect", json_sprintf("tcp:127.0.0.1:%u", s->ep[SERVICE_KMS].port),
+                          "kms_port", (json_int_t)s->ep[SERVICE_KMS].port, "ca", json_sprintf("%s/ca.pem", st->o.dir), "nsm_root",
+                          json_sprintf("%s/nsm-root.pem", st->o.dir), "nsm_control",
+                          json_sprintf("%s/nsm-control.sock", st->o.dir), "region", st->o.region, "account", st->o.account, "role",
+                          st->o.role, "role_arn", st->role_arn, "instance_id", st->o.instance_id, "access_key_id",
+                          st->admin.access_key_id, "secret_access_key", st->admin.secret);
+    char *text = j != NULL ? json_dumps(j, JSON_INDENT(1)) : NULL;
+    snprintf(path, sizeof path, "%s/emulator.json", st->o.dir);
+    cs_err err = text != NULL ? cs_emu_file_write(path, cs_slice_str(text)) : CS_E_NO_MEMORY;
+    free(text);
+    json_decref(j);
+    return err;
+}
+
+static cs_err start(cs_emu_server *s, cs_loop *l, const cs_emu_server_opts *o)
+{
+    CS_TRY(cs_emu_state_open(&s->state, &o->state));
+    CS_TRY(open_pki(s, o->state.dir));
+    CS_TRY(make_tls(s));
+    CS_TRY(make_buckets(o));
+    CS_TRY(listen_service(s, l, SERVICE_IMDS, o->imds_port));
+    CS_TRY(listen_service(s, l, SERVICE_S3, o->s3_port));
+    CS_TRY(listen_service(s, l, SERVICE_KMS, o->kms_port));
+    CS_TRY(cs_emu_nsm_server_new(&s->nsm, l, o->state.dir, &s->nsm_root));
+    return write_description(s); /* last: whoever waits for this file finds everything listening */
+}
+
+cs_err cs_emu_server_new(cs_emu_server **out, cs_loop *l, const cs_emu_server_opts *opts)
+{
+    cs_emu_server *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    cs_err err = start(s, l, opts);
+    if (err != CS_OK) {
+        cs_emu_server_free(s);
+        return err;
+    }
+    *out = s;
+    return CS_OK;
+}
+
+void cs_emu_server_free(cs_emu_server *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    cs_emu_nsm_server_free(s->nsm);
+    for (int i = 0; i < NUM_SERVICES; i++) {
+        if (s->ep[i].http != NULL) {
+            cs_http1_server_free(s->ep[i].http);
+        }
+    }
+    if (s->tls_ctx != NULL) {
+        cs_tls_ctx_free(s->tls_ctx);
+    }
+    cs_emu_cert_cleanup(&s->ca);
+    cs_emu_cert_cleanup(&s->tls);
+    cs_emu_cert_cleanup(&s->nsm_root);
+    cs_emu_state_close(&s->state);
+    free(s);
+}
