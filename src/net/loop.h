@@ -52,6 +52,7 @@ struct cs_defer {
     cs_loop_fn *fn;
     void *cookie;
     cs_defer *next, **prev; /* internal; zero-initialise */
+    cs_loop *owner;
 };
 void cs_defer_arm(cs_loop *l, cs_defer *d);
 void cs_defer_cancel(cs_defer *d);
