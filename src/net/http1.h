@@ -80,8 +80,8 @@ struct cs_tls_ctx;
 
 typedef struct cs_http1_server_opts {
     cs_http1_limits limits;
-    uint32_t cid;             /* vsock peers allowed; CS_EP_CID_ANY */
-    struct cs_tls_ctx *tls;   /* server context, or NULL: plain; borrowed. Set through cs_tls_wrap_server below. */
+    uint32_t cid;             /* vsock peers allowed: a CID or CS_EP_CID_ANY */
+    struct cs_tls_ctx *tls;   /* server context, or NULL: plain; borrowed */
     /* puts TLS on a stream: cs_tls_accept (net/tls.h), so that plain servers do not link OpenSSL */
     cs_err (*tls_wrap)(cs_stream *s, struct cs_tls_ctx *ctx);
 } cs_http1_server_opts;
@@ -99,7 +99,7 @@ void cs_http1_respond(cs_http1_conn *conn, unsigned status, const cs_http1_heade
 void cs_http1_conn_close(cs_http1_conn *conn);
 /* cs_http1_conn_on_gone - fn when the client goes away before the answer: then respond must not be called. */
 void cs_http1_conn_on_gone(cs_http1_conn *conn, cs_loop_fn *fn, void *cookie);
-/* cs_http1_server_port - tcp port or 0. */
+/* cs_http1_server_conns - connections open now. */
 size_t cs_http1_server_conns(const cs_http1_server *s);
 void cs_http1_server_free(cs_http1_server *s);
 

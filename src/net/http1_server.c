@@ -1,0 +1,296 @@
+/* HTTP/1.1 server on the loop: one request at a time per connection, pipelined ones wait. See http1.h. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "net/http1.h"
+
+#define LINGER_MS 2000
+#define PENDING_MAX (256u * 1024u)
+
+struct cs_http1_conn {
+    cs_http1_server *server;
+    cs_http1_conn *next, **prev;
+    cs_stream *stream;
+    cs_http1_parser *parser;
+    cs_timer *timer;
+    cs_buf pending; /* bytes behind the request that is being answered */
+    cs_defer again;
+    bool busy, eof, close_after;
+    uint64_t body_deadline;
+    cs_loop_fn *gone;
+    void *gone_cookie;
+};
+
+struct cs_http1_server {
+    cs_loop *loop;
+    cs_listener *listener;
+    cs_http1_server_opts opts;
+    cs_http1_handler *handler;
+    void *cookie;
+    cs_http1_conn *conns;
+    size_t num_conns;
+};
+
+static void conn_free(cs_http1_conn *c, bool sent_first)
+{
+    cs_http1_server *s = c->server;
+    *c->prev = c->next;
+    if (c->next != NULL) {
+        c->next->prev = c->prev;
+    }
+    s->num_conns--;
+    if (c->busy && c->gone != NULL) {
+        c->gone(c->gone_cookie);
+    }
+    if (sent_first) {
+        cs_stream_free_when_sent(c->stream, LINGER_MS);
+    } else {
+        cs_stream_free(c->stream);
+    }
+    cs_defer_cancel(&c->again);
+    cs_timer_free(c->timer);
+    cs_http1_parser_free(c->parser);
+    cs_buf_free(&c->pending);
+    free(c);
+}
+
+static void refuse(cs_http1_conn *c, cs_err err)
+{
+    unsigned status = 400;
+    if (err == CS_E_TOO_LARGE) {
+        status = cs_http1_head_done(c->parser) ? 413 : 431;
+    } else if (err == CS_E_UNSUPPORTED) {
+        status = 501;
+    } else if (err == CS_E_TIMEOUT) {
+        status = 408;
+    }
+    c->close_after = true;
+    c->busy = true;
+    cs_http1_respond(c, status, NULL, 0, CS_SLICE_NULL);
+}
+
+/* Between requests the idle time runs; from the first byte the head's; then the body's. */
+static void set_timer(cs_http1_conn *c)
+{
+    const cs_http1_limits *l = &c->server->opts.limits;
+    uint64_t now = cs_loop_now(c->server->loop);
+    if (c->busy) {
+        cs_timer_stop(c->timer);
+    } else if (!cs_http1_started(c->parser)) {
+        cs_timer_start(c->timer, l->idle_timeout_ms, 0);
+        c->body_deadline = 0;
+    } else if (c->body_deadline == 0) {
+        c->body_deadline = now + l->body_timeout_ms;
+        cs_timer_start(c->timer, l->head_timeout_ms, 0);
+    } else if (cs_http1_head_done(c->parser)) {
+        cs_timer_start(c->timer, c->body_deadline > now ? c->body_deadline - now : 1, 0);
+    }
+}
+
+static void serve(cs_http1_conn *c, cs_slice data)
+{
+    size_t used = 0;
+    bool done = false;
+    cs_err err = cs_http1_feed(c->parser, &used, &done, data);
+    if (err != CS_OK) {
+        refuse(c, err);
+        return;
+    }
+    if (!done && c->eof) { /* the rest will never come */
+        conn_free(c, true);
+        return;
+    }
+    if (!done) {
+        set_timer(c);
+        return;
+    }
+    c->busy = true;
+    cs_timer_stop(c->timer);
+    if (used < data.len && cs_put(&c->pending, data.p + used, data.len - used) != CS_OK) {
+        conn_free(c, false);
+        return;
+    }
+    cs_stream_read(c->stream, c->pending.len < PENDING_MAX / 2);
+    c->server->handler(c->server->cookie, c, cs_http1_message(c->parser));
+}
+
+static void on_data(void *cookie, cs_slice data)
+{
+    cs_http1_conn *c = cookie;
+    if (!c->busy) {
+        serve(c, data);
+        return;
+    }
+    if (cs_put_slice(&c->pending, data) != CS_OK) {
+        conn_free(c, false);
+    } else {
+        cs_stream_read(c->stream, c->pending.len < PENDING_MAX / 2);
+    }
+}
+
+static void on_eof(void *cookie)
+{
+    cs_http1_conn *c = cookie;
+    c->eof = true;
+    if (!c->busy) {
+        conn_free(c, true);
+    }
+}
+
+static void on_stream_close(void *cookie, cs_err err)
+{
+    conn_free(cookie, false);
+}
+
+static void on_timeout(void *cookie)
+{
+    cs_http1_conn *c = cookie;
+    if (cs_http1_started(c->parser)) {
+        refuse(c, CS_E_TIMEOUT);
+    } else {
+        conn_free(c, true);
+    }
+}
+
+/* After an answer: the request that already lies in pending. */
+static void on_again(void *cookie)
+{
+    cs_http1_conn *c = cookie;
+    cs_buf mine = c->pending;
+    c->pending = cs_buf_heap(PENDING_MAX);
+    c->busy = false;
+    serve(c, cs_buf_slice(&mine)); /* may free c */
+    cs_buf_free(&mine);
+}
+
+void cs_http1_respond(cs_http1_conn *c, unsigned status, const cs_http1_header *headers, size_t num_headers,
+                      cs_slice body)
+{
+    const cs_http1_msg *req = cs_http1_message(c->parser);
+    cs_http1_header all[CS_HTTP1_HEADERS + 1];
+    cs_buf head = cs_buf_heap(64u * 1024u);
+    bool is_head = cs_slice_eq_str(req->method, "HEAD");
+    bool keep = !c->close_after && req->keep_alive;
+    size_t num = num_headers < CS_HTTP1_HEADERS ? num_headers : CS_HTTP1_HEADERS;
+    for (size_t i = 0; i < num; i++) {
+        all[i] = headers[i];
+    }
+    if (!keep) {
+        all[num++] = (cs_http1_header){cs_slice_str("Connection"), cs_slice_str("close")};
+    }
+    cs_err err = cs_http1_put_response(&head, status, all, num, body.len);
+    if (err == CS_OK && (err = cs_stream_write(c->stream, cs_buf_slice(&head))) == CS_OK && !is_head) {
+        err = cs_stream_write(c->stream, body);
+    }
+    cs_buf_free(&head);
+    c->busy = false;
+    c->gone = NULL;
+    if (err != CS_OK || !keep) {
+        conn_free(c, err == CS_OK);
+        return;
+    }
+    cs_http1_reset(c->parser);
+    set_timer(c);
+    if (!c->eof) {
+        cs_stream_read(c->stream, true);
+    }
+    if (c->pending.len > 0) {
+        c->busy = true; /* nothing new may overtake what is pending */
+        cs_defer_arm(c->server->loop, &c->again);
+    } else if (c->eof) {
+        conn_free(c, true);
+    }
+}
+
+void cs_http1_conn_close(cs_http1_conn *c)
+{
+    c->busy = false;
+    conn_free(c, false);
+}
+
+void cs_http1_conn_on_gone(cs_http1_conn *c, cs_loop_fn *fn, void *cookie)
+{
+    c->gone = fn;
+    c->gone_cookie = cookie;
+}
+
+static const cs_stream_events conn_events = {on_data, on_eof, NULL, on_stream_close};
+
+static cs_err conn_start(cs_http1_server *s, cs_http1_conn *c, int fd)
+{
+    cs_stream_opts opts = {.out_max = SIZE_MAX / 2};
+    CS_TRY(cs_timer_new(&c->timer, s->loop, on_timeout, c));
+    CS_TRY(cs_http1_parser_new(&c->parser, CS_HTTP1_REQUEST, &s->opts.limits));
+    CS_TRY(cs_stream_new(&c->stream, s->loop, fd, &opts, &conn_events, c));
+    return s->opts.tls != NULL ? s->opts.tls_wrap(c->stream, s->opts.tls) : CS_OK;
+}
+
+static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
+{
+    cs_http1_server *s = cookie;
+    cs_http1_conn *c = s->num_conns < s->opts.limits.conns_max ? calloc(1, sizeof *c) : NULL;
+    if (c == NULL) {
+        close(fd);
+        return;
+    }
+    *c = (cs_http1_conn){.server = s, .next = s->conns, .prev = &s->conns, .again = {.fn = on_again, .cookie = c},
+                         .pending = cs_buf_heap(PENDING_MAX)};
+    if (s->conns != NULL) {
+        s->conns->prev = &c->next;
+    }
+    s->conns = c;
+    s->num_conns++;
+    if (conn_start(s, c, fd) != CS_OK) {
+        if (c->stream == NULL) {
+            close(fd);
+        }
+        conn_free(c, false);
+        return;
+    }
+    set_timer(c);
+    cs_stream_read(c->stream, true);
+}
+
+static void set_default(uint32_t *v, uint32_t def)
+{
+    *v = *v != 0 ? *v : def;
+}
+
+cs_err cs_http1_server_new(cs_http1_server **out, cs_loop *l, int listen_fd_take, const cs_http1_server_opts *opts,
+                           cs_http1_handler *handler, void *cookie)
+{
+    cs_http1_server *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    *s = (cs_http1_server){.loop = l, .opts = *opts, .handler = handler, .cookie = cookie};
+    set_default(&s->opts.limits.head_timeout_ms, 10000);
+    set_default(&s->opts.limits.body_timeout_ms, 30000);
+    set_default(&s->opts.limits.idle_timeout_ms, 60000);
+    s->opts.limits.conns_max = s->opts.limits.conns_max != 0 ? s->opts.limits.conns_max : 256;
+    cs_err err = cs_listener_new(&s->listener, l, listen_fd_take, opts->cid, on_accept, s);
+    if (err != CS_OK) {
+        free(s);
+        return err;
+    }
+    *out = s;
+    return CS_OK;
+}
+
+size_t cs_http1_server_conns(const cs_http1_server *s)
+{
+    return s->num_conns;
+}
+
+void cs_http1_server_free(cs_http1_server *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    cs_listener_free(s->listener);
+    while (s->conns != NULL) {
+        conn_free(s->conns, false);
+    }
+    free(s);
+}
