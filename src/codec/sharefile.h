@@ -54,11 +54,12 @@ typedef struct cs_sharefile_account {
     uint8_t zero_seeds[CS_SHAREFILE_MAX_PARTIES][32];     /* of the other n - 1 parties, ascending */
 } cs_sharefile_account;
 
-/* The parser's memory, about 2.5 kB: arena memory. Wiped by the parser on return. */
+/* The parser's memory, about 6 kB: arena memory. Wiped by the parser on return. */
 typedef struct cs_sharefile_work {
     cs_sharefile_parties parties;
     cs_sharefile_account account;
     uint16_t set_n[CS_SHAREFILE_MAX_SETS], set_index[CS_SHAREFILE_MAX_SETS];
+    uint32_t seen_map; /* parties named by the last inner map, bit i = party i + 1 */
 } cs_sharefile_work;
 
 /* What stopped the parser: byte offset in the body and a static text (never a value). */

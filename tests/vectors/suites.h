@@ -3,6 +3,8 @@
 #define CS_TESTS_SUITES_H
 
 #define CS_SUITES(X) \
+    X("json", cs_suite_json_parsing) \
+    X("noise", cs_suite_noise) \
     X("sigv4", cs_suite_sigv4) \
     X("wycheproof", cs_suite_wycheproof)
 

@@ -1,0 +1,48 @@
+/*
+ * Target: cs_sharefile_header_parse, cs_sharefile_parse
+ * The first byte chooses: header line, or body. What a body holds is written again and accepted again.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/sharefile.h"
+
+static cs_err on_parties(void *cookie, uint32_t position, const cs_sharefile_parties *p)
+{
+    if (p->n > CS_SHAREFILE_MAX_PARTIES || p->index < 1 || p->index > p->n) {
+        abort();
+    }
+    return cs_sharefile_put_parties(cookie, p) == CS_E_NO_MEMORY ? CS_E_NO_MEMORY : CS_OK;
+}
+
+static cs_err on_account(void *cookie, const cs_sharefile_account *a)
+{
+    cs_sharefile_writer *w = cookie;
+    if (a->parties >= w->num_sets || !cs_account_id_valid(cs_slice_of(a->id, a->id_len))) {
+        abort();
+    }
+    return CS_OK;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    static const cs_sharefile_events events = {on_parties, on_account};
+    static cs_sharefile_work work;
+    cs_sharefile_header h;
+    cs_sharefile_fault fault;
+    if (len > 0 && data[0] == 'c') {
+        if (cs_sharefile_header_parse(&h, cs_slice_of(data, len)) == CS_OK && h.body.len > len) {
+            abort();
+        }
+        return 0;
+    }
+    cs_buf out = cs_buf_heap(1 << 20);
+    cs_sharefile_writer w = cs_sharefile_write(&out);
+    cs_err err = cs_sharefile_parse(&events, &w, &work, cs_slice_of(data, len), &fault);
+    if (err != CS_OK && (fault.what == NULL || fault.offset > len)) {
+        abort();
+    }
+    cs_buf_free(&out);
+    return 0;
+}

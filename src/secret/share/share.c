@@ -1,0 +1,328 @@
+/*
+ * Accounts lie one behind the other in slabs of the arena (key, then the id's bytes); a table of pointers with open addressing
+ * finds them. Nothing moves once placed, so that pointers to keys stay valid for the life of the set.
+ */
+#include "secret/share/share.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "secret/noise.h"
+#include "secret/rng.h"
+
+#define SLAB_BYTES (64u * 1024u)
+#define FIRST_TABLE 64u
+
+/* One account; the id follows. */
+typedef struct record {
+    cs_mpc_key key;
+    uint32_t size; /* of the record with its id, rounded */
+    uint8_t id_len;
+    uint8_t id[];
+} record;
+
+typedef struct slab {
+    struct slab *next;
+    size_t used;
+    _Alignas(16) uint8_t bytes[];
+} slab;
+
+struct cs_share_set {
+    cs_share_party *party[CS_SHAREFILE_MAX_SETS];
+    size_t num_parties, count, bytes;
+    slab *first, *last;
+    record **table;
+    size_t table_size; /* a power of two */
+    uint8_t hash_key[crypto_shorthash_KEYBYTES];
+    uint64_t generation;
+    bool is_signed;
+    uint8_t publisher32[32];
+};
+
+/* ---- verification */
+
+cs_err cs_share_verify(cs_sharefile_header *out, cs_slice file, const cs_share_policy *policy)
+{
+    cs_sharefile_header h;
+    uint8_t hash[32];
+    bool listed = false;
+    CS_TRY(cs_sharefile_header_parse(&h, file));
+    for (size_t i = 0; i < policy->num_publishers; i++) {
+        listed = listed || (h.is_signed && cs_ct_eq(policy->publishers[i], h.publisher32, 32));
+    }
+    if (!h.is_signed && !policy->allow_unsigned) {
+        return CS_E_SHARES_UNSIGNED;
+    }
+    if (h.is_signed && !listed && !policy->allow_unsigned) {
+        return CS_E_SHARES_SIGNATURE;
+    }
+    if (h.is_signed && cs_publisher_verify(h.publisher32, h.sig64, h.signed_part) != CS_OK) {
+        return CS_E_SHARES_SIGNATURE;
+    }
+    cs_noise_sha256.digest(hash, &h.body, 1);
+    if (!cs_ct_eq(hash, h.sha256, 32)) {
+        return CS_E_SHARES_SIGNATURE;
+    }
+    if (h.generation < policy->min_generation) {
+        return CS_E_SHARES_GENERATION;
+    }
+    *out = h;
+    return CS_OK;
+}
+
+/* ---- building */
+
+static void *arena(cs_share_set *s, size_t len)
+{
+    void *p = cs_secret_alloc(len);
+    s->bytes += p != NULL ? len : 0;
+    return p;
+}
+
+static size_t slot_of(const cs_share_set *s, cs_slice id)
+{
+    uint64_t h = 0;
+    (void)crypto_shorthash((uint8_t *)&h, id.p, id.len, s->hash_key);
+    return (size_t)h & (s->table_size - 1);
+}
+
+/* the slot of id, or the empty one where it would be */
+static record **find_slot(const cs_share_set *s, cs_slice id)
+{
+    size_t i = slot_of(s, id);
+    while (s->table[i] != NULL && !cs_slice_eq(cs_slice_of(s->table[i]->id, s->table[i]->id_len), id)) {
+        i = (i + 1) & (s->table_size - 1);
+    }
+    return &s->table[i];
+}
+
+static cs_err grow_table(cs_share_set *s)
+{
+    record **old = s->table;
+    size_t old_size = s->table_size, size = old_size == 0 ? FIRST_TABLE : 2 * old_size;
+    record **fresh = arena(s, size * sizeof(record *));
+    if (fresh == NULL) {
+        return CS_E_SHARES_LIMIT;
+    }
+    s->table = fresh;
+    s->table_size = size;
+    for (size_t i = 0; i < old_size; i++) {
+        if (old[i] != NULL) {
+            *find_slot(s, cs_slice_of(old[i]->id, old[i]->id_len)) = old[i];
+        }
+    }
+    s->bytes -= old_size * sizeof(record *);
+    cs_secret_free(old);
+    return CS_OK;
+}
+
+static record *place(cs_share_set *s, size_t id_len)
+{
+    size_t size = (sizeof(record) + id_len + 15) / 16 * 16;
+    if (s->last == NULL || s->last->used + size > SLAB_BYTES - sizeof(slab)) {
+        slab *b = arena(s, SLAB_BYTES);
+        if (b == NULL) {
+            return NULL;
+        }
+        if (s->last != NULL) {
+            s->last->next = b;
+        } else {
+            s->first = b;
+        }
+        s->last = b;
+    }
+    record *r = (record *)(void *)(s->last->bytes + s->last->used);
+    s->last->used += size;
+    r->size = (uint32_t)size;
+    return r;
+}
+
+static cs_err on_parties(void *cookie, uint32_t position, const cs_sharefile_parties *p)
+{
+    cs_share_set *s = cookie;
+    cs_share_party *q = arena(s, sizeof *q);
+    if (q == NULL) {
+        return CS_E_SHARES_LIMIT;
+    }
+    s->party[position] = q; /* the set frees it */
+    s->num_parties = position + 1;
+    q->parties.n = p->n;
+    q->parties.t = p->t;
+    q->index = p->index;
+    memcpy(q->parties.idkey, p->static_keys, sizeof q->parties.idkey);
+    memcpy(q->static_key.b, p->static_key32, 32);
+    CS_CT_SECRET(q->static_key.b, 32);
+    cs_x25519_base(q->static_pub, q->static_key.b);
+    CS_CT_PUBLIC(q->static_pub, 32, "public key of the own static key");
+    if (!cs_ct_eq(q->static_pub, p->static_keys[p->index - 1], 32)) {
+        return CS_E_SHARES_ACCOUNT;
+    }
+    return cs_mpc_parties_check(&q->parties);
+}
+
+static cs_err on_account(void *cookie, const cs_sharefile_account *a)
+{
+    cs_share_set *s = cookie;
+    if (4 * (s->count + 1) > 3 * s->table_size) {
+        CS_TRY(grow_table(s));
+    }
+    cs_slice id = cs_slice_of(a->id, a->id_len);
+    record **slot = find_slot(s, id);
+    if (*slot != NULL) {
+        return CS_E_SHARES_DUPLICATE;
+    }
+    record *r = place(s, a->id_len);
+    if (r == NULL) {
+        return CS_E_SHARES_LIMIT;
+    }
+    const cs_share_party *p = s->party[a->parties];
+    cs_err err = cs_mpc_key_init(&r->key, &(cs_mpc_key_args){.parties = &p->parties,
+                                                             .epoch = a->epoch,
+                                                             .index = p->index,
+                                                             .pk33 = a->public_key33,
+                                                             .cc32 = a->chain_code32,
+                                                             .s32 = a->share32,
+                                                             .zero = a->zero_seeds[0]});
+    if (err != CS_OK) {
+        return err == CS_E_NO_MEMORY ? CS_E_SHARES_LIMIT : err;
+    }
+    memcpy(r->id, a->id, a->id_len);
+    r->id_len = (uint8_t)a->id_len;
+    *slot = r;
+    s->count++;
+    return CS_OK;
+}
+
+cs_err cs_share_load(cs_share_set **out, cs_slice file, const cs_share_policy *policy, cs_sharefile_fault *fault)
+{
+    static const cs_sharefile_events events = {on_parties, on_account};
+    cs_sharefile_header h;
+    cs_sharefile_work *work = NULL;
+    if (fault != NULL) {
+        *fault = (cs_sharefile_fault){0};
+    }
+    CS_TRY(cs_share_verify(&h, file, policy));
+    cs_share_set *s = cs_secret_alloc(sizeof *s);
+    cs_err err = s == NULL ? CS_E_SHARES_LIMIT : cs_random(s->hash_key, sizeof s->hash_key);
+    if (err == CS_OK) {
+        s->bytes = sizeof *s;
+        s->generation = h.generation;
+        s->is_signed = h.is_signed;
+        memcpy(s->publisher32, h.publisher32, 32);
+        err = grow_table(s);
+    }
+    if (err == CS_OK) {
+        work = cs_secret_alloc(sizeof *work);
+        err = work == NULL ? CS_E_SHARES_LIMIT : cs_sharefile_parse(&events, s, work, h.body, fault);
+    }
+    cs_secret_free(work);
+    if (err != CS_OK) {
+        cs_share_free(s);
+        return err;
+    }
+    *out = s; /* transferred */
+    return CS_OK;
+}
+
+void cs_share_free(cs_share_set *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    for (slab *b = s->first; b != NULL;) {
+        slab *next = b->next;
+        for (size_t at = 0; at < b->used;) {
+            record *r = (record *)(void *)(b->bytes + at);
+            at += r->size;
+            cs_mpc_key_wipe(&r->key);
+        }
+        cs_secret_free(b);
+        b = next;
+    }
+    for (size_t i = 0; i < s->num_parties; i++) {
+        cs_secret_free(s->party[i]);
+    }
+    cs_secret_free(s->table);
+    cs_secret_free(s);
+}
+
+/* ---- reading */
+
+const cs_mpc_key *cs_share_find(const cs_share_set *s, cs_slice account_id)
+{
+    record *r = account_id.len == 0 || account_id.len > CS_HELLO_MAX_ACCOUNT ? NULL : *find_slot(s, account_id);
+    return r != NULL ? &r->key : NULL;
+}
+
+const cs_share_party *cs_share_party_of(const cs_share_set *s, const cs_mpc_key *k)
+{
+    for (size_t i = 0; i < s->num_parties; i++) {
+        if (&s->party[i]->parties == k->parties) {
+            return s->party[i];
+        }
+    }
+    return NULL;
+}
+
+const cs_share_party *cs_share_party_at(const cs_share_set *s, size_t i)
+{
+    return i < s->num_parties ? s->party[i] : NULL;
+}
+
+const cs_share_party *cs_share_party_by_keys(const cs_share_set *s, const uint8_t own32[32], const uint8_t peer32[32],
+                                             uint16_t *out_peer)
+{
+    for (size_t i = 0; i < s->num_parties; i++) {
+        const cs_share_party *p = s->party[i];
+        if (!cs_ct_eq(p->static_pub, own32, 32)) {
+            continue;
+        }
+        for (uint16_t k = 1; k <= p->parties.n; k++) {
+            if (k != p->index && cs_ct_eq(p->parties.idkey[k - 1], peer32, 32)) {
+                if (out_peer != NULL) {
+                    *out_peer = k;
+                }
+                return p;
+            }
+        }
+    }
+    return NULL;
+}
+
+size_t cs_share_count(const cs_share_set *s)
+{
+    return s->count;
+}
+
+size_t cs_share_num_parties(const cs_share_set *s)
+{
+    return s->num_parties;
+}
+
+uint64_t cs_share_generation(const cs_share_set *s)
+{
+    return s->generation;
+}
+
+const uint8_t *cs_share_publisher(const cs_share_set *s)
+{
+    return s->is_signed ? s->publisher32 : NULL;
+}
+
+size_t cs_share_bytes(const cs_share_set *s)
+{
+    return s->bytes;
+}
+
+void cs_share_each(const cs_share_set *s, cs_share_each_fn *fn, void *cookie)
+{
+    for (const slab *b = s->first; b != NULL; b = b->next) {
+        for (size_t at = 0; at < b->used;) {
+            const record *r = (const record *)(const void *)(b->bytes + at);
+            at += r->size;
+            if (!fn(cookie, cs_slice_of(r->id, r->id_len), &r->key)) {
+                return;
+            }
+        }
+    }
+}
