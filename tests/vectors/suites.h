@@ -5,6 +5,7 @@
 #define CS_SUITES(X) \
     X("json", cs_suite_json_parsing) \
     X("noise", cs_suite_noise) \
+    X("mpc-model", cs_suite_mpc_model) \
     X("sigv4", cs_suite_sigv4) \
     X("wycheproof", cs_suite_wycheproof)
 

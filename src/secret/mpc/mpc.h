@@ -125,7 +125,7 @@ typedef struct cs_mpc_setup_args {
 } cs_mpc_setup_args;
 
 /*
- * cs_mpc_setup_new - CS_E_PEER_BANNED | CS_E_ENTROPY | CS_E_NO_MEMORY (about 25 kB of arena). Nothing of args is kept but peer.
+ * cs_mpc_setup_new - CS_E_PEER_BANNED | CS_E_ENTROPY | CS_E_NO_MEMORY (about 50 kB of arena; the pair keeps 44 kB). Nothing of args is kept but peer.
  * cs_mpc_setup_start - initiator: writes O1 to out (appends CS_MPC_O1_LEN bytes); CS_E_STATE when not the first step.
  * cs_mpc_setup_on - takes the one message that is due (responder: O1, O3, O5; initiator: O2, O4), appends the answer if
  *   there is one. out needs CS_MPC_SETUP_MAX_LEN bytes of room; CS_E_RANGE (set-up wiped) otherwise. CPU: 10 ms and more.
@@ -247,7 +247,7 @@ CS_MUST cs_err cs_mpc_request_id(uint8_t out_rid32[32], uint8_t *out_pk33, const
 /* cs_mpc_message_rid - the rid of an M1..M4 by its place only (for looking up a session); CS_E_FORMAT when too short. */
 CS_MUST cs_err cs_mpc_message_rid(uint8_t out_rid32[32], cs_slice msg);
 
-/* One signature of one party; about 10 kB of arena while it lives, and 100 kB during a step. */
+/* One signature of one party; about 9 kB of arena while it lives, and 200 kB more during a step. */
 typedef struct cs_mpc_sign2 cs_mpc_sign2;
 
 /*
