@@ -226,7 +226,8 @@ static cs_err take_field(in *s, cs_json_field *f)
     if (f->kind == CS_JSON_STRING) {
         return c == '"' ? string(s, f->out) : CS_E_FORMAT;
     }
-    if ((f->kind == CS_JSON_OBJECT) != (c == '{') || c == '"' || c == '[' || c == 't' || c == 'f') {
+    if ((f->kind == CS_JSON_OBJECT) != (c == '{') || (f->kind == CS_JSON_BOOL) != (c == 't' || c == 'f') || c == '"' ||
+        c == '[') {
         return CS_E_FORMAT;
     }
     CS_TRY(skip_value(s, 1));

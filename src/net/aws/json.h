@@ -14,6 +14,7 @@ typedef enum cs_json_kind {
     CS_JSON_STRING, /* decoded text is appended to out */
     CS_JSON_NUMBER, /* raw: its text */
     CS_JSON_OBJECT, /* raw: its text, from brace to brace */
+    CS_JSON_BOOL,   /* raw: "true" or "false" */
 } cs_json_kind;
 
 typedef struct cs_json_field {

@@ -62,6 +62,18 @@ static void refuses_wrong_kinds_and_duplicates(void **state)
     assert_int_equal(read_text("{\"s\":\"a\",\"\\u0073\":\"b\"}"), CS_E_FORMAT);
 }
 
+static void takes_booleans(void **state)
+{
+    cs_json_field b = {.key = "b", .kind = CS_JSON_BOOL};
+    assert_int_equal(cs_json_read(cs_slice_str("{\"b\":false}"), &b, 1), CS_OK);
+    assert_true(cs_slice_eq_str(b.raw, "false"));
+    static const char *const bad[] = {"{\"b\":0}", "{\"b\":\"true\"}", "{\"b\":{}}", "{\"b\":[]}", "{\"b\":falsy}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        b = (cs_json_field){.key = "b", .kind = CS_JSON_BOOL};
+        assert_int_equal(cs_json_read(cs_slice_str(bad[i]), &b, 1), CS_E_FORMAT);
+    }
+}
+
 static void refuses_a_missing_required_field(void **state)
 {
     (void)read_text("{}");
@@ -93,6 +105,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_the_fields_asked_for), cmocka_unit_test(null_is_absent),
         cmocka_unit_test(refuses_what_is_not_json),   cmocka_unit_test(refuses_wrong_kinds_and_duplicates),
+        cmocka_unit_test(takes_booleans),
         cmocka_unit_test(refuses_a_missing_required_field), cmocka_unit_test(bounds_strings_and_nesting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

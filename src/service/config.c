@@ -1,0 +1,67 @@
+/* The `service` section of the measured configuration (docs/formats/config.md). */
+#include "codec/cbor.h"
+#include "service/service.h"
+
+#define SHARES_MAX_LIMIT ((uint64_t)1 << 30)
+#define SESSIONS_MAX_LIMIT 65536u
+
+enum { PARENT_CID, MAX_BYTES, SESSIONS, LEVEL, NUM_KEYS };
+static const char *const keys[NUM_KEYS] = {"parentCid", "maxBytes", "sessions", "level"};
+
+static cs_err in_range(cs_cbor *c, uint64_t *out, uint64_t min, uint64_t max)
+{
+    CS_TRY(cs_cbor_uint(c, out));
+    return *out >= min && *out <= max ? CS_OK : CS_E_CONFIG;
+}
+
+static cs_err read_value(cs_cbor *c, cs_service_config *out, unsigned key)
+{
+    cs_slice level;
+
+    switch (key) {
+    case PARENT_CID:
+        return in_range(c, &out->parent_cid, 1, UINT32_MAX);
+    case MAX_BYTES:
+        return in_range(c, &out->shares_max, 1, SHARES_MAX_LIMIT);
+    case SESSIONS:
+        return in_range(c, &out->sessions_max, 1, SESSIONS_MAX_LIMIT);
+    default:
+        CS_TRY(cs_cbor_text(c, &level));
+        return cs_log_level_of(level, &out->log_level);
+    }
+}
+
+cs_err cs_service_config_read(cs_service_config *out, cs_slice cbor)
+{
+    cs_cbor c = cs_cbor_of(cbor, CS_CBOR_STRICT);
+    cs_service_config got = {0};
+    unsigned seen = 0;
+    cs_cbor_iter it;
+
+    if (cs_cbor_map(&c, &it) != CS_OK) {
+        return CS_E_CONFIG;
+    }
+    while (cs_cbor_more(&c, &it)) {
+        unsigned key = 0;
+        cs_slice name;
+
+        if (cs_cbor_text(&c, &name) != CS_OK) {
+            return CS_E_CONFIG;
+        }
+        while (key < NUM_KEYS && !cs_slice_eq_str(name, keys[key])) {
+            key++;
+        }
+        if (key == NUM_KEYS) {
+            return CS_E_CONFIG_KEY;
+        }
+        if ((seen & 1u << key) != 0 || read_value(&c, &got, key) != CS_OK) {
+            return CS_E_CONFIG;
+        }
+        seen |= 1u << key;
+    }
+    if (seen != (1u << NUM_KEYS) - 1 || cs_cbor_end(&c) != CS_OK) {
+        return CS_E_CONFIG;
+    }
+    *out = got;
+    return CS_OK;
+}

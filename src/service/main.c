@@ -1,0 +1,131 @@
+/* sign-service: options, configuration, set-up, one loop. See service.h and docs/formats/launch.md. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/opts.h"
+#include "service/service.h"
+
+#define CONFIG_MAX 65536
+#define CALLS_MAX 8192u
+#define DRAIN_MS 5000u
+
+static cs_service service;
+static cs_timer *drain_timer;
+
+static void stop(void *cookie)
+{
+    (void)cookie;
+    cs_loop_stop(service.loop);
+}
+
+/* SIGTERM: take no new calls, let those under way end, at most DRAIN_MS. */
+static void on_terminate(void *cookie)
+{
+    (void)cookie;
+    cs_log(CS_LOG_INFO, "draining");
+    cs_grpc_server_drain(service.grpc, stop, NULL);
+    cs_timer_start(drain_timer, DRAIN_MS, 0);
+}
+
+static cs_err read_config(int fd)
+{
+    static uint8_t bytes[CONFIG_MAX];
+    size_t len = 0;
+    ssize_t n = 1;
+
+    while (len < sizeof bytes && (n = pread(fd, bytes + len, sizeof bytes - len, (off_t)len)) > 0) {
+        len += (size_t)n;
+    }
+    (void)close(fd);
+    if (n != 0) {
+        return CS_E_CONFIG;
+    }
+    return cs_service_config_read(&service.config, cs_slice_of(bytes, len));
+}
+
+static cs_err open_grpc(int fd)
+{
+    cs_grpc_method methods[] = {
+        cs_service_party_method,        cs_service_attest_method,       cs_service_status_method, cs_service_unban_method,
+        cs_service_health_check_method, cs_service_health_watch_method, {0},
+    };
+    cs_grpc_opts opts = {.calls_max = CALLS_MAX, .cid = (uint32_t)service.config.parent_cid};
+    cs_ep_scheme scheme;
+
+    CS_TRY(cs_endpoint_adopt(&scheme, fd));
+    return cs_grpc_server_new(&service.grpc, service.loop, fd, methods, &opts, &service);
+}
+
+static cs_err open_injector(cs_injector **out, cs_inject_kind kind, int fd)
+{
+    cs_ep_scheme scheme;
+
+    CS_TRY(cs_endpoint_adopt(&scheme, fd));
+    return cs_injector_new(out, &service, kind, fd);
+}
+
+static cs_err set_up(const cs_args *a)
+{
+    cs_signal *term = NULL, *interrupt = NULL; /* live as long as the process */
+
+    CS_TRY(read_config((int)cs_args_u64(a, "config-fd")));
+    cs_log_init(a->program, service.config.log_level, STDERR_FILENO);
+    CS_TRY(cs_loop_new(&service.loop));
+    CS_TRY(cs_service_core_open(&service, (int)cs_args_u64(a, "link-core")));
+    CS_TRY(open_grpc((int)cs_args_u64(a, "listen-grpc")));
+    CS_TRY(open_injector(&service.inject_age, CS_INJECT_AGE, (int)cs_args_u64(a, "listen-age")));
+    CS_TRY(open_injector(&service.inject_shares, CS_INJECT_SHARES, (int)cs_args_u64(a, "listen-shares")));
+    CS_TRY(cs_timer_new(&drain_timer, service.loop, stop, NULL));
+    CS_TRY(cs_signal_new(&term, service.loop, SIGTERM, on_terminate, NULL));
+    return cs_signal_new(&interrupt, service.loop, SIGINT, on_terminate, NULL);
+}
+
+static int run(const cs_args *a)
+{
+    static const char *const needed[] = {"config-fd", "link-core", "listen-grpc", "listen-age", "listen-shares"};
+
+    cs_log_init(a->program, CS_LOG_INFO, STDERR_FILENO);
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        if (cs_args_str(a, needed[i]) == NULL) {
+            return cs_usage_error(a, "--%s is required: this program is started by sign-init", needed[i]);
+        }
+    }
+    cs_err err = set_up(a);
+    if (err != CS_OK) {
+        cs_log_err(CS_LOG_ERROR, "start_failed", err);
+        return 1;
+    }
+    cs_log(CS_LOG_INFO, "ready");
+    cs_loop_run(service.loop);
+    cs_log(CS_LOG_INFO, "stopped", CS_LB("core_gone", service.core_gone));
+    return service.core_gone ? 1 : 0;
+}
+
+static const cs_opt options[] = {
+    {.name = "config-fd", .kind = CS_OPT_U64, .arg = "FD", .help = "memfd with this program's measured configuration", .min = 3, .max = 1023},
+    {.name = "link-core", .kind = CS_OPT_U64, .arg = "FD", .help = "packet link to sign-core", .min = 3, .max = 1023},
+    {.name = "listen-grpc", .kind = CS_OPT_U64, .arg = "FD", .help = "listener for gRPC (50051)", .min = 3, .max = 1023},
+    {.name = "listen-age", .kind = CS_OPT_U64, .arg = "FD", .help = "listener for the age identity (7101)", .min = 3, .max = 1023},
+    {.name = "listen-shares", .kind = CS_OPT_U64, .arg = "FD", .help = "listener for the shares (7102)", .min = 3, .max = 1023},
+    {0},
+};
+
+static const cs_cmd commands[] = {
+    {.name = "",
+     .synopsis = "--config-fd FD --link-core FD --listen-grpc FD --listen-age FD --listen-shares FD",
+     .summary = "front of the enclave: gRPC and the share injectors",
+     .text = "Started by sign-init (in an enclave) or sign-host run --driver local; descriptors are inherited\n"
+             "(docs/formats/launch.md). Speaks gRPC on the listener, frames to sign-core on the link, and writes\n"
+             "JSON lines to standard error. Holds no keys and no credentials.",
+     .opts = options,
+     .run = run},
+    {0},
+};
+
+int main(int argc, char **argv)
+{
+    return cs_cmd_main("sign-service", "front of the enclave", commands, argc, argv);
+}

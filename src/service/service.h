@@ -1,0 +1,76 @@
+/*
+ * sign-service: the front of the enclave. Takes gRPC and the two share injectors, hands everything on to sign-core as frames
+ * (docs/formats/core-rpc.md) and back. Holds ciphertext, requests and opaque MPC messages; never keys or credentials.
+ * One loop, one thread. Files: main.c (options, set-up), core_link.c (frames), party.c (Session streams), unary.c (Attest,
+ * Status, Unban, Health), inject.c (7101, 7102), idmap.c.
+ */
+#ifndef CS_SERVICE_SERVICE_H
+#define CS_SERVICE_SERVICE_H
+
+#include "base/log.h"
+#include "net/h2/grpc.h"
+#include "net/link.h"
+#include "net/loop.h"
+#include "rpc/core_rpc.h"
+#include "service/idmap.h"
+
+/* What the measured configuration says to this program (docs/formats/config.md, section `service`). */
+typedef struct cs_service_config {
+    uint64_t parent_cid;
+    uint64_t shares_max;   /* bytes of the share file */
+    uint64_t sessions_max; /* PARTY streams at once */
+    cs_log_level log_level;
+} cs_service_config;
+
+/* cs_service_config_read - the section as CBOR. CS_E_CONFIG | CS_E_CONFIG_KEY. */
+CS_MUST cs_err cs_service_config_read(cs_service_config *out, cs_slice cbor);
+
+typedef struct cs_service cs_service;
+typedef struct cs_injector cs_injector;
+
+/* A request to core that waits for its reply. fn is called once: with the frame, or NULL when the link died or it timed out. */
+typedef struct cs_pending cs_pending;
+typedef void cs_pending_fn(void *cookie, const cs_rpc_frame *reply);
+
+struct cs_service {
+    cs_service_config config;
+    cs_loop *loop;
+    cs_link *core;
+    cs_grpc_server *grpc;
+    cs_idmap streams; /* id -> struct stream of party.c */
+    cs_idmap pending; /* id -> cs_pending */
+    uint64_t next_id;
+    bool core_gone; /* the link to sign-core has ended: the program ends */
+    bool reads_paused;
+    cs_injector *inject_age, *inject_shares;
+};
+
+/* ---- core_link.c ---- */
+CS_MUST cs_err cs_service_core_open(cs_service *s, int fd_take);
+void cs_service_core_close(cs_service *s);
+/* cs_service_send - encode and queue one frame. CS_E_RANGE: the queue is full, try again after on_drain. */
+CS_MUST cs_err cs_service_send(cs_service *s, const cs_rpc_frame *f);
+/* cs_service_call - send f with a fresh id and wait at most timeout_ms. fn is not called when this fails. */
+CS_MUST cs_err cs_service_call(cs_service *s, cs_rpc_frame *f, uint32_t timeout_ms, cs_pending_fn *fn, void *cookie);
+/* cs_service_expect - wait for the reply to an id that was sent before (shares). Returns the handle, NULL without memory. */
+cs_pending *cs_service_expect(cs_service *s, uint64_t id, uint32_t timeout_ms, cs_pending_fn *fn, void *cookie);
+/* cs_service_forget - fn of this cookie is not called any more (its owner goes away). */
+void cs_service_forget(cs_service *s, const void *cookie);
+
+/* ---- party.c ---- */
+extern const cs_grpc_method cs_service_party_method;
+void cs_service_party_frame(cs_service *s, const cs_rpc_frame *f); /* PARTY_SEND, PARTY_END */
+void cs_service_party_resume(cs_service *s);                       /* the link to core has room again */
+
+/* ---- unary.c ---- */
+extern const cs_grpc_method cs_service_attest_method, cs_service_status_method, cs_service_unban_method,
+    cs_service_health_check_method, cs_service_health_watch_method;
+
+/* ---- inject.c ---- */
+typedef enum cs_inject_kind { CS_INJECT_AGE, CS_INJECT_SHARES } cs_inject_kind;
+/* cs_injector_new - takes the listener. */
+CS_MUST cs_err cs_injector_new(cs_injector **out, cs_service *s, cs_inject_kind kind, int listen_fd_take);
+void cs_injector_resume(cs_injector *i); /* the link to core has room again */
+void cs_injector_free(cs_injector *i);
+
+#endif
