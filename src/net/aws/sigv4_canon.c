@@ -187,6 +187,12 @@ static cs_err collect_params(cs_buf *text, param *params, size_t *num, cs_slice 
     return CS_OK;
 }
 
+/* a part of text; text has no memory yet when all its parts are empty */
+static cs_slice part_of(const cs_buf *text, size_t at, size_t len)
+{
+    return len > 0 ? cs_slice_of(text->p + at, len) : CS_SLICE_NULL;
+}
+
 static cs_err put_query(cs_buf *out, cs_slice query)
 {
     cs_buf text = cs_buf_heap(CS_SIGV4_MAX_TEXT);
@@ -196,13 +202,13 @@ static cs_err put_query(cs_buf *out, cs_slice query)
     for (size_t i = 0; i < num && err == CS_OK; i++) {
         err = i > 0 ? cs_put_u8(out, '&') : CS_OK;
         if (err == CS_OK) {
-            err = cs_put(out, text.p + params[i].key_at, params[i].key_len);
+            err = cs_put_slice(out, part_of(&text, params[i].key_at, params[i].key_len));
         }
         if (err == CS_OK) {
             err = cs_put_u8(out, '=');
         }
         if (err == CS_OK) {
-            err = cs_put(out, text.p + params[i].value_at, params[i].value_len);
+            err = cs_put_slice(out, part_of(&text, params[i].value_at, params[i].value_len));
         }
     }
     cs_buf_free(&text);
