@@ -52,7 +52,8 @@ static cs_err parse_pcrs(cs_nsm_model *m, json_t *pcrs)
 {
     const char *index;
     json_t *v;
-    json_object_foreach(pcrs, index, v) {
+    json_object_foreach(pcrs, index, v)
+    {
         uint64_t i = 0;
         if (!json_is_string(v) || cs_parse_u64(cs_slice_str(index), 15, &i) != CS_OK ||
             cs_hex_decode(m->pcr[i], CS_NSM_PCR_LEN, cs_slice_str(json_string_value(v))) != CS_OK) {
@@ -68,7 +69,9 @@ cs_err cs_emu_nsm_create_parse(cs_nsm_model *m, cs_slice line, const cs_emu_cert
     json_t *pcrs = NULL;
     int debug = 0;
     json_t *j = json_loadb((const char *)line.p, line.len, JSON_REJECT_DUPLICATES, NULL);
-    bool ok = j != NULL && json_unpack(j, "{s:s,s:s,s:o,s?b !}", "op", &op, "module_id", &module_id, "pcrs", &pcrs, "debug", &debug) == 0 &&
+    bool ok = j != NULL &&
+              json_unpack(j, "{s:s,s:s,s:o,s?b !}", "op", &op, "module_id", &module_id, "pcrs", &pcrs, "debug",
+                          &debug) == 0 &&
               strcmp(op, "create") == 0 && module_id[0] != '\0' && strlen(module_id) <= 64 && json_is_object(pcrs);
     if (ok) {
         cs_nsm_model_init(m, module_id, root);
@@ -120,7 +123,8 @@ static void on_packet(void *cookie, cs_slice packet)
     static uint8_t mem[CS_NSM_MAX_RESPONSE];
     peer *p = cookie;
     cs_buf out = cs_buf_wrap(mem, sizeof mem);
-    if (cs_nsm_model_handle(&p->in->model, packet, &out) != CS_OK || cs_link_send(p->link, cs_buf_slice(&out)) != CS_OK) {
+    if (cs_nsm_model_handle(&p->in->model, packet, &out) != CS_OK ||
+        cs_link_send(p->link, cs_buf_slice(&out)) != CS_OK) {
         peer_free(p);
     }
 }
