@@ -64,7 +64,7 @@ static void put_time(char out[32], uint64_t ms)
     out[0] = '\0';
     if (cs_put_rfc3339(&b, ms) == CS_OK && b.len >= 20) {
         memcpy(out, mem, 19);
-        strcpy(out + 19, "Z");
+        memcpy(out + 19, "Z", 2);
     }
 }
 

@@ -34,7 +34,7 @@ cs_err cs_emu_context_add(cs_emu_context *c, const char *key, cs_slice value)
     if (c->num == CS_EMU_CONTEXT_MAX || strlen(key) >= sizeof c->item[0].key || value.len >= sizeof c->item[0].value) {
         return CS_E_RANGE;
     }
-    strcpy(c->item[c->num].key, key);
+    memcpy(c->item[c->num].key, key, strlen(key) + 1);
     memcpy(c->item[c->num].value, value.p, value.len);
     c->item[c->num].value[value.len] = '\0';
     c->num++;

@@ -267,15 +267,15 @@ static void put_object(s3_call *c)
 /* "bytes=A-B" or "bytes=A-"; false: no range that fits. */
 static bool parse_range(cs_slice v, uint64_t size, uint64_t *from, uint64_t *to)
 {
-    char text[64];
-    unsigned long long a = 0, b = size - 1;
-    if (v.len >= sizeof text || size == 0) {
+    uint64_t a = 0, b = size - 1;
+    const uint8_t *dash = v.len > 6 && memcmp(v.p, "bytes=", 6) == 0 ? memchr(v.p, '-', v.len) : NULL;
+    if (dash == NULL || size == 0) {
         return false;
     }
-    memcpy(text, v.p, v.len);
-    text[v.len] = '\0';
-    int n = sscanf(text, "bytes=%llu-%llu", &a, &b);
-    if (n < 1 || a >= size || b < a) {
+    cs_slice first = cs_slice_of(v.p + 6, (size_t)(dash - v.p) - 6),
+             last = cs_slice_of(dash + 1, (size_t)(v.p + v.len - dash) - 1);
+    if (cs_parse_u64(first, UINT64_MAX, &a) != CS_OK || (last.len > 0 && cs_parse_u64(last, UINT64_MAX, &b) != CS_OK) ||
+        a >= size || b < a) {
         return false;
     }
     *from = a;

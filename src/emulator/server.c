@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -46,11 +47,17 @@ static void split_target(cs_emu_request *q, cs_slice target)
 
 static void send_reply(cs_http1_conn *conn, const cs_emu_reply *r)
 {
-    cs_http1_header h[8];
+    cs_http1_header h[9];
+    char date[64] = "";
+    struct tm tm;
+    time_t now = (time_t)(cs_clock_wall_ms() / 1000);
     for (size_t i = 0; i < r->num_headers; i++) {
         h[i] = (cs_http1_header){cs_slice_str(r->header[i].name), cs_slice_str(r->header[i].value)};
     }
-    cs_http1_respond(conn, r->status, h, r->num_headers, cs_buf_slice(&r->body));
+    if (gmtime_r(&now, &tm) != NULL && strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0) {
+        h[r->num_headers] = (cs_http1_header){cs_slice_str("Date"), cs_slice_str(date)};
+    }
+    cs_http1_respond(conn, r->status, h, r->num_headers + (date[0] != '\0' ? 1 : 0), cs_buf_slice(&r->body));
 }
 
 static void on_request(void *cookie, cs_http1_conn *conn, const cs_http1_msg *m)

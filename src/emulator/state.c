@@ -179,7 +179,8 @@ static cs_err make_dir(const char *base, const char *name)
     return mkdir(path, 0700) == 0 || errno == EEXIST ? CS_OK : CS_E_IO;
 }
 
-static cs_err random_text(char *out, size_t num_bytes, const char *prefix)
+/* cap: room for the prefix, two characters a byte and the NUL */
+static cs_err random_text(char *out, size_t cap, size_t num_bytes, const char *prefix)
 {
     uint8_t raw[64];
     char hex[129];
@@ -190,9 +191,8 @@ static cs_err random_text(char *out, size_t num_bytes, const char *prefix)
     for (char *p = hex; *p != '\0'; p++) {
         *p = *p >= 'a' ? (char)(*p - 32) : *p;
     }
-    strcpy(out, prefix);
-    strcat(out, hex);
-    return CS_OK;
+    int n = snprintf(out, cap, "%s%s", prefix, hex);
+    return n > 0 && (size_t)n < cap ? CS_OK : CS_E_RANGE;
 }
 
 /* The administrator's key pair: kept, so that shells with exported credentials survive a restart. */
@@ -210,8 +210,8 @@ static cs_err open_admin(cs_emu_state *s)
         return CS_OK;
     }
     json_decref(j);
-    CS_TRY(random_text(s->admin.access_key_id, 8, "AKIA"));
-    CS_TRY(random_text(s->admin.secret, 20, ""));
+    CS_TRY(random_text(s->admin.access_key_id, sizeof s->admin.access_key_id, 8, "AKIA"));
+    CS_TRY(random_text(s->admin.secret, sizeof s->admin.secret, 20, ""));
     j = json_pack("{s:s,s:s}", "AccessKeyId", s->admin.access_key_id, "SecretAccessKey", s->admin.secret);
     char *text = j != NULL ? json_dumps(j, 0) : NULL;
     cs_err err = text != NULL ? cs_emu_file_write(path, cs_slice_str(text)) : CS_E_NO_MEMORY;
@@ -261,9 +261,9 @@ cs_err cs_emu_role_session(const cs_emu_session **out, cs_emu_state *s)
     }
     if (cur->access_key_id[0] == '\0' || now + early >= cur->expires_ms) {
         cs_emu_session fresh = {.expires_ms = now / 1000 * 1000 + s->o.credential_s * 1000};
-        CS_TRY(random_text(fresh.access_key_id, 8, "ASIA"));
-        CS_TRY(random_text(fresh.secret, 20, ""));
-        CS_TRY(random_text(fresh.token, 48, "IQoJ"));
+        CS_TRY(random_text(fresh.access_key_id, sizeof fresh.access_key_id, 8, "ASIA"));
+        CS_TRY(random_text(fresh.secret, sizeof fresh.secret, 20, ""));
+        CS_TRY(random_text(fresh.token, sizeof fresh.token, 48, "IQoJ"));
         cur = &s->sessions[s->next_session];
         *cur = fresh;
         s->next_session = (s->next_session + 1) % CS_EMU_MAX_SESSIONS;
