@@ -3,7 +3,6 @@
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "codec/cbor.h"
@@ -19,7 +18,7 @@
 void cs_nsm_model_init(cs_nsm_model *m, const char *module_id, const cs_emu_cert *root)
 {
     memset(m, 0, sizeof *m);
-    snprintf(m->module_id, sizeof m->module_id, "%s", module_id);
+    strncpy(m->module_id, module_id, sizeof m->module_id - 1);
     m->locked = 0xffff;
     m->root = root;
 }

@@ -1,0 +1,152 @@
+#include "core/config.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "codec/cbor.h"
+
+static cs_err read_bool(cs_cbor *c, bool *out)
+{
+    return cs_cbor_bool(c, out);
+}
+
+static cs_err read_range(cs_cbor *c, uint64_t *out, uint64_t min, uint64_t max)
+{
+    CS_TRY(cs_cbor_uint(c, out));
+    return *out >= min && *out <= max ? CS_OK : CS_E_RANGE;
+}
+
+static cs_err read_text(cs_cbor *c, cs_slice *out, size_t max)
+{
+    CS_TRY(cs_cbor_text(c, out));
+    return out->len >= 1 && out->len <= max ? CS_OK : CS_E_RANGE;
+}
+
+static cs_err read_context(cs_cbor *c, cs_core_config *out)
+{
+    cs_cbor_iter it;
+
+    CS_TRY(cs_cbor_map(c, &it));
+    while (cs_cbor_more(c, &it)) {
+        size_t n = out->num_context;
+
+        if (n == CS_CONFIG_MAX_CONTEXT) {
+            return CS_E_RANGE;
+        }
+        CS_TRY(cs_cbor_text(c, &out->context_key[n]));
+        CS_TRY(cs_cbor_text(c, &out->context_value[n]));
+        out->num_context++;
+    }
+    return CS_OK;
+}
+
+static cs_err read_publishers(cs_cbor *c, cs_core_config *out)
+{
+    cs_cbor_iter it;
+
+    CS_TRY(cs_cbor_array(c, &it));
+    while (cs_cbor_more(c, &it)) {
+        cs_slice hex;
+
+        if (out->num_publishers == CS_CONFIG_MAX_PUBLISHERS) {
+            return CS_E_RANGE;
+        }
+        CS_TRY(cs_cbor_text(c, &hex));
+        CS_TRY(cs_hex_decode(out->publisher[out->num_publishers], 32, hex));
+        out->num_publishers++;
+    }
+    return CS_OK;
+}
+
+static cs_err read_level(cs_cbor *c, cs_log_level *out)
+{
+    cs_slice name;
+
+    CS_TRY(cs_cbor_text(c, &name));
+    return cs_log_level_of(name, out);
+}
+
+enum { DEBUG_ALLOWED, REGION, KEY_ARN, CONTEXT, PUBLISHERS, SIGNED, MIN_GENERATION, MAX_BYTES, SESSIONS, SILENCE, ARENA, LEVEL, NUM_KEYS };
+
+static const char *const keys[NUM_KEYS] = {
+    "debugAllowed",  "region",   "keyArn",   "encryptionContext", "publishers", "requireSignedShares",
+    "minGeneration", "maxBytes", "sessions", "silenceMs",         "arenaMiB",   "level",
+};
+
+static cs_err read_value(cs_cbor *c, cs_core_config *out, unsigned key)
+{
+    switch (key) {
+    case DEBUG_ALLOWED:
+        return read_bool(c, &out->debug_allowed);
+    case REGION:
+        return read_text(c, &out->region, 64);
+    case KEY_ARN:
+        return read_text(c, &out->key_arn, 2048);
+    case CONTEXT:
+        return read_context(c, out);
+    case PUBLISHERS:
+        return read_publishers(c, out);
+    case SIGNED:
+        return read_bool(c, &out->require_signed);
+    case MIN_GENERATION:
+        return cs_cbor_uint(c, &out->min_generation);
+    case MAX_BYTES:
+        return read_range(c, &out->max_bytes, 1024, (uint64_t)4 << 30);
+    case SESSIONS:
+        return read_range(c, &out->sessions, 1, 65536);
+    case SILENCE:
+        return read_range(c, &out->silence_ms, 100, 600000);
+    case ARENA:
+        return read_range(c, &out->arena_mib, 4, 65536);
+    default:
+        return read_level(c, &out->level);
+    }
+}
+
+static unsigned key_of(cs_slice name)
+{
+    unsigned i = 0;
+
+    while (i < NUM_KEYS && !cs_slice_eq_str(name, keys[i])) {
+        i++;
+    }
+    return i;
+}
+
+cs_err cs_core_config_read(cs_core_config *out, const char **bad, cs_slice bytes)
+{
+    cs_cbor c = cs_cbor_of(bytes, CS_CBOR_STRICT);
+    const char *dummy;
+    cs_cbor_iter it;
+    unsigned seen = 0;
+
+    bad = bad == NULL ? &dummy : bad;
+    *bad = "";
+    *out = (cs_core_config){0};
+    /* also refuses duplicate keys, here and in the context */
+    if (bytes.len > CS_CONFIG_MAX_BYTES || cs_cbor_check(bytes, CS_CBOR_STRICT) != CS_OK || cs_cbor_map(&c, &it) != CS_OK) {
+        return CS_E_CONFIG;
+    }
+    while (cs_cbor_more(&c, &it)) {
+        cs_slice name;
+        unsigned key;
+
+        if (cs_cbor_text(&c, &name) != CS_OK) {
+            return CS_E_CONFIG;
+        }
+        key = key_of(name);
+        *bad = key == NUM_KEYS ? "unknown key" : keys[key];
+        if (key == NUM_KEYS || read_value(&c, out, key) != CS_OK) {
+            return CS_E_CONFIG;
+        }
+        seen |= 1u << key;
+    }
+    for (unsigned i = 0; i < NUM_KEYS; i++) {
+        if ((seen >> i & 1) == 0) {
+            *bad = keys[i];
+            return CS_E_CONFIG;
+        }
+    }
+    *bad = "";
+    return CS_OK;
+}

@@ -1,0 +1,34 @@
+/* The core section of the measured configuration (docs/formats/config.md): deterministic CBOR, strict. Pure. */
+#ifndef CS_CORE_CONFIG_H
+#define CS_CORE_CONFIG_H
+
+#include "base/bytes.h"
+#include "base/log.h"
+
+#define CS_CONFIG_MAX_BYTES 65536u
+#define CS_CONFIG_MAX_PUBLISHERS 16
+#define CS_CONFIG_MAX_CONTEXT 16
+
+typedef struct cs_core_config {
+    bool debug_allowed;
+    bool require_signed;
+    cs_log_level level;
+    uint64_t min_generation;
+    uint64_t max_bytes;  /* of a share file as it is injected, 1 KiB..4 GiB */
+    uint64_t sessions;   /* streams at once, 1..65536 */
+    uint64_t silence_ms; /* 100..600000 */
+    uint64_t arena_mib;  /* 4..65536 */
+    cs_slice region, key_arn; /* these and the context borrow from the section's bytes */
+    cs_slice context_key[CS_CONFIG_MAX_CONTEXT], context_value[CS_CONFIG_MAX_CONTEXT];
+    size_t num_context;
+    uint8_t publisher[CS_CONFIG_MAX_PUBLISHERS][32];
+    size_t num_publishers;
+} cs_core_config;
+
+/*
+ * cs_core_config_read - every key exactly once, none unknown, each in its range. bytes must outlive *out.
+ * CS_E_CONFIG; *bad (may be NULL) is then the key it is about, or "" when the bytes are no map. *out is unspecified on error.
+ */
+CS_MUST cs_err cs_core_config_read(cs_core_config *out, const char **bad, cs_slice bytes);
+
+#endif

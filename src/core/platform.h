@@ -1,0 +1,30 @@
+/* What differs between sign-core and sign-core-emulated: one object file each, nothing else. */
+#ifndef CS_CORE_PLATFORM_H
+#define CS_CORE_PLATFORM_H
+
+#include "base/opts.h"
+#include "core/nsm/nsm.h"
+
+#define CS_NSM_IOCTL 0xC0200A00ul /* _IOWR(0x0A, 0, struct nsm_raw) */
+
+typedef struct cs_core_platform {
+    const char *program;
+    const char *about;
+    bool emulated;     /* shown in status and log; lets the filter pass the socket calls of the module's model */
+    bool require_lock; /* an arena that cannot be locked: refuse, or warn */
+    cs_err (*open_nsm)(cs_nsm *out, const cs_args *args);
+} cs_core_platform;
+
+extern const cs_core_platform cs_platform;
+extern const cs_opt cs_platform_opts[];
+
+/* Options of both programs: docs/formats/launch.md. */
+#define CS_CORE_OPTS                                                                                                   \
+    {"config-fd", 0, CS_OPT_U64, "N", "descriptor with the core section of the measured configuration", NULL, NULL, 0, \
+     65535},                                                                                                           \
+        {"link-service", 0, CS_OPT_U64, "N", "socket pair to sign-service", NULL, NULL, 0, 65535},                     \
+    {                                                                                                                  \
+        "link-kms", 0, CS_OPT_U64, "N", "socket pair to sign-kms", NULL, NULL, 0, 65535                                \
+    }
+
+#endif
