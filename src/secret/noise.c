@@ -1,6 +1,7 @@
 #include "secret/noise.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "secret/rng.h"
@@ -195,15 +196,16 @@ static cs_err decrypt_and_hash(cs_noise *n, cs_buf *out, cs_slice sealed)
 
 static void set_name(cs_noise *n)
 {
-    char name[64] = "Noise_";
-    strcat(name, patterns[n->pattern].name);
-    strcat(name, "_25519_ChaChaPoly_");
-    strncat(name, n->hash->name, 16);
+    uint8_t mem[64];
+    cs_buf name = cs_buf_wrap(mem, sizeof mem);
+    if (cs_put_fmt(&name, "Noise_%s_25519_ChaChaPoly_%s", patterns[n->pattern].name, n->hash->name) != CS_OK) {
+        abort(); /* the tables hold short names only */
+    }
     memset(n->h, 0, sizeof n->h);
-    if (strlen(name) <= sizeof n->h) {
-        memcpy(n->h, name, strlen(name));
+    if (name.len <= sizeof n->h) {
+        memcpy(n->h, mem, name.len);
     } else {
-        n->hash->digest(n->h, (cs_slice[]){cs_slice_str(name)}, 1);
+        n->hash->digest(n->h, (cs_slice[]){cs_buf_slice(&name)}, 1);
     }
     memcpy(n->ck.b, n->h, sizeof n->ck.b);
 }

@@ -19,7 +19,7 @@ typedef struct cs_sha256 {
 CS_SECRET_DECLARE(cs_sha256)
 
 void cs_sha256_init(cs_sha256 *s);
-void cs_sha256_put(cs_sha256 *s, const void *p, size_t len);
+void cs_sha256_put(cs_sha256 *s, const void *data, size_t len);
 /* cs_sha256_end - the digest; s is wiped. */
 void cs_sha256_end(cs_sha256 *s, uint8_t out[32]);
 

@@ -134,7 +134,7 @@ static wp_verdict open_cbc(const EVP_CIPHER *cipher, const cs_buf *key, const cs
     wp_verdict v = WP_REFUSED;
     if (c != NULL && cs_put_space(&out, &at, ct->len + 32) == CS_OK &&
         EVP_DecryptInit_ex(c, cipher, NULL, key->p, iv->p) == 1 &&
-        EVP_DecryptUpdate(c, at, &n, ct->p != NULL ? ct->p : at, (int)ct->len) == 1 &&
+        EVP_DecryptUpdate(c, at, &n, ct->p, (int)ct->len) == 1 &&
         EVP_DecryptFinal_ex(c, at + n, &last) == 1) {
         v = wp_compare(cs_slice_of(at, (size_t)n + (size_t)last), cs_buf_slice(msg));
     }

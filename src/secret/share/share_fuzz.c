@@ -1,0 +1,67 @@
+/*
+ * Target: cs_share_load, cs_share_verify, cs_unban_verify
+ * The input is the JSON behind a right header of an unsigned file (the hash is made here), then a whole file, then an unban
+ * order. A set that loads has no more accounts than bytes; nothing unsigned passes a policy that wants signatures.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <sodium.h>
+
+#include "base/text.h"
+#include "secret/share/share.h"
+
+#define MAX_BODY 8192
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool ok)
+{
+    if (!ok) {
+        abort();
+    }
+}
+
+static void load(cs_slice body)
+{
+    static const cs_share_policy unsigned_ok = {.allow_unsigned = true}, strict = {0};
+    uint8_t mem[MAX_BODY + 512], hash[32];
+    cs_buf file = cs_buf_wrap(mem, sizeof mem);
+    cs_share_set *set = NULL;
+    cs_sharefile_header h;
+    (void)crypto_hash_sha256(hash, body.p, body.len);
+    require(cs_put_str(&file, "countersign-shares/1 generation=1 publisher=none sha256=") == CS_OK &&
+            cs_put_hex(&file, cs_slice_of(hash, sizeof hash)) == CS_OK && cs_put_u8(&file, '\n') == CS_OK &&
+            cs_put_slice(&file, body) == CS_OK);
+    require(cs_share_verify(&h, cs_buf_slice(&file), &unsigned_ok) == CS_OK && h.generation == 1);
+    require(cs_share_verify(&h, cs_buf_slice(&file), &strict) == CS_E_SHARES_UNSIGNED);
+    if (cs_share_load(&set, cs_buf_slice(&file), &unsigned_ok, NULL) == CS_OK) {
+        require(cs_share_count(set) <= body.len);
+        cs_share_free(set);
+    } else {
+        require(set == NULL);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const uint8_t publisher[1][32] = {{1}};
+    static const cs_unban_check check = {publisher, 1, 1};
+    static const cs_share_policy strict = {publisher, 1, false, 0};
+    static bool ready;
+    cs_sharefile_header h;
+    cs_unban u;
+    if (size > MAX_BODY) {
+        return 0;
+    }
+    if (!ready) {
+        require(sodium_init() >= 0 && cs_arena_init((size_t)8 << 20, false) == CS_OK);
+        ready = true;
+    }
+    cs_slice in = cs_slice_of(size > 0 ? data : (const uint8_t *)"", size);
+    load(in);
+    require(cs_share_verify(&h, in, &strict) != CS_OK);
+    require(cs_unban_verify(&u, in, &check) == CS_E_UNBAN);
+    require(cs_arena_used() == 0);
+    return 0;
+}
