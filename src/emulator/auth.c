@@ -49,7 +49,8 @@ cs_emu_auth cs_emu_authenticate(cs_emu_state *s, cs_emu_principal *who, const cs
                         s3 ? CS_SIGV4_SINGLE_ENCODE : CS_SIGV4_NORMALIZE};
     err = cs_sigv4_verify(&a, r, &c);
     if (err != CS_OK) {
-        return err == CS_E_TIMEOUT ? CS_EMU_AUTH_SKEW : (err == CS_E_FORMAT ? CS_EMU_AUTH_INCOMPLETE : CS_EMU_AUTH_SIGNATURE);
+        return err == CS_E_TIMEOUT ? CS_EMU_AUTH_SKEW
+                                   : (err == CS_E_FORMAT ? CS_EMU_AUTH_INCOMPLETE : CS_EMU_AUTH_SIGNATURE);
     }
     if (strlen(a.token) != strlen(cred->token) || CRYPTO_memcmp(a.token, cred->token, strlen(cred->token)) != 0) {
         return CS_EMU_AUTH_BAD_TOKEN;

@@ -64,7 +64,7 @@ static void put_time(char out[32], uint64_t ms)
     out[0] = '\0';
     if (cs_put_rfc3339(&b, ms) == CS_OK && b.len >= 20) {
         memcpy(out, mem, 19);
-        strcpy(out + 19, "Z");
+        memcpy(out + 19, "Z", 2);
     }
 }
 
@@ -79,16 +79,17 @@ static void get_credentials(cs_emu_state *s, cs_emu_reply *reply)
     put_time(updated, c->expires_ms - s->o.credential_s * 1000);
     put_time(expires, c->expires_ms);
     cs_emu_reply_json(reply, 200, "text/plain",
-                      json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "Code", "Success", "LastUpdated", updated, "Type", "AWS-HMAC",
-                                "AccessKeyId", c->access_key_id, "SecretAccessKey", c->secret, "Token", c->token, "Expiration",
-                                expires));
+                      json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "Code", "Success", "LastUpdated", updated, "Type",
+                                "AWS-HMAC", "AccessKeyId", c->access_key_id, "SecretAccessKey", c->secret, "Token",
+                                c->token, "Expiration", expires));
 }
 
 static void get_identity(cs_emu_state *s, cs_emu_reply *reply)
 {
     cs_emu_reply_json(reply, 200, "text/plain",
-                      json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "accountId", s->o.account, "architecture", "x86_64", "instanceId",
-                                s->o.instance_id, "instanceType", "c5.xlarge", "region", s->o.region, "version", "2017-09-30"));
+                      json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "accountId", s->o.account, "architecture", "x86_64",
+                                "instanceId", s->o.instance_id, "instanceType", "c5.xlarge", "region", s->o.region,
+                                "version", "2017-09-30"));
 }
 
 void cs_emu_imds_serve(cs_emu_imds *imds, cs_emu_state *s, cs_emu_reply *reply, cs_emu_request *q)

@@ -46,7 +46,8 @@ bool cs_emu_kms_key(cs_emu_kms_call *c)
 {
     const char *id = json_string_value(json_object_get(c->in, "KeyId"));
     if (id == NULL || id[0] == '\0' || strlen(id) > 2048) {
-        cs_emu_kms_fail(c, "ValidationException", "1 validation error detected: Value at 'keyId' failed to satisfy constraint");
+        cs_emu_kms_fail(c, "ValidationException",
+                        "1 validation error detected: Value at 'keyId' failed to satisfy constraint");
         return false;
     }
     c->key = cs_emu_key_find(c->s, id);
@@ -69,7 +70,8 @@ static cs_err put_context(cs_emu_kms_call *c, const json_t *map)
     size_t n = 0;
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)map, key, v) {
+    json_object_foreach((json_t *)map, key, v)
+    {
         if (n == 64 || json_string_value(v) == NULL) {
             return CS_E_RANGE;
         }
@@ -106,7 +108,8 @@ bool cs_emu_kms_blob(cs_emu_kms_call *c, const char *member, size_t max, cs_buf 
     const json_t *v = json_object_get(c->in, member);
     size_t len0 = out->len;
     if (!json_is_string(v)) {
-        cs_emu_kms_fail(c, "ValidationException", "Value null at '%s' failed to satisfy constraint: Member must not be null", member);
+        cs_emu_kms_fail(c, "ValidationException",
+                        "Value null at '%s' failed to satisfy constraint: Member must not be null", member);
         return false;
     }
     if (cs_b64_get(out, cs_slice_of(json_string_value(v), json_string_length(v)), CS_B64_STD) != CS_OK) {
@@ -114,8 +117,9 @@ bool cs_emu_kms_blob(cs_emu_kms_call *c, const char *member, size_t max, cs_buf 
         return false;
     }
     if (out->len == len0 || out->len - len0 > max) {
-        cs_emu_kms_fail(c, "ValidationException", "Value at '%s' failed to satisfy constraint: Member must have length between 1 and %zu",
-                        member, max);
+        cs_emu_kms_fail(c, "ValidationException",
+                        "Value at '%s' failed to satisfy constraint: Member must have length between 1 and %zu", member,
+                        max);
         return false;
     }
     return true;
@@ -131,7 +135,8 @@ static bool add_attestation_context(cs_emu_kms_call *c)
         cs_hex_encode(hex, cs_slice_of(c->att.claims.pcr[i].b, CS_PCR_LEN));
         snprintf(name, sizeof name, "kms:RecipientAttestation:PCR%u", i);
         if (cs_emu_context_add(&c->context, name, cs_slice_str(hex)) != CS_OK ||
-            (i == 0 && cs_emu_context_add(&c->context, "kms:RecipientAttestation:ImageSha384", cs_slice_str(hex)) != CS_OK)) {
+            (i == 0 &&
+             cs_emu_context_add(&c->context, "kms:RecipientAttestation:ImageSha384", cs_slice_str(hex)) != CS_OK)) {
             return false;
         }
     }
@@ -156,8 +161,10 @@ bool cs_emu_kms_recipient(cs_emu_kms_call *c)
     c->in = outer;
     if (ok) {
         /* a debug document is verified like any other: its zero PCRs are the policy's affair, as with KMS */
-        cs_att_options o = {.root_der = cs_slice_of(c->s->nsm_root_der, c->s->nsm_root_len), .time = CS_ATT_TIME_NOW,
-                            .any_pcrs = true, .allow_debug = true};
+        cs_att_options o = {.root_der = cs_slice_of(c->s->nsm_root_der, c->s->nsm_root_len),
+                            .time = CS_ATT_TIME_NOW,
+                            .any_pcrs = true,
+                            .allow_debug = true};
         cs_err err = cs_att_verify(&c->att, cs_buf_slice(&doc), &o);
         ok = err == CS_OK && c->att.claims.public_key.present && c->att.claims.public_key.len > 0;
         if (!ok) {
@@ -175,12 +182,11 @@ bool cs_emu_kms_recipient(cs_emu_kms_call *c)
 
 static void fail_denied(cs_emu_kms_call *c, const char *action)
 {
-    cs_emu_kms_fail(c, "AccessDeniedException",
-                    "User: %s is not authorized to perform: %s on resource: %s %s",
-                    c->who.session_arn != NULL ? c->who.session_arn : c->who.arn, action, c->key != NULL ? c->key->arn : "*",
-                    c->decision.verdict == CS_EMU_DENIED_EXPLICITLY
-                        ? "with an explicit deny in a resource-based policy"
-                        : "because no resource-based policy allows the action");
+    cs_emu_kms_fail(
+        c, "AccessDeniedException", "User: %s is not authorized to perform: %s on resource: %s %s",
+        c->who.session_arn != NULL ? c->who.session_arn : c->who.arn, action, c->key != NULL ? c->key->arn : "*",
+        c->decision.verdict == CS_EMU_DENIED_EXPLICITLY ? "with an explicit deny in a resource-based policy"
+                                                        : "because no resource-based policy allows the action");
 }
 
 bool cs_emu_kms_authorise(cs_emu_kms_call *c, bool need_enabled)
@@ -204,7 +210,8 @@ bool cs_emu_kms_authorise(cs_emu_kms_call *c, bool need_enabled)
         return false;
     }
     if (json_is_true(json_object_get(c->in, "DryRun"))) {
-        cs_emu_kms_fail(c, "DryRunOperationException", "The request would have succeeded, but the DryRun option is set.");
+        cs_emu_kms_fail(c, "DryRunOperationException",
+                        "The request would have succeeded, but the DryRun option is set.");
         return false;
     }
     return true;
@@ -241,7 +248,8 @@ static void log_decision(const cs_emu_kms_call *c)
     cs_slice image = c->attested ? cs_slice_of(c->att.claims.pcr[0].b, CS_PCR_LEN) : CS_SLICE_NULL;
     cs_log(c->error == NULL ? CS_LOG_INFO : CS_LOG_WARN, "kms", CS_LC("eventName", c->op),
            CS_LC("principal", c->who.arn != NULL ? c->who.arn : ""), CS_LC("key", c->key != NULL ? c->key->arn : ""),
-           CS_LC("policy", verdicts[c->decision.verdict]), CS_LC("sid", c->decision.sid), CS_LC("errorCode", c->error != NULL ? c->error : ""),
+           CS_LC("policy", verdicts[c->decision.verdict]), CS_LC("sid", c->decision.sid),
+           CS_LC("errorCode", c->error != NULL ? c->error : ""),
            CS_LC("attestationDocumentModuleId", c->attested ? c->att.claims.module_id : ""),
            CS_LHEX("attestationDocumentEnclaveImageDigest", image));
 }
@@ -263,8 +271,11 @@ static const char *auth_error(cs_emu_auth a)
 static const char *auth_message(cs_emu_auth a)
 {
     static const char *const texts[] = {
-        "", "Missing Authentication Token", "The signature is incomplete or malformed.",
-        "The security token included in the request is invalid.", "The security token included in the request is invalid.",
+        "",
+        "Missing Authentication Token",
+        "The signature is incomplete or malformed.",
+        "The security token included in the request is invalid.",
+        "The security token included in the request is invalid.",
         "The security token included in the request is expired",
         "The request signature we calculated does not match the signature you provided.",
         "Signature expired: the time of the request is more than 5 min. off",
@@ -315,8 +326,8 @@ void cs_emu_kms(cs_emu_state *s, cs_emu_reply *reply, cs_emu_request *q)
     call.decision.verdict = CS_EMU_DENIED_BY_DEFAULT;
     if (RAND_bytes(id, sizeof id) == 1) {
         cs_hex_encode(id_hex, cs_slice_of(id, sizeof id));
-        cs_emu_reply_header(reply, "x-amzn-RequestId", "%.8s-%.4s-%.4s-%.4s-%.12s", id_hex, id_hex + 8, id_hex + 12, id_hex + 16,
-                            id_hex + 20);
+        cs_emu_reply_header(reply, "x-amzn-RequestId", "%.8s-%.4s-%.4s-%.4s-%.12s", id_hex, id_hex + 8, id_hex + 12,
+                            id_hex + 16, id_hex + 20);
     }
     bool have_target = cs_sigv4_header_find(&q->sig, "x-amz-target", &target) && target.len > strlen(TARGET) &&
                        target.len < strlen(TARGET) + sizeof op && memcmp(target.p, TARGET, strlen(TARGET)) == 0;

@@ -33,7 +33,8 @@ cs_err cs_emu_blob_seal(cs_buf *out, const cs_emu_key *k, cs_slice plain, cs_sli
     bool ok = ctx != NULL && EVP_EncryptInit_ex(ctx, EVP_aes_256_gcm(), NULL, k->material, nonce) == 1 &&
               EVP_EncryptUpdate(ctx, NULL, &n, magic, sizeof magic) == 1 &&
               (aad.len == 0 || EVP_EncryptUpdate(ctx, NULL, &n, aad.p, (int)aad.len) == 1) &&
-              EVP_EncryptUpdate(ctx, ct, &n, plain.p, (int)plain.len) == 1 && EVP_EncryptFinal_ex(ctx, ct + n, &m) == 1 &&
+              EVP_EncryptUpdate(ctx, ct, &n, plain.p, (int)plain.len) == 1 &&
+              EVP_EncryptFinal_ex(ctx, ct + n, &m) == 1 &&
               EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG_LEN, tag) == 1;
     EVP_CIPHER_CTX_free(ctx);
     if (!ok) {
@@ -69,7 +70,8 @@ cs_err cs_emu_blob_open(cs_buf *out, const cs_emu_key *k, cs_slice blob, cs_slic
               EVP_DecryptUpdate(ctx, NULL, &n, magic, sizeof magic) == 1 &&
               (aad.len == 0 || EVP_DecryptUpdate(ctx, NULL, &n, aad.p, (int)aad.len) == 1) &&
               EVP_DecryptUpdate(ctx, plain, &n, ct, (int)len) == 1 &&
-              EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) == 1 && EVP_DecryptFinal_ex(ctx, plain + n, &m) == 1;
+              EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag) == 1 &&
+              EVP_DecryptFinal_ex(ctx, plain + n, &m) == 1;
     EVP_CIPHER_CTX_free(ctx);
     if (!ok) {
         out->len = len0;

@@ -15,7 +15,7 @@ typedef struct cs_emu_kms_call {
     const json_t *in;
     cs_emu_key *key; /* the key that the request is about, when there is one */
     cs_emu_context context;
-    cs_buf aad;      /* encryption context as bytes */
+    cs_buf aad; /* encryption context as bytes */
     bool attested;
     cs_att_result att;
     cs_emu_decision decision;
@@ -25,7 +25,8 @@ typedef struct cs_emu_kms_call {
 } cs_emu_kms_call;
 
 /* cs_emu_kms_fail - set the refusal and return NULL, so that an operation can end with it. */
-__attribute__((format(printf, 3, 4))) json_t *cs_emu_kms_fail(cs_emu_kms_call *c, const char *error, const char *fmt, ...);
+__attribute__((format(printf, 3, 4))) json_t *cs_emu_kms_fail(cs_emu_kms_call *c, const char *error, const char *fmt,
+                                                              ...);
 /*
  * Steps of the operations. Each returns false with the refusal set.
  * key: finds in["KeyId"]; authorise: the policy of c->key (IAM alone without key) for kms:<op>, after context and recipient;

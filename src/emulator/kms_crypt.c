@@ -59,7 +59,8 @@ static json_t *finish(cs_emu_kms_call *c, json_t *answer, bool ok)
 static bool check_algorithm(cs_emu_kms_call *c)
 {
     const json_t *v = json_object_get(c->in, "EncryptionAlgorithm"), *grants = json_object_get(c->in, "GrantTokens");
-    if (v != NULL && !json_is_null(v) && (!json_is_string(v) || strcmp(json_string_value(v), "SYMMETRIC_DEFAULT") != 0)) {
+    if (v != NULL && !json_is_null(v) &&
+        (!json_is_string(v) || strcmp(json_string_value(v), "SYMMETRIC_DEFAULT") != 0)) {
         cs_emu_kms_fail(c, "InvalidKeyUsageException", "The key is of SYMMETRIC_DEFAULT");
         return false;
     }
@@ -76,8 +77,8 @@ json_t *cs_emu_kms_encrypt(cs_emu_kms_call *c)
     json_t *answer = NULL;
     if (json_object_get(c->in, "Recipient") != NULL) {
         cs_emu_kms_fail(c, "ValidationException", "Encrypt takes no Recipient");
-    } else if (cs_emu_kms_blob(c, "Plaintext", CS_EMU_MAX_PLAINTEXT, &plain) && cs_emu_kms_key(c) && check_algorithm(c) &&
-               cs_emu_kms_context(c) && cs_emu_kms_authorise(c, true)) {
+    } else if (cs_emu_kms_blob(c, "Plaintext", CS_EMU_MAX_PLAINTEXT, &plain) && cs_emu_kms_key(c) &&
+               check_algorithm(c) && cs_emu_kms_context(c) && cs_emu_kms_authorise(c, true)) {
         answer = json_pack("{s:s,s:s}", "KeyId", c->key->arn, "EncryptionAlgorithm", "SYMMETRIC_DEFAULT");
         bool ok = cs_emu_blob_seal(&blob, c->key, cs_buf_slice(&plain), cs_buf_slice(&c->aad)) == CS_OK &&
                   set_b64(answer, "CiphertextBlob", cs_buf_slice(&blob));
@@ -109,9 +110,10 @@ static bool find_blob_key(cs_emu_kms_call *c, cs_slice blob)
     }
     c->key = named;
     if (named == NULL) {
-        cs_emu_kms_fail(c, "AccessDeniedException",
-                        "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you "
-                        "are not allowed to access.");
+        cs_emu_kms_fail(
+            c, "AccessDeniedException",
+            "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you "
+            "are not allowed to access.");
     }
     return named != NULL;
 }
@@ -165,7 +167,8 @@ json_t *cs_emu_kms_data_key(cs_emu_kms_call *c)
         answer = json_pack("{s:s}", "KeyId", c->key->arn);
         bool ok = RAND_bytes(key, (int)len) == 1 &&
                   cs_emu_blob_seal(&blob, c->key, cs_slice_of(key, len), cs_buf_slice(&c->aad)) == CS_OK &&
-                  set_b64(answer, "CiphertextBlob", cs_buf_slice(&blob)) && set_plaintext(c, answer, cs_slice_of(key, len));
+                  set_b64(answer, "CiphertextBlob", cs_buf_slice(&blob)) &&
+                  set_plaintext(c, answer, cs_slice_of(key, len));
         answer = finish(c, answer, ok);
     }
     OPENSSL_cleanse(key, sizeof key);
@@ -184,6 +187,7 @@ json_t *cs_emu_kms_random(cs_emu_kms_call *c)
         return NULL;
     }
     json_t *answer = json_object();
-    bool ok = answer != NULL && RAND_bytes(bytes, (int)n) == 1 && set_plaintext(c, answer, cs_slice_of(bytes, (size_t)n));
+    bool ok =
+        answer != NULL && RAND_bytes(bytes, (int)n) == 1 && set_plaintext(c, answer, cs_slice_of(bytes, (size_t)n));
     return finish(c, answer, ok);
 }

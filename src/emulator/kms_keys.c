@@ -13,12 +13,12 @@ static const char *state_name(cs_emu_key_state s)
 
 static json_t *metadata(const cs_emu_state *s, const cs_emu_key *k)
 {
-    json_t *m = json_pack("{s:s,s:s,s:s,s:f,s:b,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:[s],s:b}", "AWSAccountId", s->o.account, "KeyId", k->id,
-                          "Arn", k->arn, "CreationDate", (double)k->created_ms / 1000.0, "Enabled",
-                          k->state == CS_EMU_KEY_ENABLED, "Description", k->description, "KeyUsage", "ENCRYPT_DECRYPT", "KeyState",
-                          state_name(k->state), "Origin", "AWS_KMS", "KeyManager", "CUSTOMER", "KeySpec", "SYMMETRIC_DEFAULT",
-                          "CustomerMasterKeySpec", "SYMMETRIC_DEFAULT", "EncryptionAlgorithms", "SYMMETRIC_DEFAULT", "MultiRegion",
-                          0);
+    json_t *m = json_pack("{s:s,s:s,s:s,s:f,s:b,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:[s],s:b}", "AWSAccountId", s->o.account,
+                          "KeyId", k->id, "Arn", k->arn, "CreationDate", (double)k->created_ms / 1000.0, "Enabled",
+                          k->state == CS_EMU_KEY_ENABLED, "Description", k->description, "KeyUsage", "ENCRYPT_DECRYPT",
+                          "KeyState", state_name(k->state), "Origin", "AWS_KMS", "KeyManager", "CUSTOMER", "KeySpec",
+                          "SYMMETRIC_DEFAULT", "CustomerMasterKeySpec", "SYMMETRIC_DEFAULT", "EncryptionAlgorithms",
+                          "SYMMETRIC_DEFAULT", "MultiRegion", 0);
     if (m != NULL && k->state == CS_EMU_KEY_PENDING_DELETION) {
         json_object_set_new(m, "DeletionDate", json_real((double)k->deletion_ms / 1000.0));
     }
@@ -53,7 +53,8 @@ json_t *cs_emu_kms_create_key(cs_emu_kms_call *c)
     char default_policy[512];
     const char *text = json_string_value(json_object_get(c->in, "Policy"));
     const char *description = json_string_value(json_object_get(c->in, "Description"));
-    if (!member_is(c->in, "KeySpec", "SYMMETRIC_DEFAULT") || !member_is(c->in, "CustomerMasterKeySpec", "SYMMETRIC_DEFAULT") ||
+    if (!member_is(c->in, "KeySpec", "SYMMETRIC_DEFAULT") ||
+        !member_is(c->in, "CustomerMasterKeySpec", "SYMMETRIC_DEFAULT") ||
         !member_is(c->in, "KeyUsage", "ENCRYPT_DECRYPT") || !member_is(c->in, "Origin", "AWS_KMS")) {
         return cs_emu_kms_fail(c, "UnsupportedOperationException", "The emulator makes SYMMETRIC_DEFAULT keys only");
     }
@@ -62,8 +63,10 @@ json_t *cs_emu_kms_create_key(cs_emu_kms_call *c)
     }
     if (text == NULL) {
         snprintf(default_policy, sizeof default_policy,
-                 "{\"Version\":\"2012-10-17\",\"Id\":\"key-default-1\",\"Statement\":[{\"Sid\":\"Enable IAM User Permissions\","
-                 "\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::%s:root\"},\"Action\":\"kms:*\",\"Resource\":\"*\"}]}",
+                 "{\"Version\":\"2012-10-17\",\"Id\":\"key-default-1\",\"Statement\":[{\"Sid\":\"Enable IAM User "
+                 "Permissions\","
+                 "\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::%s:root\"},\"Action\":\"kms:*\","
+                 "\"Resource\":\"*\"}]}",
                  c->s->o.account);
         text = default_policy;
     }
@@ -106,7 +109,8 @@ json_t *cs_emu_kms_put_policy(cs_emu_kms_call *c)
         json_decref(policy);
         return cs_emu_kms_fail(c, "KMSInternalException", "no memory");
     }
-    return cs_emu_key_save(c->s, c->key) == CS_OK ? json_null() : cs_emu_kms_fail(c, "KMSInternalException", "not saved");
+    return cs_emu_key_save(c->s, c->key) == CS_OK ? json_null()
+                                                  : cs_emu_kms_fail(c, "KMSInternalException", "not saved");
 }
 
 json_t *cs_emu_kms_get_policy(cs_emu_kms_call *c)
@@ -129,7 +133,8 @@ static json_t *set_state(cs_emu_kms_call *c, cs_emu_key_state state)
         return cs_emu_kms_fail(c, "KMSInvalidStateException", "%s is pending deletion.", c->key->arn);
     }
     c->key->state = state;
-    return cs_emu_key_save(c->s, c->key) == CS_OK ? json_null() : cs_emu_kms_fail(c, "KMSInternalException", "not saved");
+    return cs_emu_key_save(c->s, c->key) == CS_OK ? json_null()
+                                                  : cs_emu_kms_fail(c, "KMSInternalException", "not saved");
 }
 
 json_t *cs_emu_kms_enable(cs_emu_kms_call *c)
@@ -163,8 +168,8 @@ json_t *cs_emu_kms_schedule_deletion(cs_emu_kms_call *c)
     if (cs_emu_key_save(c->s, c->key) != CS_OK) {
         return cs_emu_kms_fail(c, "KMSInternalException", "not saved");
     }
-    return json_pack("{s:s,s:f,s:s,s:I}", "KeyId", c->key->arn, "DeletionDate", (double)c->key->deletion_ms / 1000.0, "KeyState",
-                     "PendingDeletion", "PendingWindowInDays", days);
+    return json_pack("{s:s,s:f,s:s,s:I}", "KeyId", c->key->arn, "DeletionDate", (double)c->key->deletion_ms / 1000.0,
+                     "KeyState", "PendingDeletion", "PendingWindowInDays", days);
 }
 
 json_t *cs_emu_kms_cancel_deletion(cs_emu_kms_call *c)

@@ -49,8 +49,9 @@ static int setup(void **state)
     cs_log_init("test", CS_LOG_ERROR, 2);
     strcpy(dir, "/tmp/cs-emu-XXXXXX");
     assert_non_null(mkdtemp(dir));
-    opts = (cs_emu_options){dir, "us-east-1", "123456789012", "enclave-host", "kms:GenerateRandom", "i-1234567890abcdef0", 3600,
-                            "alternate"};
+    opts =
+        (cs_emu_options){dir,  "us-east-1", "123456789012", "enclave-host", "kms:GenerateRandom", "i-1234567890abcdef0",
+                         3600, "alternate"};
     assert_int_equal(cs_emu_state_open(&st, &opts), CS_OK);
     assert_int_equal(cs_emu_root_issue(&root, (int64_t)(now_ms / 1000)), CS_OK);
     assert_int_equal(cs_emu_cert_der(&b, &root), CS_OK);
@@ -103,12 +104,17 @@ static json_t *call_with(const char *op, const char *body, const cs_emu_session 
     cs_sigv4_header h[6] = {{cs_slice_str("Host"), cs_slice_str("kms.us-east-1.amazonaws.com")},
                             {cs_slice_str("X-Amz-Target"), cs_slice_str(target)}};
     assert_int_equal(cs_sigv4_hash(hash, cs_slice_str(body)), CS_OK);
-    cs_emu_request q = {{cs_slice_str("POST"), cs_slice_str("/"), CS_SLICE_NULL, h, 2, cs_slice_str(hash)}, cs_slice_str(body)};
+    cs_emu_request q = {{cs_slice_str("POST"), cs_slice_str("/"), CS_SLICE_NULL, h, 2, cs_slice_str(hash)},
+                        cs_slice_str(body)};
     const char *token = t->token != NULL ? t->token : by->token;
     cs_sigv4_signer s = {cs_slice_str(t->akid != NULL ? t->akid : by->access_key_id),
-                         cs_slice_str(t->secret != NULL ? t->secret : by->secret), cs_slice_str(token),
-                         cs_slice_str(t->region != NULL ? t->region : "us-east-1"), cs_slice_str("kms"),
-                         (uint64_t)((int64_t)now_ms + t->time_shift_ms), 0, CS_SIGV4_NORMALIZE};
+                         cs_slice_str(t->secret != NULL ? t->secret : by->secret),
+                         cs_slice_str(token),
+                         cs_slice_str(t->region != NULL ? t->region : "us-east-1"),
+                         cs_slice_str("kms"),
+                         (uint64_t)((int64_t)now_ms + t->time_shift_ms),
+                         0,
+                         CS_SIGV4_NORMALIZE};
     assert_int_equal(cs_sigv4_sign(&res, &q.sig, &s), CS_OK);
     if (!t->unsigned_request) {
         size_t n = 2;
@@ -170,7 +176,8 @@ static const char *new_key(const char *policy)
 static char *encrypt(const char *arn, const char *plain_b64, const char *context)
 {
     char body[1024];
-    snprintf(body, sizeof body, "{\"KeyId\":\"%s\",\"Plaintext\":\"%s\",\"EncryptionContext\":%s}", arn, plain_b64, context);
+    snprintf(body, sizeof body, "{\"KeyId\":\"%s\",\"Plaintext\":\"%s\",\"EncryptionContext\":%s}", arn, plain_b64,
+             context);
     json_t *j = call("Encrypt", body);
     assert_int_equal(reply.status, 200);
     char *blob = strdup(text_of(j, "CiphertextBlob"));
@@ -190,15 +197,17 @@ static char *document(void)
     return text;
 }
 
-static json_t *decrypt(const char *blob, const char *arn, const char *context, const char *doc, const cs_emu_session *by)
+static json_t *decrypt(const char *blob, const char *arn, const char *context, const char *doc,
+                       const cs_emu_session *by)
 {
     json_t *in = json_pack("{s:s,s:o}", "CiphertextBlob", blob, "EncryptionContext", json_loads(context, 0, NULL));
     if (arn != NULL) {
         json_object_set_new(in, "KeyId", json_string(arn));
     }
     if (doc != NULL) {
-        json_object_set_new(in, "Recipient", json_pack("{s:s,s:s}", "KeyEncryptionAlgorithm", "RSAES_OAEP_SHA_256",
-                                                       "AttestationDocument", doc));
+        json_object_set_new(
+            in, "Recipient",
+            json_pack("{s:s,s:s}", "KeyEncryptionAlgorithm", "RSAES_OAEP_SHA_256", "AttestationDocument", doc));
     }
     char *body = json_dumps(in, 0);
     json_t *j = call_with("Decrypt", body, by, NULL);
@@ -254,12 +263,17 @@ static void decrypt_refuses_by_the_type_that_kms_has(void **state)
 
 static const char attested_policy[] =
     "{\"Version\":\"2012-10-17\",\"Statement\":["
-    "{\"Sid\":\"admin\",\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:user/admin\"},\"Action\":[\"kms:Put*\","
-    "\"kms:Get*\",\"kms:Describe*\",\"kms:Encrypt\",\"kms:EnableKey\",\"kms:DisableKey\",\"kms:ScheduleKeyDeletion\"],\"Resource\":\"*\"},"
-    "{\"Sid\":\"enclave\",\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:role/enclave-host\"},\"Action\":["
+    "{\"Sid\":\"admin\",\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:user/"
+    "admin\"},\"Action\":[\"kms:Put*\","
+    "\"kms:Get*\",\"kms:Describe*\",\"kms:Encrypt\",\"kms:EnableKey\",\"kms:DisableKey\",\"kms:ScheduleKeyDeletion\"],"
+    "\"Resource\":\"*\"},"
+    "{\"Sid\":\"enclave\",\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:role/"
+    "enclave-host\"},\"Action\":["
     "\"kms:Decrypt\",\"kms:GenerateDataKey\"],\"Resource\":\"*\",\"Condition\":{\"StringEqualsIgnoreCase\":{"
-    "\"kms:RecipientAttestation:ImageSha384\":\"111111111111111111111111111111111111111111111111111111111111111111111111111111111111"
-    "111111111111\",\"kms:RecipientAttestation:PCR2\":\"33333333333333333333333333333333333333333333333333333333333333333333333333333333"
+    "\"kms:RecipientAttestation:ImageSha384\":"
+    "\"111111111111111111111111111111111111111111111111111111111111111111111111111111111111"
+    "111111111111\",\"kms:RecipientAttestation:PCR2\":"
+    "\"33333333333333333333333333333333333333333333333333333333333333333333333333333333"
     "3333333333333333\"}}}]}";
 
 static void only_the_attested_image_gets_the_plaintext_and_only_sealed(void **state)
@@ -319,15 +333,19 @@ static void data_keys_and_random_bytes_come_sealed_to_enclaves(void **state)
 {
     const char *arn = new_key(attested_policy);
     char *doc = document(), body[16384];
-    snprintf(body, sizeof body, "{\"KeyId\":\"%s\",\"KeySpec\":\"AES_256\",\"Recipient\":{\"KeyEncryptionAlgorithm\":"
-             "\"RSAES_OAEP_SHA_256\",\"AttestationDocument\":\"%s\"}}", arn, doc);
+    snprintf(body, sizeof body,
+             "{\"KeyId\":\"%s\",\"KeySpec\":\"AES_256\",\"Recipient\":{\"KeyEncryptionAlgorithm\":"
+             "\"RSAES_OAEP_SHA_256\",\"AttestationDocument\":\"%s\"}}",
+             arn, doc);
     json_t *j = call_with("GenerateDataKey", body, role(), NULL);
     assert_int_equal(reply.status, 200);
     assert_null(json_object_get(j, "Plaintext"));
     assert_true(strlen(text_of(j, "CiphertextForRecipient")) > 400 && strlen(text_of(j, "CiphertextBlob")) > 60);
     json_decref(j);
-    snprintf(body, sizeof body, "{\"NumberOfBytes\":16,\"Recipient\":{\"KeyEncryptionAlgorithm\":\"RSAES_OAEP_SHA_256\","
-             "\"AttestationDocument\":\"%s\"}}", doc);
+    snprintf(body, sizeof body,
+             "{\"NumberOfBytes\":16,\"Recipient\":{\"KeyEncryptionAlgorithm\":\"RSAES_OAEP_SHA_256\","
+             "\"AttestationDocument\":\"%s\"}}",
+             doc);
     j = call_with("GenerateRandom", body, role(), NULL);
     assert_true(strlen(text_of(j, "CiphertextForRecipient")) > 400);
     json_decref(j);
@@ -372,7 +390,10 @@ static void policies_are_checked_and_kept(void **state)
     const char *arn = new_key(NULL);
     char body[8192];
     expect_error(call("CreateKey", "{\"Policy\":\"{}\"}"), "MalformedPolicyDocumentException");
-    snprintf(body, sizeof body, "{\"KeyId\":\"%s\",\"Policy\":\"{\\\"Statement\\\":{\\\"Effect\\\":\\\"Deny\\\",\\\"Principal\\\":\\\"*\\\"}}\"}", arn);
+    snprintf(body, sizeof body,
+             "{\"KeyId\":\"%s\",\"Policy\":\"{\\\"Statement\\\":{\\\"Effect\\\":\\\"Deny\\\",\\\"Principal\\\":\\\"*"
+             "\\\"}}\"}",
+             arn);
     expect_error(call("PutKeyPolicy", body), "MalformedPolicyDocumentException"); /* nobody could change it again */
     json_t *in = json_pack("{s:s,s:s}", "KeyId", arn, "Policy", attested_policy);
     char *text = json_dumps(in, 0);
@@ -426,13 +447,15 @@ static void envelopes_bound_their_input(void **state)
     cs_slice key = cs_slice_of(spki, spki_len);
     assert_int_equal(cs_emu_recipient_seal(&out, key, CS_SLICE_NULL, CS_EMU_CMS_PRIMITIVE), CS_E_RANGE);
     assert_int_equal(cs_emu_recipient_seal(&out, key, cs_slice_of(big, sizeof big), CS_EMU_CMS_PRIMITIVE), CS_E_RANGE);
-    assert_int_equal(cs_emu_recipient_seal(&out, cs_slice_of(spki, 10), cs_slice_str("a"), CS_EMU_CMS_PRIMITIVE), CS_E_FORMAT);
+    assert_int_equal(cs_emu_recipient_seal(&out, cs_slice_of(spki, 10), cs_slice_str("a"), CS_EMU_CMS_PRIMITIVE),
+                     CS_E_FORMAT);
     assert_int_equal(out.len, 0);
     for (int form = 0; form < 3; form++) {
         char b64[2048] = "", got[64];
         cs_buf t = cs_buf_wrap(b64, sizeof b64 - 1);
         out.len = 0;
-        assert_int_equal(cs_emu_recipient_seal(&out, key, cs_slice_str("0123456789abcdef0123456789"), (cs_emu_cms_form)form), CS_OK);
+        assert_int_equal(
+            cs_emu_recipient_seal(&out, key, cs_slice_str("0123456789abcdef0123456789"), (cs_emu_cms_form)form), CS_OK);
         assert_int_equal(cs_b64_put(&t, cs_buf_slice(&out), CS_B64_STD), CS_OK);
         open_envelope(b64, got);
         assert_string_equal(got, "0123456789abcdef0123456789");

@@ -55,9 +55,13 @@ static int run(const cs_args *a)
 {
     const char *buckets[CS_OPT_MAX_MANY];
     cs_emu_server_opts o = {
-        .state = {.dir = cs_args_str(a, "dir"), .region = cs_args_str(a, "region"), .account = cs_args_str(a, "account"),
-                  .role = cs_args_str(a, "role"), .role_iam = cs_args_str(a, "role-iam"),
-                  .instance_id = cs_args_str(a, "instance-id"), .credential_s = cs_args_u64(a, "credential-seconds"),
+        .state = {.dir = cs_args_str(a, "dir"),
+                  .region = cs_args_str(a, "region"),
+                  .account = cs_args_str(a, "account"),
+                  .role = cs_args_str(a, "role"),
+                  .role_iam = cs_args_str(a, "role-iam"),
+                  .instance_id = cs_args_str(a, "instance-id"),
+                  .credential_s = cs_args_u64(a, "credential-seconds"),
                   .cms_form = cs_args_str(a, "cms")},
         .imds_port = (uint16_t)cs_args_u64(a, "imds-port"),
         .s3_port = (uint16_t)cs_args_u64(a, "s3-port"),
@@ -79,7 +83,8 @@ static int run(const cs_args *a)
 }
 
 static const cs_opt opts[] = {
-    {"dir", 'd', CS_OPT_STR, "DIR", "folder of keys, policies, objects, certificates and sockets (made when missing; short path)", NULL, NULL, 0, 0},
+    {"dir", 'd', CS_OPT_STR, "DIR",
+     "folder of keys, policies, objects, certificates and sockets (made when missing; short path)", NULL, NULL, 0, 0},
     {"region", 0, CS_OPT_STR, "NAME", "AWS region", NULL, "us-east-1", 0, 0},
     {"account", 0, CS_OPT_STR, "DIGITS", "AWS account", NULL, "123456789012", 0, 0},
     {"role", 0, CS_OPT_STR, "NAME", "role of the emulated instance (\"\": none)", NULL, "enclave-host", 0, 0},
@@ -87,7 +92,8 @@ static const cs_opt opts[] = {
      "s3:GetObject s3:ListBucket kms:GenerateRandom", 0, 0},
     {"instance-id", 0, CS_OPT_STR, "ID", "EC2 instance", NULL, "i-1234567890abcdef0", 0, 0},
     {"credential-seconds", 0, CS_OPT_U64, "N", "life of the role's credentials", NULL, "21600", 1, 43200},
-    {"cms", 0, CS_OPT_STR, "FORM", "CiphertextForRecipient: alternate, constructed, primitive or segments", NULL, "alternate", 0, 0},
+    {"cms", 0, CS_OPT_STR, "FORM", "CiphertextForRecipient: alternate, constructed, primitive or segments", NULL,
+     "alternate", 0, 0},
     {"bucket", 0, CS_OPT_MANY, "NAME", "make this S3 bucket", NULL, NULL, 0, 0},
     {"imds-port", 0, CS_OPT_U64, "PORT", "port of the metadata service (0: any)", NULL, "0", 0, 65535},
     {"s3-port", 0, CS_OPT_U64, "PORT", "port of S3 (0: any)", NULL, "0", 0, 65535},
@@ -97,7 +103,8 @@ static const cs_opt opts[] = {
 
 static const cs_cmd cmds[] = {
     {"", "--dir DIR [options]", "emulate KMS, S3, IMDS and Nitro Security Modules on loopback",
-     "Writes DIR/emulator.json when everything listens. Ends on SIGTERM. For tests and demonstrations only: the keys are "
+     "Writes DIR/emulator.json when everything listens. Ends on SIGTERM. For tests and demonstrations only: the keys "
+     "are "
      "throwaway keys in plain files.",
      opts, 0, 0, run},
     {NULL, NULL, NULL, NULL, NULL, 0, 0, NULL},

@@ -3,6 +3,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "codec/cbor.h"
@@ -18,7 +19,7 @@
 void cs_nsm_model_init(cs_nsm_model *m, const char *module_id, const cs_emu_cert *root)
 {
     memset(m, 0, sizeof *m);
-    strncpy(m->module_id, module_id, sizeof m->module_id - 1);
+    snprintf(m->module_id, sizeof m->module_id, "%s", module_id);
     m->locked = 0xffff;
     m->root = root;
 }

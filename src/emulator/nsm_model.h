@@ -18,7 +18,7 @@
 typedef struct cs_nsm_model {
     char module_id[65];
     uint8_t pcr[CS_NSM_MAX_PCRS][CS_NSM_PCR_LEN];
-    uint32_t locked; /* bit n: PCR n */
+    uint32_t locked;         /* bit n: PCR n */
     const cs_emu_cert *root; /* borrowed */
     cs_emu_chain chain;      /* issued at the first document and again 15 minutes before the leaf ends */
 } cs_nsm_model;

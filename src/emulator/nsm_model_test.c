@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 #include "codec/cbor.h"
-#include "emulator/nsm_model.h"
+#include "emulator/nsm_server.h"
 
 static cs_nsm_model m;
 static cs_emu_cert root;
@@ -205,6 +205,47 @@ static void documents_have_the_genuine_shape(void **state)
     }
 }
 
+static cs_err create(const char *line)
+{
+    return cs_emu_nsm_create_parse(&m, cs_slice_str(line), &root);
+}
+
+#define P96 "111111111111111111111111111111111111111111111111111111111111111111111111111111111111111111111111"
+
+static void create_lines_make_instances(void **state)
+{
+    fresh();
+    assert_int_equal(
+        create("{\"op\":\"create\",\"module_id\":\"i-1-enc1\",\"pcrs\":{\"0\":\"" P96 "\",\"3\":\"" P96 "\"}}"), CS_OK);
+    assert_int_equal(m.pcr[0][0], 0x11);
+    assert_int_equal(m.locked, 0xffff);
+    assert_int_equal(create("{\"op\":\"create\",\"module_id\":\"i-1-enc1\",\"pcrs\":{\"0\":\"" P96 "\",\"3\":\"" P96
+                            "\"},\"debug\":true}"),
+                     CS_OK);
+    assert_int_equal(m.pcr[0][0], 0); /* debug mode: 0 to 2 are zero, the others stay */
+    assert_int_equal(m.pcr[3][0], 0x11);
+}
+
+static void bad_create_lines_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "{}",
+        "{\"op\":\"create\",\"module_id\":\"i\"}",
+        "{\"op\":\"delete\",\"module_id\":\"i\",\"pcrs\":{}}",
+        "{\"op\":\"create\",\"module_id\":\"\",\"pcrs\":{}}",
+        "{\"op\":\"create\",\"module_id\":\"i\",\"pcrs\":[]}",
+        "{\"op\":\"create\",\"module_id\":\"i\",\"pcrs\":{\"16\":\"" P96 "\"}}",
+        "{\"op\":\"create\",\"module_id\":\"i\",\"pcrs\":{\"0\":\"11\"}}",
+        "{\"op\":\"create\",\"module_id\":\"i\",\"pcrs\":{},\"more\":1}",
+        "{\"op\":\"create\",\"module_id\":\"i\",\"pcrs\":{},\"debug\":1}",
+    };
+    fresh();
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_int_equal(create(bad[i]), CS_E_FORMAT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +256,8 @@ int main(void)
         cmocka_unit_test(refuses_with_the_documented_errors),
         cmocka_unit_test(limits_the_fields_of_a_document),
         cmocka_unit_test(documents_have_the_genuine_shape),
+        cmocka_unit_test(create_lines_make_instances),
+        cmocka_unit_test(bad_create_lines_are_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -50,7 +50,8 @@ static bool set_serial(X509 *cert)
     BIGNUM *bn = NULL;
     bool ok = RAND_bytes(raw, sizeof raw) == 1;
     raw[0] = (uint8_t)((raw[0] & 0x7f) | 0x40);
-    ok = ok && (bn = BN_bin2bn(raw, sizeof raw, NULL)) != NULL && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert)) != NULL;
+    ok = ok && (bn = BN_bin2bn(raw, sizeof raw, NULL)) != NULL &&
+         BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(cert)) != NULL;
     BN_free(bn);
     return ok;
 }
@@ -166,12 +167,15 @@ cs_err cs_emu_chain_issue(cs_emu_chain *out, const cs_emu_cert *root, const char
         return CS_E_ENTROPY;
     }
     snprintf(cn[0], sizeof cn[0], "%02x%02x%02x%02x." REGION ".aws.nitro-enclaves", raw[0], raw[1], raw[2], raw[3]);
-    snprintf(cn[1], sizeof cn[1], "%02x%02x%02x%02x.zonal." REGION ".aws.nitro-enclaves", raw[4], raw[5], raw[6], raw[7]);
+    snprintf(cn[1], sizeof cn[1], "%02x%02x%02x%02x.zonal." REGION ".aws.nitro-enclaves", raw[4], raw[5], raw[6],
+             raw[7]);
     snprintf(cn[2], sizeof cn[2], "%.*s." REGION ".aws.nitro-enclaves", id_len > 20 ? 20 : id_len, module_id);
     snprintf(cn[3], sizeof cn[3], "%.44s." REGION ".aws", module_id);
     const cs_emu_cert_spec spec[4] = {
-        {cn[0], true, true, 2, "critical,digitalSignature,keyCertSign,cRLSign", NULL, true, now_s - 86400, 20 * 86400 + 3600},
-        {cn[1], true, true, 1, "critical,digitalSignature,keyCertSign,cRLSign", NULL, true, now_s - 3600, 5 * 86400 + 43200},
+        {cn[0], true, true, 2, "critical,digitalSignature,keyCertSign,cRLSign", NULL, true, now_s - 86400,
+         20 * 86400 + 3600},
+        {cn[1], true, true, 1, "critical,digitalSignature,keyCertSign,cRLSign", NULL, true, now_s - 3600,
+         5 * 86400 + 43200},
         {cn[2], true, true, 0, "critical,keyCertSign", NULL, true, now_s - 600, 86400},
         {cn[3], true, false, -1, "digitalSignature", NULL, false, now_s - 3, CS_EMU_LEAF_S},
     };
@@ -190,7 +194,14 @@ cs_err cs_emu_chain_issue(cs_emu_chain *out, const cs_emu_cert *root, const char
 
 cs_err cs_emu_root_issue(cs_emu_cert *out, int64_t now_s)
 {
-    cs_emu_cert_spec spec = {"emulated.aws.nitro-enclaves", true, true, -1, "critical,digitalSignature,keyCertSign,cRLSign", NULL,
-                             true, now_s - 86400 * 30, (int64_t)86400 * 365 * 20};
+    cs_emu_cert_spec spec = {"emulated.aws.nitro-enclaves",
+                             true,
+                             true,
+                             -1,
+                             "critical,digitalSignature,keyCertSign,cRLSign",
+                             NULL,
+                             true,
+                             now_s - 86400 * 30,
+                             (int64_t)86400 * 365 * 20};
     return cs_emu_cert_issue(out, NULL, &spec);
 }

@@ -18,13 +18,13 @@ typedef struct cs_emu_cert {
 
 typedef struct cs_emu_cert_spec {
     const char *cn;
-    bool nitro;             /* C=US, O=Amazon, OU=AWS before the CN; P-384 and SHA-384 instead of P-256 and SHA-256 */
+    bool nitro; /* C=US, O=Amazon, OU=AWS before the CN; P-384 and SHA-384 instead of P-256 and SHA-256 */
     bool ca;
-    int pathlen;            /* CA: -1 none */
-    const char *key_usage;  /* OpenSSL's text, e.g. "critical,digitalSignature" */
-    const char *alt_names;  /* OpenSSL's text or NULL */
-    bool identifiers;       /* SKI and AKI */
-    int64_t not_before_s;   /* since 1970 */
+    int pathlen;           /* CA: -1 none */
+    const char *key_usage; /* OpenSSL's text, e.g. "critical,digitalSignature" */
+    const char *alt_names; /* OpenSSL's text or NULL */
+    bool identifiers;      /* SKI and AKI */
+    int64_t not_before_s;  /* since 1970 */
     int64_t lifetime_s;
 } cs_emu_cert_spec;
 

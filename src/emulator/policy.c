@@ -34,7 +34,7 @@ cs_err cs_emu_context_add(cs_emu_context *c, const char *key, cs_slice value)
     if (c->num == CS_EMU_CONTEXT_MAX || strlen(key) >= sizeof c->item[0].key || value.len >= sizeof c->item[0].value) {
         return CS_E_RANGE;
     }
-    strcpy(c->item[c->num].key, key);
+    memcpy(c->item[c->num].key, key, strlen(key) + 1);
     memcpy(c->item[c->num].value, value.p, value.len);
     c->item[c->num].value[value.len] = '\0';
     c->num++;
@@ -134,7 +134,8 @@ static bool strings_or_list(const json_t *v)
     if (!json_is_array(v)) {
         return scalar_text(v) != NULL;
     }
-    json_array_foreach(v, i, e) {
+    json_array_foreach(v, i, e)
+    {
         if (scalar_text(e) == NULL) {
             return false;
         }
@@ -150,11 +151,13 @@ static bool condition_valid(json_t *condition)
     if (!json_is_object(condition)) {
         return false;
     }
-    json_object_foreach(condition, op, keys) {
+    json_object_foreach(condition, op, keys)
+    {
         if (find_operator(op, &if_exists) == NULL || !json_is_object(keys)) {
             return false;
         }
-        json_object_foreach(keys, key, values) {
+        json_object_foreach(keys, key, values)
+        {
             if (!strings_or_list(values)) {
                 return false;
             }
@@ -173,8 +176,10 @@ static bool principal_valid(json_t *p)
     if (!json_is_object(p) || json_object_size(p) == 0) {
         return false;
     }
-    json_object_foreach(p, key, v) {
-        if ((strcmp(key, "AWS") != 0 && strcmp(key, "Service") != 0 && strcmp(key, "Federated") != 0) || !strings_or_list(v)) {
+    json_object_foreach(p, key, v)
+    {
+        if ((strcmp(key, "AWS") != 0 && strcmp(key, "Service") != 0 && strcmp(key, "Federated") != 0) ||
+            !strings_or_list(v)) {
             return false;
         }
     }
@@ -210,11 +215,13 @@ cs_err cs_emu_policy_parse(json_t **out, cs_slice text)
     json_t *p = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
     json_t *statements = json_object_get(p, "Statement");
     const char *version = json_string_value(json_object_get(p, "Version"));
-    bool ok = statements != NULL && (json_object_get(p, "Version") == NULL ||
-              (version != NULL && (strcmp(version, "2012-10-17") == 0 || strcmp(version, "2008-10-17") == 0)));
+    bool ok = statements != NULL &&
+              (json_object_get(p, "Version") == NULL ||
+               (version != NULL && (strcmp(version, "2012-10-17") == 0 || strcmp(version, "2008-10-17") == 0)));
     if (ok && json_is_array(statements)) {
         ok = json_array_size(statements) > 0;
-        json_array_foreach(statements, i, e) {
+        json_array_foreach(statements, i, e)
+        {
             ok = ok && statement_valid(e);
         }
     } else {
@@ -251,9 +258,11 @@ static bool condition_holds(json_t *condition, const cs_emu_context *c)
     const char *op, *key;
     json_t *keys, *values;
     bool if_exists;
-    json_object_foreach(condition, op, keys) {
+    json_object_foreach(condition, op, keys)
+    {
         const operator_row *row = find_operator(op, &if_exists);
-        json_object_foreach(keys, key, values) {
+        json_object_foreach(keys, key, values)
+        {
             const char *got = context_find(c, key);
             bool holds;
             if (row->kind == M_NULL) {
@@ -325,7 +334,8 @@ static bool statement_applies(const json_t *s, const cs_emu_query *q, bool deny)
     if (m == P_NO || (m == P_DELEGATED && !deny && !cs_emu_iam_allows(q->who, q->action))) {
         return false;
     }
-    return covers(s, "Action", "NotAction", q->action, true) && covers(s, "Resource", "NotResource", q->resource, false) &&
+    return covers(s, "Action", "NotAction", q->action, true) &&
+           covers(s, "Resource", "NotResource", q->resource, false) &&
            (condition == NULL || condition_holds(condition, q->context));
 }
 

@@ -27,7 +27,8 @@ typedef struct cs_emu_principal {
     const char *arn;         /* IAM user or role */
     const char *session_arn; /* assumed-role ARN, or NULL */
     const char *account;     /* 12 digits */
-    const char *iam_actions; /* what the principal's own IAM policy allows: space separated patterns, e.g. "s3:* kms:Decrypt" */
+    const char *
+        iam_actions; /* what the principal's own IAM policy allows: space separated patterns, e.g. "s3:* kms:Decrypt" */
 } cs_emu_principal;
 
 typedef struct cs_emu_query {

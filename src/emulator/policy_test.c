@@ -15,7 +15,8 @@
 #define B96 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define IMAGE "kms:RecipientAttestation:ImageSha384"
 
-static cs_emu_principal role = {ROLE, "arn:aws:sts::123456789012:assumed-role/enclave-host/i-1", "123456789012", "s3:GetObject"};
+static cs_emu_principal role = {ROLE, "arn:aws:sts::123456789012:assumed-role/enclave-host/i-1", "123456789012",
+                                "s3:GetObject"};
 
 /* The verdict of statements over a Decrypt of the role with ImageSha384 = image (NULL: no attestation). */
 static cs_emu_decision decide(const char *statements, const char *image)
@@ -42,20 +43,27 @@ static cs_emu_verdict verdict(const char *statements, const char *image)
     return decide(statements, image).verdict;
 }
 
-#define ALLOW(cond) "{\"Sid\":\"a\",\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"" ROLE "\"},\"Action\":\"kms:Decrypt\"," \
-                    "\"Resource\":\"*\"" cond "}"
+#define ALLOW(cond)                                                                                                    \
+    "{\"Sid\":\"a\",\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"" ROLE "\"},\"Action\":\"kms:Decrypt\","             \
+    "\"Resource\":\"*\"" cond "}"
 #define IF(op, key, values) ",\"Condition\":{\"" op "\":{\"" key "\":" values "}}"
 
 static void nothing_that_matches_is_a_refusal(void **state)
 {
     assert_int_equal(verdict("[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:role/other\"},"
-                             "\"Action\":\"kms:*\",\"Resource\":\"*\"}]", A96), CS_EMU_DENIED_BY_DEFAULT);
-    assert_int_equal(verdict("[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"kms:Encrypt\",\"Resource\":\"*\"}]", A96),
+                             "\"Action\":\"kms:*\",\"Resource\":\"*\"}]",
+                             A96),
                      CS_EMU_DENIED_BY_DEFAULT);
-    assert_int_equal(verdict("[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"kms:*\"}]", A96), CS_EMU_DENIED_BY_DEFAULT);
-    assert_int_equal(verdict("[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Resource\":\"*\"}]", A96), CS_EMU_DENIED_BY_DEFAULT);
-    assert_int_equal(verdict("[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"kms:*\",\"Resource\":\"arn:x\"}]", A96),
+    assert_int_equal(
+        verdict("[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"kms:Encrypt\",\"Resource\":\"*\"}]", A96),
+        CS_EMU_DENIED_BY_DEFAULT);
+    assert_int_equal(verdict("[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"kms:*\"}]", A96),
                      CS_EMU_DENIED_BY_DEFAULT);
+    assert_int_equal(verdict("[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Resource\":\"*\"}]", A96),
+                     CS_EMU_DENIED_BY_DEFAULT);
+    assert_int_equal(
+        verdict("[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"kms:*\",\"Resource\":\"arn:x\"}]", A96),
+        CS_EMU_DENIED_BY_DEFAULT);
 }
 
 static void the_image_must_be_one_of_the_values(void **state)
@@ -64,29 +72,39 @@ static void the_image_must_be_one_of_the_values(void **state)
     assert_string_equal(decide(ALLOW(IF("StringEqualsIgnoreCase", IMAGE, "\"" A96 "\"")), A96).sid, "a");
     assert_int_equal(verdict(ALLOW(IF("StringEqualsIgnoreCase", IMAGE, "[\"x\",\"" A96 "\"]")), A96), CS_EMU_ALLOWED);
     assert_int_equal(verdict(ALLOW(IF("StringEqualsIgnoreCase", IMAGE, "\"" A96 "\"")), B96), CS_EMU_DENIED_BY_DEFAULT);
-    assert_int_equal(verdict(ALLOW(IF("StringEqualsIgnoreCase", IMAGE, "\"" A96 "\"")), NULL), CS_EMU_DENIED_BY_DEFAULT);
+    assert_int_equal(verdict(ALLOW(IF("StringEqualsIgnoreCase", IMAGE, "\"" A96 "\"")), NULL),
+                     CS_EMU_DENIED_BY_DEFAULT);
 }
 
 static void letter_case_counts_only_without_ignorecase(void **state)
 {
-    assert_int_equal(verdict(ALLOW(IF("StringEquals", "kms:EncryptionContext:app", "\"sign\"")), A96), CS_EMU_DENIED_BY_DEFAULT);
+    assert_int_equal(verdict(ALLOW(IF("StringEquals", "kms:EncryptionContext:app", "\"sign\"")), A96),
+                     CS_EMU_DENIED_BY_DEFAULT);
     assert_int_equal(verdict(ALLOW(IF("StringEquals", "kms:EncryptionContext:app", "\"Sign\"")), A96), CS_EMU_ALLOWED);
-    assert_int_equal(verdict(ALLOW(IF("StringEqualsIgnoreCase", "KMS:encryptioncontext:app", "\"sIGN\"")), A96), CS_EMU_ALLOWED);
+    assert_int_equal(verdict(ALLOW(IF("StringEqualsIgnoreCase", "KMS:encryptioncontext:app", "\"sIGN\"")), A96),
+                     CS_EMU_ALLOWED);
 }
 
 static void all_keys_and_operators_must_hold(void **state)
 {
     assert_int_equal(verdict(ALLOW(",\"Condition\":{\"StringEquals\":{\"" IMAGE "\":\"" A96 "\","
-                                   "\"kms:RecipientAttestation:PCR3\":\"" A96 "\"}}"), A96), CS_EMU_DENIED_BY_DEFAULT);
+                                   "\"kms:RecipientAttestation:PCR3\":\"" A96 "\"}}"),
+                             A96),
+                     CS_EMU_DENIED_BY_DEFAULT);
     assert_int_equal(verdict(ALLOW(",\"Condition\":{\"StringEquals\":{\"" IMAGE "\":\"" A96 "\"},"
-                                   "\"StringLike\":{\"kms:RecipientAttestation:PCR3\":\"bb*\"}}"), A96), CS_EMU_ALLOWED);
+                                   "\"StringLike\":{\"kms:RecipientAttestation:PCR3\":\"bb*\"}}"),
+                             A96),
+                     CS_EMU_ALLOWED);
 }
 
 static void a_missing_key_is_false_or_true_by_operator(void **state)
 {
-    assert_int_equal(verdict(ALLOW(IF("StringEquals", "kms:RecipientAttestation:Os", "\"Linux\"")), A96), CS_EMU_DENIED_BY_DEFAULT);
-    assert_int_equal(verdict(ALLOW(IF("StringNotEquals", "kms:RecipientAttestation:Os", "\"Linux\"")), A96), CS_EMU_ALLOWED);
-    assert_int_equal(verdict(ALLOW(IF("StringEqualsIfExists", "kms:RecipientAttestation:Os", "\"Linux\"")), A96), CS_EMU_ALLOWED);
+    assert_int_equal(verdict(ALLOW(IF("StringEquals", "kms:RecipientAttestation:Os", "\"Linux\"")), A96),
+                     CS_EMU_DENIED_BY_DEFAULT);
+    assert_int_equal(verdict(ALLOW(IF("StringNotEquals", "kms:RecipientAttestation:Os", "\"Linux\"")), A96),
+                     CS_EMU_ALLOWED);
+    assert_int_equal(verdict(ALLOW(IF("StringEqualsIfExists", "kms:RecipientAttestation:Os", "\"Linux\"")), A96),
+                     CS_EMU_ALLOWED);
     assert_int_equal(verdict(ALLOW(IF("StringEqualsIfExists", IMAGE, "\"x\"")), A96), CS_EMU_DENIED_BY_DEFAULT);
     assert_int_equal(verdict(ALLOW(IF("Null", IMAGE, "\"true\"")), NULL), CS_EMU_ALLOWED);
     assert_int_equal(verdict(ALLOW(IF("Null", IMAGE, "true")), A96), CS_EMU_DENIED_BY_DEFAULT);
@@ -96,12 +114,14 @@ static void a_missing_key_is_false_or_true_by_operator(void **state)
 static void negated_lists_are_nor(void **state)
 {
     assert_int_equal(verdict(ALLOW(IF("StringNotEqualsIgnoreCase", IMAGE, "[\"x\",\"y\"]")), A96), CS_EMU_ALLOWED);
-    assert_int_equal(verdict(ALLOW(IF("StringNotEqualsIgnoreCase", IMAGE, "[\"x\",\"" A96 "\"]")), A96), CS_EMU_DENIED_BY_DEFAULT);
+    assert_int_equal(verdict(ALLOW(IF("StringNotEqualsIgnoreCase", IMAGE, "[\"x\",\"" A96 "\"]")), A96),
+                     CS_EMU_DENIED_BY_DEFAULT);
     assert_int_equal(verdict(ALLOW(IF("StringNotLike", IMAGE, "\"aa*\"")), A96), CS_EMU_DENIED_BY_DEFAULT);
 }
 
-#define DENY "{\"Sid\":\"d\",\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":[\"kms:Decrypt\",\"kms:GenerateDataKey*\"]," \
-             "\"Resource\":\"*\"" IF("StringNotEqualsIgnoreCase", IMAGE, "\"" A96 "\"") "}"
+#define DENY                                                                                                           \
+    "{\"Sid\":\"d\",\"Effect\":\"Deny\",\"Principal\":\"*\",\"Action\":[\"kms:Decrypt\",\"kms:GenerateDataKey*\"],"    \
+    "\"Resource\":\"*\"" IF("StringNotEqualsIgnoreCase", IMAGE, "\"" A96 "\"") "}"
 
 static void deny_beats_allow_and_fires_without_attestation(void **state)
 {
@@ -111,7 +131,9 @@ static void deny_beats_allow_and_fires_without_attestation(void **state)
     assert_string_equal(decide("[" ALLOW("") "," DENY "]", B96).sid, "d");
 }
 
-#define ROOT "{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:root\"},\"Action\":\"kms:*\",\"Resource\":\"*\"}"
+#define ROOT                                                                                                           \
+    "{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:root\"},\"Action\":\"kms:*\","           \
+    "\"Resource\":\"*\"}"
 
 static void the_account_root_delegates_to_iam(void **state)
 {
@@ -123,21 +145,32 @@ static void the_account_root_delegates_to_iam(void **state)
 
 static void an_assumed_role_matches_by_either_arn(void **state)
 {
-    assert_int_equal(verdict("{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":[\"x\",\"arn:aws:sts::123456789012:assumed-role/enclave-host/i-1\"]},"
-                             "\"NotAction\":\"kms:Encrypt\",\"Resource\":\"" KEY "\"}", NULL), CS_EMU_ALLOWED);
+    assert_int_equal(verdict("{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":[\"x\",\"arn:aws:sts::123456789012:assumed-"
+                             "role/enclave-host/i-1\"]},"
+                             "\"NotAction\":\"kms:Encrypt\",\"Resource\":\"" KEY "\"}",
+                             NULL),
+                     CS_EMU_ALLOWED);
 }
 
 static void malformed_policies_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "", "[]", "{}", "{\"Statement\":[]}", "{\"Statement\":1}", "{\"Version\":\"2020-01-01\",\"Statement\":" ROOT "}",
-        "{\"Statement\":[{\"Effect\":\"Maybe\",\"Principal\":\"*\"}]}", "{\"Statement\":[{\"Effect\":\"Allow\"}]}",
+        "",
+        "[]",
+        "{}",
+        "{\"Statement\":[]}",
+        "{\"Statement\":1}",
+        "{\"Version\":\"2020-01-01\",\"Statement\":" ROOT "}",
+        "{\"Statement\":[{\"Effect\":\"Maybe\",\"Principal\":\"*\"}]}",
+        "{\"Statement\":[{\"Effect\":\"Allow\"}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"role\"}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"NotPrincipal\":{\"AWS\":\"*\"},\"Principal\":\"*\"}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":[1]}}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":{}}]}",
-        "{\"Statement\":" ALLOW(IF("StringMatches", "k", "\"v\"")) "}", "{\"Statement\":" ALLOW(IF("StringEquals", "k", "{}")) "}",
-        "{\"Statement\":" ALLOW(",\"Condition\":[]") "}", "{\"Statement\":" ROOT ",\"Statement\":" ROOT "}",
+        "{\"Statement\":" ALLOW(IF("StringMatches", "k", "\"v\"")) "}",
+        "{\"Statement\":" ALLOW(IF("StringEquals", "k", "{}")) "}",
+        "{\"Statement\":" ALLOW(",\"Condition\":[]") "}",
+        "{\"Statement\":" ROOT ",\"Statement\":" ROOT "}",
     };
     json_t *p = NULL;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

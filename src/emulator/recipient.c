@@ -11,11 +11,13 @@
 static const uint8_t oid_enveloped[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x03};
 static const uint8_t oid_data[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01};
 /* id-RSAES-OAEP with SHA-256 and MGF1-SHA-256, empty label */
-static const uint8_t oaep_alg[] = {0x30, 0x3c, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x07, 0x30, 0x2f, 0xa0,
-                                   0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00,
-                                   0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30,
-                                   0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00};
-static const uint8_t aes_cbc_head[] = {0x30, 0x1d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x01, 0x2a, 0x04, 0x10};
+static const uint8_t oaep_alg[] = {0x30, 0x3c, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x07,
+                                   0x30, 0x2f, 0xa0, 0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65,
+                                   0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a,
+                                   0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x08, 0x30, 0x0d, 0x06, 0x09, 0x60,
+                                   0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00};
+static const uint8_t aes_cbc_head[] = {0x30, 0x1d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01,
+                                       0x65, 0x03, 0x04, 0x01, 0x2a, 0x04, 0x10};
 
 typedef struct envelope {
     uint8_t ski[32], key[32], iv[16];
@@ -44,8 +46,8 @@ static EVP_PKEY *load_rsa(cs_slice spki)
 {
     const uint8_t *p = spki.p;
     EVP_PKEY *k = d2i_PUBKEY(NULL, &p, (long)spki.len);
-    if (k != NULL && (p != spki.p + spki.len || EVP_PKEY_get_base_id(k) != EVP_PKEY_RSA || EVP_PKEY_get_bits(k) < 2048 ||
-                      EVP_PKEY_get_bits(k) > 4096)) {
+    if (k != NULL && (p != spki.p + spki.len || EVP_PKEY_get_base_id(k) != EVP_PKEY_RSA ||
+                      EVP_PKEY_get_bits(k) < 2048 || EVP_PKEY_get_bits(k) > 4096)) {
         EVP_PKEY_free(k);
         k = NULL;
     }
@@ -56,8 +58,10 @@ static bool wrap_key(envelope *e, EVP_PKEY *rsa)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(rsa, NULL);
     e->wrapped_len = sizeof e->wrapped;
-    bool ok = ctx != NULL && EVP_PKEY_encrypt_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
-              EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) == 1 &&
+    bool ok = ctx != NULL && EVP_PKEY_encrypt_init(ctx) == 1 &&
+              EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
+              EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) == 1 &&
+              EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) == 1 &&
               EVP_PKEY_encrypt(ctx, e->wrapped, &e->wrapped_len, e->key, sizeof e->key) == 1;
     EVP_PKEY_CTX_free(ctx);
     return ok;
@@ -68,7 +72,8 @@ static bool encrypt_content(envelope *e, cs_slice plain)
     int n = 0, m = 0;
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     bool ok = ctx != NULL && EVP_EncryptInit_ex(ctx, EVP_aes_256_cbc(), NULL, e->key, e->iv) == 1 &&
-              EVP_EncryptUpdate(ctx, e->ct, &n, plain.p, (int)plain.len) == 1 && EVP_EncryptFinal_ex(ctx, e->ct + n, &m) == 1;
+              EVP_EncryptUpdate(ctx, e->ct, &n, plain.p, (int)plain.len) == 1 &&
+              EVP_EncryptFinal_ex(ctx, e->ct + n, &m) == 1;
     EVP_CIPHER_CTX_free(ctx);
     e->ct_len = (size_t)n + (size_t)m;
     return ok;

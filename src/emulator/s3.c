@@ -22,9 +22,9 @@ typedef struct s3_call {
     cs_emu_request *q;
     cs_emu_reply *reply;
     char bucket[64];
-    char key[1025]; /* decoded; "" for the bucket itself */
+    char key[1025];  /* decoded; "" for the bucket itself */
     char base[4096]; /* path of the object's files without their endings */
-    cs_buf decoded; /* body of an aws-chunked upload */
+    cs_buf decoded;  /* body of an aws-chunked upload */
     cs_slice body;
 } s3_call;
 
@@ -44,8 +44,9 @@ static void refuse_with(s3_call *c, unsigned status, const char *code, const cha
 {
     uint8_t mem[4096];
     cs_buf b = cs_buf_wrap(mem, sizeof mem - 1);
-    cs_err err = cs_put_fmt(&b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message>%s<Resource>", code,
-                            message, extra);
+    cs_err err = cs_put_fmt(
+        &b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message>%s<Resource>", code,
+        message, extra);
     char resource[160];
     snprintf(resource, sizeof resource, "/%.63s/%.80s", c->bucket, c->key);
     if (err == CS_OK) {
@@ -57,7 +58,8 @@ static void refuse_with(s3_call *c, unsigned status, const char *code, const cha
     if (cs_slice_eq_str(c->q->sig.method, "HEAD")) {
         c->reply->body.len = 0;
     }
-    cs_log(CS_LOG_WARN, "s3", CS_LSTR("method", c->q->sig.method), CS_LC("bucket", c->bucket), CS_LC("errorCode", code));
+    cs_log(CS_LOG_WARN, "s3", CS_LSTR("method", c->q->sig.method), CS_LC("bucket", c->bucket),
+           CS_LC("errorCode", code));
 }
 
 static void refuse(s3_call *c, unsigned status, const char *code, const char *message)
@@ -81,8 +83,8 @@ static size_t host_bucket_len(cs_slice host)
 static bool bucket_valid(const char *b)
 {
     size_t n = strlen(b);
-    return n >= 3 && n <= 63 && strspn(b, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n && b[0] != '.' && b[0] != '-' &&
-           strstr(b, "..") == NULL;
+    return n >= 3 && n <= 63 && strspn(b, "abcdefghijklmnopqrstuvwxyz0123456789.-") == n && b[0] != '.' &&
+           b[0] != '-' && strstr(b, "..") == NULL;
 }
 
 static bool parse_address(s3_call *c)
@@ -152,7 +154,8 @@ static bool check_payload(s3_call *c)
         return false;
     }
     if (cs_sigv4_hash(actual, c->q->body) != CS_OK || !cs_slice_eq_str(h, actual)) {
-        refuse(c, 400, "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.");
+        refuse(c, 400, "XAmzContentSHA256Mismatch",
+               "The provided 'x-amz-content-sha256' header does not match what was computed.");
         return false;
     }
     return true;
@@ -170,7 +173,8 @@ static bool check_auth(s3_call *c)
         {403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."},
         {400, "InvalidToken", "The provided token is malformed or otherwise invalid."},
         {400, "ExpiredToken", "The provided token has expired."},
-        {403, "SignatureDoesNotMatch", "The request signature we calculated does not match the signature you provided."},
+        {403, "SignatureDoesNotMatch",
+         "The request signature we calculated does not match the signature you provided."},
         {403, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large."},
         {400, "AuthorizationHeaderMalformed", "The authorization header is malformed; the region is wrong."},
     };
@@ -212,7 +216,8 @@ static void put_bucket(s3_call *c)
     }
     snprintf(path, sizeof path, "%s/s3/%s", c->s->o.dir, c->bucket);
     if (mkdir(path, 0700) != 0) {
-        refuse(c, errno == EEXIST ? 409 : 500, errno == EEXIST ? "BucketAlreadyOwnedByYou" : "InternalError", "not created");
+        refuse(c, errno == EEXIST ? 409 : 500, errno == EEXIST ? "BucketAlreadyOwnedByYou" : "InternalError",
+               "not created");
         return;
     }
     cs_emu_reply_header(c->reply, "Location", "/%s", c->bucket);
@@ -239,8 +244,8 @@ static void put_object(s3_call *c)
     }
     (void)cs_sigv4_header_find(&c->q->sig, "content-type", &type);
     json_t *meta = md5_hex(etag, c->body)
-                       ? json_pack("{s:s,s:s,s:s%,s:I}", "key", c->key, "etag", etag, "type", (const char *)type.p, type.len, "modified",
-                                   (json_int_t)(cs_clock_wall_ms() / 1000))
+                       ? json_pack("{s:s,s:s,s:s%,s:I}", "key", c->key, "etag", etag, "type", (const char *)type.p,
+                                   type.len, "modified", (json_int_t)(cs_clock_wall_ms() / 1000))
                        : NULL;
     char *text = meta != NULL ? json_dumps(meta, 0) : NULL;
     snprintf(path, sizeof path, "%s.data", c->base);
@@ -262,15 +267,15 @@ static void put_object(s3_call *c)
 /* "bytes=A-B" or "bytes=A-"; false: no range that fits. */
 static bool parse_range(cs_slice v, uint64_t size, uint64_t *from, uint64_t *to)
 {
-    char text[64];
-    unsigned long long a = 0, b = size - 1;
-    if (v.len >= sizeof text || size == 0) {
+    uint64_t a = 0, b = size - 1;
+    const uint8_t *dash = v.len > 6 && memcmp(v.p, "bytes=", 6) == 0 ? memchr(v.p, '-', v.len) : NULL;
+    if (dash == NULL || size == 0) {
         return false;
     }
-    memcpy(text, v.p, v.len);
-    text[v.len] = '\0';
-    int n = sscanf(text, "bytes=%llu-%llu", &a, &b);
-    if (n < 1 || a >= size || b < a) {
+    cs_slice first = cs_slice_of(v.p + 6, (size_t)(dash - v.p) - 6),
+             last = cs_slice_of(dash + 1, (size_t)(v.p + v.len - dash) - 1);
+    if (cs_parse_u64(first, UINT64_MAX, &a) != CS_OK || (last.len > 0 && cs_parse_u64(last, UINT64_MAX, &b) != CS_OK) ||
+        a >= size || b < a) {
         return false;
     }
     *from = a;
@@ -313,8 +318,8 @@ static void get_object(s3_call *c)
     set_object_headers(c, meta);
     c->reply->status = 200;
     if (cs_sigv4_header_find(&c->q->sig, "range", &range) && parse_range(range, c->reply->body.len, &from, &to)) {
-        cs_emu_reply_header(c->reply, "Content-Range", "bytes %llu-%llu/%zu", (unsigned long long)from, (unsigned long long)to,
-                            c->reply->body.len);
+        cs_emu_reply_header(c->reply, "Content-Range", "bytes %llu-%llu/%zu", (unsigned long long)from,
+                            (unsigned long long)to, c->reply->body.len);
         cs_buf_consume(&c->reply->body, from);
         c->reply->body.len = to - from + 1;
         c->reply->status = 206;

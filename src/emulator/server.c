@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -46,11 +47,17 @@ static void split_target(cs_emu_request *q, cs_slice target)
 
 static void send_reply(cs_http1_conn *conn, const cs_emu_reply *r)
 {
-    cs_http1_header h[8];
+    cs_http1_header h[9];
+    char date[64] = "";
+    struct tm tm;
+    time_t now = (time_t)(cs_clock_wall_ms() / 1000);
     for (size_t i = 0; i < r->num_headers; i++) {
         h[i] = (cs_http1_header){cs_slice_str(r->header[i].name), cs_slice_str(r->header[i].value)};
     }
-    cs_http1_respond(conn, r->status, h, r->num_headers, cs_buf_slice(&r->body));
+    if (gmtime_r(&now, &tm) != NULL && strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0) {
+        h[r->num_headers] = (cs_http1_header){cs_slice_str("Date"), cs_slice_str(date)};
+    }
+    cs_http1_respond(conn, r->status, h, r->num_headers + (date[0] != '\0' ? 1 : 0), cs_buf_slice(&r->body));
 }
 
 static void on_request(void *cookie, cs_http1_conn *conn, const cs_http1_msg *m)
@@ -109,7 +116,8 @@ static cs_err load_or_issue(cs_emu_cert *out, const char *dir, const char *name,
     if (err != CS_E_NOT_FOUND) {
         return err;
     }
-    err = spec != NULL ? cs_emu_cert_issue(out, issuer, spec) : cs_emu_root_issue(out, (int64_t)(cs_clock_wall_ms() / 1000));
+    err = spec != NULL ? cs_emu_cert_issue(out, issuer, spec)
+                       : cs_emu_root_issue(out, (int64_t)(cs_clock_wall_ms() / 1000));
     return err == CS_OK ? cs_emu_cert_save(out, dir, name) : err;
 }
 
@@ -119,8 +127,8 @@ static cs_err open_pki(cs_emu_server *s, const char *dir)
     int64_t now = (int64_t)(cs_clock_wall_ms() / 1000), year = 365 * 86400;
     cs_buf der = cs_buf_heap(4096);
     snprintf(names, sizeof names, "DNS:kms.%s.amazonaws.com,DNS:localhost,IP:127.0.0.1", s->state.o.region);
-    const cs_emu_cert_spec ca = {"Countersign emulator CA", false, true, 0, "critical,keyCertSign,cRLSign", NULL, true, now - 3600,
-                                 10 * year};
+    const cs_emu_cert_spec ca = {
+        "Countersign emulator CA", false, true, 0, "critical,keyCertSign,cRLSign", NULL, true, now - 3600, 10 * year};
     const cs_emu_cert_spec leaf = {"kms", false, false, -1, "critical,digitalSignature", names, true, now - 3600, year};
     CS_TRY(load_or_issue(&s->ca, dir, "ca", NULL, &ca));
     CS_TRY(cs_emu_cert_issue(&s->tls, &s->ca, &leaf)); /* region and time may have changed: made at every start */
@@ -141,7 +149,8 @@ static cs_err make_tls(cs_emu_server *s)
               PEM_write_bio_X509(chain, s->ca.cert) == 1 &&
               PEM_write_bio_PrivateKey(key, s->tls.key, NULL, NULL, 0, NULL, NULL) == 1;
     long chain_len = ok ? BIO_get_mem_data(chain, &chain_pem) : 0, key_len = ok ? BIO_get_mem_data(key, &key_pem) : 0;
-    cs_err err = ok ? cs_tls_server_new(&s->tls_ctx, cs_slice_of(chain_pem, (size_t)chain_len), cs_slice_of(key_pem, (size_t)key_len))
+    cs_err err = ok ? cs_tls_server_new(&s->tls_ctx, cs_slice_of(chain_pem, (size_t)chain_len),
+                                        cs_slice_of(key_pem, (size_t)key_len))
                     : CS_E_INTERNAL;
     BIO_free(chain);
     BIO_free(key);
@@ -169,14 +178,14 @@ static cs_err write_description(const cs_emu_server *s)
 {
     char path[4096];
     const cs_emu_state *st = &s->state;
-    json_t *j = json_pack("{s:I,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "pid", (json_int_t)getpid(),
-                          "imds", url("http", s->ep[SERVICE_IMDS].port), "s3", url("http", s->ep[SERVICE_S3].port), "kms",
-                          url("https", s->ep[SERVICE_KMS].port), "kms_connect", json_sprintf("tcp:127.0.0.1:%u", s->ep[SERVICE_KMS].port),
-                          "kms_port", (json_int_t)s->ep[SERVICE_KMS].port, "ca", json_sprintf("%s/ca.pem", st->o.dir), "nsm_root",
-                          json_sprintf("%s/nsm-root.pem", st->o.dir), "nsm_control",
-                          json_sprintf("%s/nsm-control.sock", st->o.dir), "region", st->o.region, "account", st->o.account, "role",
-                          st->o.role, "role_arn", st->role_arn, "instance_id", st->o.instance_id, "access_key_id",
-                          st->admin.access_key_id, "secret_access_key", st->admin.secret);
+    json_t *j = json_pack(
+        "{s:I,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "pid", (json_int_t)getpid(), "imds",
+        url("http", s->ep[SERVICE_IMDS].port), "s3", url("http", s->ep[SERVICE_S3].port), "kms",
+        url("https", s->ep[SERVICE_KMS].port), "kms_connect", json_sprintf("tcp:127.0.0.1:%u", s->ep[SERVICE_KMS].port),
+        "kms_port", (json_int_t)s->ep[SERVICE_KMS].port, "ca", json_sprintf("%s/ca.pem", st->o.dir), "nsm_root",
+        json_sprintf("%s/nsm-root.pem", st->o.dir), "nsm_control", json_sprintf("%s/nsm-control.sock", st->o.dir),
+        "region", st->o.region, "account", st->o.account, "role", st->o.role, "role_arn", st->role_arn, "instance_id",
+        st->o.instance_id, "access_key_id", st->admin.access_key_id, "secret_access_key", st->admin.secret);
     char *text = j != NULL ? json_dumps(j, JSON_INDENT(1)) : NULL;
     snprintf(path, sizeof path, "%s/emulator.json", st->o.dir);
     cs_err err = text != NULL ? cs_emu_file_write(path, cs_slice_str(text)) : CS_E_NO_MEMORY;

@@ -84,7 +84,8 @@ static void name_key(const cs_emu_state *s, cs_emu_key *k)
     snprintf(k->arn, sizeof k->arn, "arn:aws:kms:%s:%s:key/%s", s->o.region, s->o.account, k->id);
 }
 
-cs_err cs_emu_key_create(cs_emu_key **out, cs_emu_state *s, const char *description, cs_slice policy_text, json_t *policy_take)
+cs_err cs_emu_key_create(cs_emu_key **out, cs_emu_state *s, const char *description, cs_slice policy_text,
+                         json_t *policy_take)
 {
     uint8_t u[16];
     cs_emu_key k = {.created_ms = cs_clock_wall_ms()};
@@ -96,8 +97,8 @@ cs_err cs_emu_key_create(cs_emu_key **out, cs_emu_state *s, const char *descript
     }
     u[6] = (uint8_t)((u[6] & 0x0f) | 0x40);
     u[8] = (uint8_t)((u[8] & 0x3f) | 0x80);
-    snprintf(k.id, sizeof k.id, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2], u[3],
-             u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+    snprintf(k.id, sizeof k.id, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
+             u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
     name_key(s, &k);
     snprintf(k.description, sizeof k.description, "%s", description);
     CS_TRY(cs_emu_key_set_policy(&k, policy_text, policy_take));
@@ -110,9 +111,9 @@ cs_err cs_emu_key_save(const cs_emu_state *s, const cs_emu_key *k)
 {
     char path[4096], hex[65];
     cs_hex_encode(hex, cs_slice_of(k->material, 32));
-    json_t *j = json_pack("{s:s,s:s,s:s,s:i,s:I,s:I,s:s}", "id", k->id, "description", k->description, "material", hex, "state",
-                          (int)k->state, "created", (json_int_t)k->created_ms, "deletion", (json_int_t)k->deletion_ms, "policy",
-                          k->policy_text);
+    json_t *j = json_pack("{s:s,s:s,s:s,s:i,s:I,s:I,s:s}", "id", k->id, "description", k->description, "material", hex,
+                          "state", (int)k->state, "created", (json_int_t)k->created_ms, "deletion",
+                          (json_int_t)k->deletion_ms, "policy", k->policy_text);
     char *text = j != NULL ? json_dumps(j, JSON_INDENT(1)) : NULL;
     snprintf(path, sizeof path, "%s/keys/%s.json", s->o.dir, k->id);
     cs_err err = text != NULL ? cs_emu_file_write(path, cs_slice_str(text)) : CS_E_NO_MEMORY;
@@ -128,11 +129,12 @@ static cs_err load_key(cs_emu_state *s, const char *path)
     json_int_t created = 0, deletion = 0;
     int state = 0;
     json_t *policy = NULL, *j = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
-    bool ok = s->num_keys < CS_EMU_MAX_KEYS && j != NULL &&
-              json_unpack(j, "{s:s,s:s,s:s,s:i,s:I,s:I,s:s}", "id", &id, "description", &description, "material", &material, "state",
-                          &state, "created", &created, "deletion", &deletion, "policy", &policy_text) == 0 &&
-              strlen(id) == 36 && cs_hex_decode(k.material, 32, cs_slice_str(material)) == CS_OK &&
-              cs_emu_policy_parse(&policy, cs_slice_str(policy_text)) == CS_OK;
+    bool ok =
+        s->num_keys < CS_EMU_MAX_KEYS && j != NULL &&
+        json_unpack(j, "{s:s,s:s,s:s,s:i,s:I,s:I,s:s}", "id", &id, "description", &description, "material", &material,
+                    "state", &state, "created", &created, "deletion", &deletion, "policy", &policy_text) == 0 &&
+        strlen(id) == 36 && cs_hex_decode(k.material, 32, cs_slice_str(material)) == CS_OK &&
+        cs_emu_policy_parse(&policy, cs_slice_str(policy_text)) == CS_OK;
     if (ok) {
         snprintf(k.id, sizeof k.id, "%s", id);
         snprintf(k.description, sizeof k.description, "%s", description);
@@ -177,7 +179,8 @@ static cs_err make_dir(const char *base, const char *name)
     return mkdir(path, 0700) == 0 || errno == EEXIST ? CS_OK : CS_E_IO;
 }
 
-static cs_err random_text(char *out, size_t num_bytes, const char *prefix)
+/* cap: room for the prefix, two characters a byte and the NUL */
+static cs_err random_text(char *out, size_t cap, size_t num_bytes, const char *prefix)
 {
     uint8_t raw[64];
     char hex[129];
@@ -188,9 +191,8 @@ static cs_err random_text(char *out, size_t num_bytes, const char *prefix)
     for (char *p = hex; *p != '\0'; p++) {
         *p = *p >= 'a' ? (char)(*p - 32) : *p;
     }
-    strcpy(out, prefix);
-    strcat(out, hex);
-    return CS_OK;
+    int n = snprintf(out, cap, "%s%s", prefix, hex);
+    return n > 0 && (size_t)n < cap ? CS_OK : CS_E_RANGE;
 }
 
 /* The administrator's key pair: kept, so that shells with exported credentials survive a restart. */
@@ -208,8 +210,8 @@ static cs_err open_admin(cs_emu_state *s)
         return CS_OK;
     }
     json_decref(j);
-    CS_TRY(random_text(s->admin.access_key_id, 8, "AKIA"));
-    CS_TRY(random_text(s->admin.secret, 20, ""));
+    CS_TRY(random_text(s->admin.access_key_id, sizeof s->admin.access_key_id, 8, "AKIA"));
+    CS_TRY(random_text(s->admin.secret, sizeof s->admin.secret, 20, ""));
     j = json_pack("{s:s,s:s}", "AccessKeyId", s->admin.access_key_id, "SecretAccessKey", s->admin.secret);
     char *text = j != NULL ? json_dumps(j, 0) : NULL;
     cs_err err = text != NULL ? cs_emu_file_write(path, cs_slice_str(text)) : CS_E_NO_MEMORY;
@@ -259,9 +261,9 @@ cs_err cs_emu_role_session(const cs_emu_session **out, cs_emu_state *s)
     }
     if (cur->access_key_id[0] == '\0' || now + early >= cur->expires_ms) {
         cs_emu_session fresh = {.expires_ms = now / 1000 * 1000 + s->o.credential_s * 1000};
-        CS_TRY(random_text(fresh.access_key_id, 8, "ASIA"));
-        CS_TRY(random_text(fresh.secret, 20, ""));
-        CS_TRY(random_text(fresh.token, 48, "IQoJ"));
+        CS_TRY(random_text(fresh.access_key_id, sizeof fresh.access_key_id, 8, "ASIA"));
+        CS_TRY(random_text(fresh.secret, sizeof fresh.secret, 20, ""));
+        CS_TRY(random_text(fresh.token, sizeof fresh.token, 48, "IQoJ"));
         cur = &s->sessions[s->next_session];
         *cur = fresh;
         s->next_session = (s->next_session + 1) % CS_EMU_MAX_SESSIONS;

@@ -29,7 +29,7 @@ typedef struct cs_emu_key {
 typedef struct cs_emu_session {
     char access_key_id[33];
     char secret[65];
-    char token[129]; /* "" for the administrator */
+    char token[129];     /* "" for the administrator */
     uint64_t expires_ms; /* 0: never */
     bool admin;
 } cs_emu_session;

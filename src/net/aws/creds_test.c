@@ -10,27 +10,38 @@
 
 static cs_aws_creds c;
 
-#define GOOD "\"AccessKeyId\":\"ASIA\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":\"2026-01-02T03:04:05Z\""
+#define GOOD                                                                                                           \
+    "\"AccessKeyId\":\"ASIA\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":\"2026-01-02T03:04:05Z\""
 
 static void reads_what_imds_gives(void **state)
 {
-    assert_int_equal(cs_aws_creds_parse(&c, cs_slice_str("{\"Code\":\"Success\",\"Type\":\"AWS-HMAC\"," GOOD "}\n")), CS_OK);
+    assert_int_equal(cs_aws_creds_parse(&c, cs_slice_str("{\"Code\":\"Success\",\"Type\":\"AWS-HMAC\"," GOOD "}\n")),
+                     CS_OK);
     assert_string_equal(c.access_key_id, "ASIA");
     assert_string_equal(c.secret_key, "s");
     assert_string_equal(c.token, "t");
     assert_int_equal(c.expires_ms, 1767323045000ull);
-    assert_int_equal(cs_aws_creds_parse(&c, cs_slice_str("{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"SessionToken\":"
-                                                         "\"t\",\"Expiration\":\"2026-01-02T03:04:05Z\"}")), CS_OK);
+    assert_int_equal(
+        cs_aws_creds_parse(&c, cs_slice_str("{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"SessionToken\":"
+                                            "\"t\",\"Expiration\":\"2026-01-02T03:04:05Z\"}")),
+        CS_OK);
 }
 
 static void refuses_everything_else_and_wipes(void **state)
 {
     static const char *const bad[] = {
-        "", "{}", "null", "{" GOOD, "{" GOOD ",\"Code\":\"Failed\"}", "{" GOOD ",\"SessionToken\":\"t\"}", "{" GOOD "," GOOD "}",
+        "",
+        "{}",
+        "null",
+        "{" GOOD,
+        "{" GOOD ",\"Code\":\"Failed\"}",
+        "{" GOOD ",\"SessionToken\":\"t\"}",
+        "{" GOOD "," GOOD "}",
         "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Expiration\":\"2026-01-02T03:04:05Z\"}",
         "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Token\":\"t\"}",
         "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":\"soon\"}",
-        "{\"AccessKeyId\":\"A\\r\\nX: y\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":\"2026-01-02T03:04:05Z\"}",
+        "{\"AccessKeyId\":\"A\\r\\nX: "
+        "y\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":\"2026-01-02T03:04:05Z\"}",
         "{\"AccessKeyId\":\"A/b\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":\"2026-01-02T03:04:05Z\"}",
         "{\"AccessKeyId\":\"\",\"SecretAccessKey\":\"s\",\"Token\":\"t\",\"Expiration\":\"2026-01-02T03:04:05Z\"}",
     };

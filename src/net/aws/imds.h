@@ -11,9 +11,9 @@
 #define CS_IMDS_MAX_BODY 16384u
 
 typedef struct cs_imds_opts {
-    const char *endpoint;     /* without a final slash; NULL: CS_IMDS_DEFAULT */
-    uint32_t timeout_ms;      /* of one request; 0: 2000 */
-    uint32_t tries;           /* of one request on I/O errors and 5xx; 0: 3 */
+    const char *endpoint; /* without a final slash; NULL: CS_IMDS_DEFAULT */
+    uint32_t timeout_ms;  /* of one request; 0: 2000 */
+    uint32_t tries;       /* of one request on I/O errors and 5xx; 0: 3 */
 } cs_imds_opts;
 
 /*

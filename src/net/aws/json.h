@@ -20,10 +20,10 @@ typedef enum cs_json_kind {
 typedef struct cs_json_field {
     const char *key;
     cs_json_kind kind;
-    cs_buf *out;    /* CS_JSON_STRING */
+    cs_buf *out; /* CS_JSON_STRING */
     bool required;
-    bool seen;      /* set by cs_json_read; null counts as absent */
-    cs_slice raw;   /* set by cs_json_read */
+    bool seen;    /* set by cs_json_read; null counts as absent */
+    cs_slice raw; /* set by cs_json_read */
 } cs_json_field;
 
 /*

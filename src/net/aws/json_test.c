@@ -23,8 +23,10 @@ static cs_err read_text(const char *json)
 
 static void takes_the_fields_asked_for(void **state)
 {
-    assert_int_equal(read_text(" { \"x\":[1,{\"s\":\"no\"},null,true,false,-1.5e+3], \"s\":\"a\\u00e9\\ud83d\\ude00\\n\", "
-                               "\"n\" : 12, \"o\":{\"k\":[]} } "), CS_OK);
+    assert_int_equal(
+        read_text(" { \"x\":[1,{\"s\":\"no\"},null,true,false,-1.5e+3], \"s\":\"a\\u00e9\\ud83d\\ude00\\n\", "
+                  "\"n\" : 12, \"o\":{\"k\":[]} } "),
+        CS_OK);
     assert_true(cs_slice_eq_str(cs_buf_slice(&text), "a\xc3\xa9\xf0\x9f\x98\x80\n"));
     assert_true(cs_slice_eq_str(f[1].raw, "12"));
     assert_true(cs_slice_eq_str(f[2].raw, "{\"k\":[]}"));
@@ -41,10 +43,38 @@ static void null_is_absent(void **state)
 static void refuses_what_is_not_json(void **state)
 {
     static const char *const bad[] = {
-        "", "[]", "1", "{", "{}x", "{\"s\"}", "{\"s\":}", "{\"s\":\"}", "{\"s\":\"a\",}", "{,}", "{\"s\":\"\\x\"}",
-        "{\"s\":\"\\u12\"}", "{\"s\":\"\\ud800\"}", "{\"s\":\"\\udc00\"}", "{\"s\":\"\\ud800\\u0041\"}", "{\"s\":\"\x01\"}",
-        "{\"s\":\"\xff\"}", "{\"x\":01}", "{\"x\":1.}", "{\"x\":.5}", "{\"x\":1e}", "{\"x\":-}", "{\"x\":tru}", "{\"x\":[1,]}",
-        "{\"x\":[1 2]}", "{\"x\":{1:2}}", "{s:1}", "{\"x\":'a'}", "{\"x\":1}{", "{\"x\" 1}", "{\"x\":+1}", "{\"x\":NaN}",
+        "",
+        "[]",
+        "1",
+        "{",
+        "{}x",
+        "{\"s\"}",
+        "{\"s\":}",
+        "{\"s\":\"}",
+        "{\"s\":\"a\",}",
+        "{,}",
+        "{\"s\":\"\\x\"}",
+        "{\"s\":\"\\u12\"}",
+        "{\"s\":\"\\ud800\"}",
+        "{\"s\":\"\\udc00\"}",
+        "{\"s\":\"\\ud800\\u0041\"}",
+        "{\"s\":\"\x01\"}",
+        "{\"s\":\"\xff\"}",
+        "{\"x\":01}",
+        "{\"x\":1.}",
+        "{\"x\":.5}",
+        "{\"x\":1e}",
+        "{\"x\":-}",
+        "{\"x\":tru}",
+        "{\"x\":[1,]}",
+        "{\"x\":[1 2]}",
+        "{\"x\":{1:2}}",
+        "{s:1}",
+        "{\"x\":'a'}",
+        "{\"x\":1}{",
+        "{\"x\" 1}",
+        "{\"x\":+1}",
+        "{\"x\":NaN}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(read_text(bad[i]), CS_E_FORMAT);
@@ -97,16 +127,20 @@ static void bounds_strings_and_nesting(void **state)
     memcpy(deep + 39, "}", 2);
     assert_int_equal(read_text(deep), CS_E_FORMAT);
     /* a name longer than any of ours is passed over */
-    assert_int_equal(read_text("{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1}"), CS_OK);
+    assert_int_equal(read_text("{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":1}"),
+                     CS_OK);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(takes_the_fields_asked_for), cmocka_unit_test(null_is_absent),
-        cmocka_unit_test(refuses_what_is_not_json),   cmocka_unit_test(refuses_wrong_kinds_and_duplicates),
+        cmocka_unit_test(takes_the_fields_asked_for),
+        cmocka_unit_test(null_is_absent),
+        cmocka_unit_test(refuses_what_is_not_json),
+        cmocka_unit_test(refuses_wrong_kinds_and_duplicates),
         cmocka_unit_test(takes_booleans),
-        cmocka_unit_test(refuses_a_missing_required_field), cmocka_unit_test(bounds_strings_and_nesting),
+        cmocka_unit_test(refuses_a_missing_required_field),
+        cmocka_unit_test(bounds_strings_and_nesting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -111,7 +111,8 @@ static cs_err put_header(cs_buf *out, const char *name, cs_slice value)
     return cs_put_str(out, "\r\n");
 }
 
-static cs_err put_head(cs_buf *out, const cs_sigv4_request *r, const signing *sg, const cs_sigv4_signer *signer, size_t body_len)
+static cs_err put_head(cs_buf *out, const cs_sigv4_request *r, const signing *sg, const cs_sigv4_signer *signer,
+                       size_t body_len)
 {
     CS_TRY(cs_put_str(out, "POST / HTTP/1.1\r\n"));
     for (size_t i = 0; i < r->num_headers; i++) {
@@ -262,7 +263,9 @@ static cs_err parse_success(cs_kms_answer *out, cs_slice body, cs_kms_action act
         {.key = "KeyId", .kind = CS_JSON_STRING, .out = &key, .required = action != CS_KMS_ACT_GENERATE_RANDOM},
         {.key = "Plaintext", .kind = CS_JSON_STRING, .out = &plain},
         {.key = "CiphertextForRecipient", .kind = CS_JSON_STRING, .out = &recipient},
-        {.key = "CiphertextBlob", .kind = CS_JSON_STRING, .out = &blob,
+        {.key = "CiphertextBlob",
+         .kind = CS_JSON_STRING,
+         .out = &blob,
          .required = action == CS_KMS_ACT_GENERATE_DATA_KEY},
     };
     cs_err err = cs_json_read(body, f, sizeof f / sizeof f[0]) == CS_OK ? CS_OK : CS_E_KMS_ANSWER;

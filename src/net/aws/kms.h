@@ -22,10 +22,10 @@ typedef enum cs_kms_action {
 
 typedef struct cs_kms_params {
     cs_kms_action action;
-    cs_slice key_id;      /* key ARN; not for GENERATE_RANDOM */
-    cs_slice ciphertext;  /* DECRYPT: 1..CS_KMS_MAX_BLOB bytes */
-    cs_slice document;    /* attestation document, always: no answer in plaintext is ever asked for */
-    uint32_t num_bytes;   /* GENERATE_RANDOM: 1..1024; GENERATE_DATA_KEY is AES_256 */
+    cs_slice key_id;     /* key ARN; not for GENERATE_RANDOM */
+    cs_slice ciphertext; /* DECRYPT: 1..CS_KMS_MAX_BLOB bytes */
+    cs_slice document;   /* attestation document, always: no answer in plaintext is ever asked for */
+    uint32_t num_bytes;  /* GENERATE_RANDOM: 1..1024; GENERATE_DATA_KEY is AES_256 */
     cs_slice context_key[CS_KMS_MAX_CONTEXT], context_value[CS_KMS_MAX_CONTEXT];
     size_t num_context;
 } cs_kms_params;
@@ -41,7 +41,7 @@ CS_MUST cs_err cs_kms_put_body(cs_buf *out, const cs_kms_params *p);
 CS_MUST cs_err cs_kms_put_request(cs_buf *out, const cs_kms_params *p, cs_slice host, const cs_sigv4_signer *signer);
 
 typedef struct cs_kms_answer {
-    char type[65];       /* KMS's __type, "" on success or when there is none; letters, digits and '.' only */
+    char type[65]; /* KMS's __type, "" on success or when there is none; letters, digits and '.' only */
     char key_id[CS_KMS_MAX_KEY_ID + 1];
     uint8_t for_recipient[CS_KMS_MAX_BLOB];
     size_t for_recipient_len;
@@ -60,7 +60,8 @@ typedef struct cs_kms_reply {
     cs_slice error_type;
     cs_slice body;
 } cs_kms_reply;
-CS_MUST cs_err cs_kms_parse_answer(cs_kms_answer *out, const cs_kms_reply *reply, cs_kms_action action, cs_slice want_key);
+CS_MUST cs_err cs_kms_parse_answer(cs_kms_answer *out, const cs_kms_reply *reply, cs_kms_action action,
+                                   cs_slice want_key);
 /* cs_kms_err_of_type - error row of a type name without prefix; CS_E_KMS_VALIDATION or _UNAVAILABLE by status when unknown. */
 cs_err cs_kms_err_of_type(cs_slice type, int status);
 

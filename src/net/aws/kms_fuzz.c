@@ -1,5 +1,5 @@
 /*
- * Target: cs_kms_parse_answer
+ * Target: cs_kms_parse_answer, cs_json_read
  * The first byte chooses action and status. Also covers cs_json_read with every kind of field.
  */
 #include <stdint.h>

@@ -18,18 +18,19 @@ typedef struct cs_s3_uri {
 
 typedef struct cs_s3_opts {
     const char *region;
-    const char *endpoint; /* e.g. "http://127.0.0.1:9100", path style; NULL: https://s3.<region>.amazonaws.com and virtual host */
-    const char *ca_file;  /* PEM; NULL: the system's */
+    const char *
+        endpoint; /* e.g. "http://127.0.0.1:9100", path style; NULL: https://s3.<region>.amazonaws.com and virtual host */
+    const char *ca_file; /* PEM; NULL: the system's */
     const cs_aws_creds *creds;
-    uint64_t max_bytes;     /* of the object */
-    uint32_t connect_ms;    /* 0: 3000 */
-    uint32_t timeout_ms;    /* of the whole transfer; 0: 60000 */
+    uint64_t max_bytes;  /* of the object */
+    uint32_t connect_ms; /* 0: 3000 */
+    uint32_t timeout_ms; /* of the whole transfer; 0: 60000 */
 } cs_s3_opts;
 
 typedef struct cs_s3_info {
     int status;
-    char code[65];      /* S3's error code, "" when none; letters and digits only */
-    char region[65];    /* region named in a refusal */
+    char code[65];   /* S3's error code, "" when none; letters and digits only */
+    char region[65]; /* region named in a refusal */
     char etag[129];
     char version[1025]; /* x-amz-version-id */
     uint64_t size;      /* Content-Length */

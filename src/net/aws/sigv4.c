@@ -53,9 +53,10 @@ cs_err cs_sigv4_parse_time(cs_slice t, uint64_t *out_ms)
         return CS_E_FORMAT;
     }
     const uint8_t *p = t.p;
-    memcpy(text, (const char[]){(char)p[0], (char)p[1], (char)p[2], (char)p[3], '-', (char)p[4], (char)p[5], '-', (char)p[6],
-                                (char)p[7], 'T', (char)p[9], (char)p[10], ':', (char)p[11], (char)p[12], ':', (char)p[13],
-                                (char)p[14], 'Z'}, 20);
+    memcpy(text, (const char[]){(char)p[0],  (char)p[1],  (char)p[2], (char)p[3],  '-',         (char)p[4],  (char)p[5],
+                                '-',         (char)p[6],  (char)p[7], 'T',         (char)p[9],  (char)p[10], ':',
+                                (char)p[11], (char)p[12], ':',        (char)p[13], (char)p[14], 'Z'},
+           20);
     return cs_parse_rfc3339(cs_slice_of(text, 20), out_ms);
 }
 
@@ -148,7 +149,8 @@ static cs_err check_signer(const cs_sigv4_request *r, const cs_sigv4_signer *s)
             return CS_E_FORMAT;
         }
     }
-    if (!cs_sigv4_header_find(r, "host", &v) || s->access_key_id.len == 0 || s->region.len == 0 || s->service.len == 0) {
+    if (!cs_sigv4_header_find(r, "host", &v) || s->access_key_id.len == 0 || s->region.len == 0 ||
+        s->service.len == 0) {
         return CS_E_FORMAT;
     }
     return CS_OK;

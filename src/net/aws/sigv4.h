@@ -42,18 +42,19 @@ typedef struct cs_sigv4_signer {
     cs_slice token;      /* empty: none */
     cs_slice region;
     cs_slice service;
-    uint64_t time_ms;     /* since 1970 */
-    uint64_t expires_s;   /* query signing: 1..604800 */
+    uint64_t time_ms;   /* since 1970 */
+    uint64_t expires_s; /* query signing: 1..604800 */
     unsigned flags;
 } cs_sigv4_signer;
 
 /* What a signature is made of. The buffers are the caller's; canonical and string_to_sign may be NULL. */
 typedef struct cs_sigv4_result {
-    cs_buf *canonical;      /* canonical request */
+    cs_buf *canonical; /* canonical request */
     cs_buf *string_to_sign;
-    char signature[65];     /* 64 hex digits, NUL */
+    char signature[65]; /* 64 hex digits, NUL */
     char time[CS_SIGV4_TIME_LEN + 1];
-    cs_buf *out; /* header signing: value of Authorization; query signing: the whole query string of the signed request */
+    cs_buf
+        *out; /* header signing: value of Authorization; query signing: the whole query string of the signed request */
 } cs_sigv4_result;
 
 /* cs_sigv4_hash - lower-case hex SHA-256 of body, NUL-terminated. */
@@ -86,7 +87,7 @@ typedef struct cs_sigv4_auth {
     char service[33];
     char signed_headers[2049]; /* names joined by ';' */
     char signature[65];
-    char token[4097];   /* "" when none */
+    char token[4097]; /* "" when none */
     bool in_query;
     uint64_t expires_s; /* in_query only */
 } cs_sigv4_auth;

@@ -139,7 +139,8 @@ static int param_cmp(const cs_buf *text, const param *a, const param *b)
     if (c != 0) {
         return c;
     }
-    return bytes_cmp(cs_slice_of(text->p + a->value_at, a->value_len), cs_slice_of(text->p + b->value_at, b->value_len));
+    return bytes_cmp(cs_slice_of(text->p + a->value_at, a->value_len),
+                     cs_slice_of(text->p + b->value_at, b->value_len));
 }
 
 /* Append text decoded, then encoded: the same whatever the client encoded needlessly. */

@@ -13,8 +13,8 @@
 CS_MUST cs_err cs_sigv4_canonical(cs_buf *out, cs_buf *names, const cs_sigv4_request *request, const char *only,
                                   unsigned flags);
 /* cs_sigv4_expected - the signature that a request with these claims must have; errors as cs_sigv4_canonical. */
-CS_MUST cs_err cs_sigv4_expected(char out[65], const cs_sigv4_auth *auth, const cs_sigv4_request *request, cs_slice secret,
-                                 unsigned flags);
+CS_MUST cs_err cs_sigv4_expected(char out[65], const cs_sigv4_auth *auth, const cs_sigv4_request *request,
+                                 cs_slice secret, unsigned flags);
 /* cs_sigv4_name_cmp - order of two header names, letter case ignored. */
 int cs_sigv4_name_cmp(cs_slice a, cs_slice b);
 

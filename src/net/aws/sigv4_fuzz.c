@@ -1,5 +1,5 @@
 /*
- * Target: cs_sigv4_parse
+ * Target: cs_sigv4_parse, cs_sigv4_verify, cs_sigv4_parse_time
  * Input: lines "method", "path", "query", then "name:value" headers. What parses is verified too: a signature of random bytes
  * must never be accepted.
  */
@@ -29,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         size_t skip = n < line.len ? n + 1 : n;
         h[q.num_headers++] = (cs_sigv4_header){cs_slice_of(line.p, n), cs_slice_of(line.p + skip, line.len - skip)};
     }
-    cs_sigv4_check c = {cs_slice_str("not the key that signed anything"), 1767323045000ull, 300000, (unsigned)(size & 3)};
+    cs_sigv4_check c = {cs_slice_str("not the key that signed anything"), 1767323045000ull, 300000,
+                        (unsigned)(size & 3)};
     if (cs_sigv4_parse(&a, &q) == CS_OK && cs_sigv4_verify(&a, &q, &c) == CS_OK) {
         abort();
     }

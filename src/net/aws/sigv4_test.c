@@ -14,8 +14,9 @@
 #define T20260102 1767323045000ull /* 20260102T030405Z */
 #define S(x) cs_slice_str(x)
 
-static const char kms_body[] = "{\"KeyId\":\"arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab\","
-                               "\"CiphertextBlob\":\"AQICAHg=\"}";
+static const char kms_body[] =
+    "{\"KeyId\":\"arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab\","
+    "\"CiphertextBlob\":\"AQICAHg=\"}";
 
 typedef struct fixture {
     cs_sigv4_header h[8];
@@ -36,7 +37,7 @@ static void make_kms(fixture *f)
     f->h[2] = (cs_sigv4_header){S("X-Amz-Target"), S("TrentService.Decrypt")};
     f->r = (cs_sigv4_request){S("POST"), S("/"), CS_SLICE_NULL, f->h, 3, S(f->hash)};
     f->s = (cs_sigv4_signer){S("AKIDEXAMPLE"), S(SECRET), S("TESTSESSIONTOKEN"), S("us-east-1"), S("kms"),
-                             T20260102, 3600, CS_SIGV4_NORMALIZE};
+                             T20260102,        3600,      CS_SIGV4_NORMALIZE};
     f->canonical = cs_buf_wrap(f->mem[0], sizeof f->mem[0]);
     f->sts = cs_buf_wrap(f->mem[1], sizeof f->mem[1]);
     f->out = cs_buf_wrap(f->mem[2], sizeof f->mem[2]);
@@ -85,7 +86,8 @@ static void signs_the_kms_example(void **state)
     assert_int_equal(cs_sigv4_hash(hash, cs_buf_slice(&f.canonical)), CS_OK);
     assert_string_equal(hash, "a734a8442d6b03438579da135bda7d5539a4112a3be0e338ed54059659a8883d");
     assert_string_equal(f.res.signature, "2d8d06344068e585669d96601a8f9208c428441be9144ba07b08b683f086ea16");
-    assert_non_null(strstr((char *)f.out.p, "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target"));
+    assert_non_null(
+        strstr((char *)f.out.p, "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target"));
 }
 
 static void signs_the_s3_examples(void **state)
@@ -258,7 +260,8 @@ static void verify_refuses_unsigned_aws_headers(void **state)
 static cs_err parse_auth(const char *value)
 {
     static cs_sigv4_auth a;
-    cs_sigv4_header h[3] = {{S("Host"), S("h")}, {S("X-Amz-Date"), S("20260102T030405Z")}, {S("Authorization"), S(value)}};
+    cs_sigv4_header h[3] = {
+        {S("Host"), S("h")}, {S("X-Amz-Date"), S("20260102T030405Z")}, {S("Authorization"), S(value)}};
     cs_sigv4_request r = {S("GET"), S("/"), CS_SLICE_NULL, h, 3, S("x")};
     return cs_sigv4_parse(&a, &r);
 }
@@ -269,12 +272,19 @@ static cs_err parse_auth(const char *value)
 static void parse_refuses_malformed_headers(void **state)
 {
     static const char *const bad[] = {
-        "", "Basic x", "AWS4-HMAC-SHA256", "AWS4-HMAC-SHA256 ", "AWS4-HMAC-SHA256 " CRED,
-        "AWS4-HMAC-SHA256 " CRED ", SignedHeaders=host", "AWS4-HMAC-SHA256 " CRED ", " SIG,
-        "AWS4-HMAC-SHA256 SignedHeaders=host, " SIG, "AWS4-HMAC-SHA256 " CRED ", SignedHeaders=host, Signature=zz",
+        "",
+        "Basic x",
+        "AWS4-HMAC-SHA256",
+        "AWS4-HMAC-SHA256 ",
+        "AWS4-HMAC-SHA256 " CRED,
+        "AWS4-HMAC-SHA256 " CRED ", SignedHeaders=host",
+        "AWS4-HMAC-SHA256 " CRED ", " SIG,
+        "AWS4-HMAC-SHA256 SignedHeaders=host, " SIG,
+        "AWS4-HMAC-SHA256 " CRED ", SignedHeaders=host, Signature=zz",
         "AWS4-HMAC-SHA256 " CRED ", SignedHeaders=host, " SIG ", " SIG,
         "AWS4-HMAC-SHA256 " CRED ", SignedHeaders=host, " SIG ", Extra=1",
-        "AWS4-HMAC-SHA256 " CRED ", SignedHeaders=, " SIG, "AWS4-HMAC-SHA256 " CRED "/x, SignedHeaders=host, " SIG,
+        "AWS4-HMAC-SHA256 " CRED ", SignedHeaders=, " SIG,
+        "AWS4-HMAC-SHA256 " CRED "/x, SignedHeaders=host, " SIG,
         "AWS4-HMAC-SHA256 Credential=AK/20260103/r/s/aws4_request, SignedHeaders=host, " SIG,
         "AWS4-HMAC-SHA256 Credential=AK/2026010x/r/s/aws4_request, SignedHeaders=host, " SIG,
         "AWS4-HMAC-SHA256 Credential=/20260102/r/s/aws4_request, SignedHeaders=host, " SIG,

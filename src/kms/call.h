@@ -1,0 +1,44 @@
+/*
+ * One call to KMS for sign-core: through the parent's proxy, with TLS that ends here, to the pinned key only.
+ * Source: architecture 1 and 2, specs/nitro-kms.md 1.3, 2.
+ */
+#ifndef CS_KMS_CALL_H
+#define CS_KMS_CALL_H
+
+#include "kms/config.h"
+#include "kms/creds_hold.h"
+#include "net/aws/kms.h"
+#include "net/tls.h"
+#include "rpc/core_rpc.h"
+
+#define CS_KMS_TRIES 3
+#define CS_KMS_BACKOFF_MS 50u /* doubled each time, full jitter */
+#define CS_KMS_BACKOFF_MAX_MS 2000u
+#define CS_KMS_SKEW_MAX_S 60
+
+typedef struct cs_kms_link {
+    const cs_kms_config *config;
+    cs_kms_hold *hold;
+    cs_tls_ctx *tls;
+} cs_kms_link;
+
+/* What goes back to core: docs/formats/core-rpc.md, KMS_REPLY. */
+typedef struct cs_kms_outcome {
+    cs_err err;
+    int status; /* HTTP, 0 when there was no answer */
+    unsigned tries;
+    cs_kms_answer answer; /* type set on refusals, the rest on CS_OK */
+} cs_kms_outcome;
+
+/*
+ * cs_kms_params_of - a KMS_CALL frame as parameters. CS_E_UNSUPPORTED (operation) | CS_E_KMS_KEY_ID (a key that is not the pinned one).
+ */
+CS_MUST cs_err cs_kms_params_of(cs_kms_params *out, const cs_kms_config *config, const cs_rpc_frame *frame);
+/* cs_kms_run - blocking; retries what may pass, each time with a fresh signature. Logs one line. */
+void cs_kms_run(cs_kms_outcome *out, const cs_kms_link *link, const cs_rpc_frame *frame);
+/* cs_kms_put_reply - append the KMS_REPLY frame. */
+CS_MUST cs_err cs_kms_put_reply(cs_buf *out, uint64_t id, const cs_kms_outcome *o);
+/* cs_kms_parse_date - HTTP's "Sun, 06 Nov 1994 08:49:37 GMT" in ms since 1970; pure. CS_E_FORMAT. */
+CS_MUST cs_err cs_kms_parse_date(cs_slice text, uint64_t *out_ms);
+
+#endif

@@ -1,0 +1,243 @@
+/* See server.h. */
+#include "kms/server.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json_out.h"
+#include "base/log.h"
+#include "net/io.h"
+
+/* The injector that is connected, if any. */
+typedef struct injector {
+    int fd;                     /* -1: none */
+    uint64_t idle_ms, total_ms; /* deadlines, monotonic */
+    size_t len;
+    uint8_t text[CS_AWS_CREDS_MAX + 1]; /* secret: wiped when it has ended */
+} injector;
+
+typedef struct server {
+    const cs_kms_server_opts *o;
+    injector in;
+    cs_cred_state told; /* what core was last told */
+    uint64_t told_expiry_ms;
+    uint8_t packet[CS_RPC_MAX];
+    uint8_t reply_mem[CS_RPC_MAX];
+    cs_kms_outcome outcome;
+} server;
+
+static cs_err send_frame(server *s, const cs_buf *b)
+{
+    ssize_t n;
+    do {
+        n = send(s->o->link_fd, b->p, b->len, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && errno == EAGAIN) {
+        CS_TRY(cs_io_wait(s->o->link_fd, true, cs_clock_mono_ms() + CS_IO_READ_MS));
+        n = send(s->o->link_fd, b->p, b->len, MSG_NOSIGNAL);
+    }
+    return n == (ssize_t)b->len ? CS_OK : CS_E_CLOSED;
+}
+
+/* Tell core when the state of the credentials is another than it knows. */
+static cs_err tell_state(server *s)
+{
+    const cs_aws_creds *c = NULL;
+    cs_err got = cs_kms_hold_get(&c, s->o->hold, cs_clock_wall_ms());
+    cs_cred_state now = got == CS_OK ? CS_CRED_PRESENT : (got == CS_E_CRED_EXPIRED ? CS_CRED_EXPIRED : CS_CRED_NONE);
+    uint64_t expiry = cs_kms_hold_expires_ms(s->o->hold);
+    if (now == s->told && expiry == s->told_expiry_ms) {
+        return CS_OK;
+    }
+    cs_buf b = cs_buf_wrap(s->reply_mem, sizeof s->reply_mem);
+    cs_rpc_frame f = {.type = CS_RPC_CRED_STATE};
+    f.f[0].u = now;
+    f.f[1].u = expiry;
+    CS_TRY(cs_rpc_encode(&b, &f));
+    s->told = now;
+    s->told_expiry_ms = expiry;
+    cs_log(CS_LOG_INFO, "credentials",
+           CS_LC("state", now == CS_CRED_PRESENT ? "present" : (now == CS_CRED_EXPIRED ? "expired" : "none")),
+           CS_LU("expires_ms", expiry));
+    return send_frame(s, &b);
+}
+
+static cs_err on_frame(server *s, size_t len)
+{
+    cs_rpc_frame f;
+    cs_buf b = cs_buf_wrap(s->reply_mem, sizeof s->reply_mem);
+    CS_TRY(cs_rpc_decode(&f, cs_slice_of(s->packet, len)));
+    if (f.type == CS_RPC_CRED_WIPE) {
+        cs_kms_hold_wipe(s->o->hold);
+        return tell_state(s);
+    }
+    if (f.type != CS_RPC_KMS_CALL) {
+        return CS_E_FORMAT;
+    }
+    cs_kms_link link = {s->o->config, s->o->hold, s->o->tls};
+    cs_kms_run(&s->outcome, &link, &f);
+    if (s->outcome.err == CS_E_KMS_TOKEN) {
+        cs_kms_hold_expire(s->o->hold); /* of no more use to anybody */
+    }
+    CS_TRY(cs_kms_put_reply(&b, f.id, &s->outcome));
+    CS_TRY(send_frame(s, &b));
+    return tell_state(s);
+}
+
+static cs_err on_link(server *s)
+{
+    ssize_t n = recv(s->o->link_fd, s->packet, sizeof s->packet, MSG_DONTWAIT | MSG_TRUNC);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return CS_OK;
+    }
+    if (n <= 0) {
+        return CS_E_CLOSED;
+    }
+    return (size_t)n > sizeof s->packet ? CS_E_FORMAT : on_frame(s, (size_t)n);
+}
+
+/* The one JSON line, then the end. */
+static void answer(int fd, cs_err err)
+{
+    uint8_t mem[1024];
+    cs_buf b = cs_buf_wrap(mem, sizeof mem);
+    cs_jw w = cs_jw_begin(&b);
+    cs_io io;
+    cs_jw_object(&w, NULL);
+    cs_jw_cstr(&w, "code", cs_err_code(err));
+    cs_jw_cstr(&w, "cause", cs_err_cause(err));
+    cs_jw_cstr(&w, "fix", cs_err_fix(err));
+    cs_jw_close_object(&w);
+    cs_io_init(&io, fd);
+    if (cs_jw_end(&w) == CS_OK && cs_put_u8(&b, '\n') == CS_OK) {
+        /* a peer that does not read its answer does not get it */
+        (void)!cs_io_write(&io, cs_buf_slice(&b), cs_clock_mono_ms() + 200);
+        (void)shutdown(fd, SHUT_WR);
+    }
+    cs_io_close(&io);
+}
+
+static void injector_end(server *s, cs_err err)
+{
+    OPENSSL_cleanse(s->in.text, sizeof s->in.text);
+    answer(s->in.fd, err);
+    s->in.fd = -1;
+    s->in.len = 0;
+    if (err == CS_OK) {
+        cs_log(CS_LOG_INFO, "credentials-injected");
+    } else {
+        cs_log_err(CS_LOG_WARN, "credentials-refused", err);
+    }
+}
+
+static void on_accept(server *s)
+{
+    cs_ep_peer peer;
+    int fd = -1;
+    if (cs_endpoint_accept(&fd, &peer, s->o->listen_fd) != CS_OK) {
+        return;
+    }
+    if (cs_ep_peer_check(&peer, s->o->config->parent_cid) != CS_OK) {
+        close(fd);
+        return;
+    }
+    if (s->in.fd >= 0) {
+        answer(fd, CS_E_INJECT_BUSY);
+        return;
+    }
+    s->in.fd = fd;
+    s->in.len = 0;
+    s->in.idle_ms = cs_clock_mono_ms() + CS_KMS_INJECT_IDLE_MS;
+    s->in.total_ms = cs_clock_mono_ms() + CS_KMS_INJECT_TOTAL_MS;
+}
+
+static void on_injector(server *s)
+{
+    ssize_t n = recv(s->in.fd, s->in.text + s->in.len, sizeof s->in.text - s->in.len, MSG_DONTWAIT);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            injector_end(s, CS_E_IO);
+        }
+        return;
+    }
+    s->in.len += (size_t)n;
+    s->in.idle_ms = cs_clock_mono_ms() + CS_KMS_INJECT_IDLE_MS;
+    if (s->in.len > CS_AWS_CREDS_MAX) {
+        injector_end(s, CS_E_TOO_LARGE);
+    } else if (n == 0) {
+        cs_err err = s->in.len == 0
+                         ? CS_E_INJECT_EMPTY
+                         : cs_kms_hold_put(s->o->hold, cs_slice_of(s->in.text, s->in.len), cs_clock_wall_ms());
+        injector_end(s, err);
+    }
+}
+
+/* Milliseconds to the next deadline: of the injector, or of the credentials (so that core hears of their end). */
+static int next_wait(const server *s)
+{
+    uint64_t wait = 60000, mono = cs_clock_mono_ms(), wall = cs_clock_wall_ms(),
+             expiry = cs_kms_hold_expires_ms(s->o->hold);
+    if (s->in.fd >= 0) {
+        uint64_t end = s->in.idle_ms < s->in.total_ms ? s->in.idle_ms : s->in.total_ms;
+        uint64_t left = end > mono ? end - mono : 0;
+        wait = left < wait ? left : wait;
+    }
+    if (expiry != 0) {
+        uint64_t left = expiry > wall ? expiry - wall : 0;
+        wait = left < wait ? left : wait;
+    }
+    return (int)wait + 1;
+}
+
+static cs_err turn(server *s, bool *stop)
+{
+    struct pollfd p[4] = {
+        {s->o->link_fd, POLLIN, 0}, {s->o->listen_fd, POLLIN, 0}, {s->o->stop_fd, POLLIN, 0}, {s->in.fd, POLLIN, 0}};
+    int n = poll(p, 4, next_wait(s));
+    if (n < 0 && errno != EINTR) {
+        return CS_E_IO;
+    }
+    if (n > 0 && p[2].revents != 0) {
+        *stop = true;
+        return CS_OK;
+    }
+    if (n > 0 && p[3].revents != 0) {
+        on_injector(s);
+    }
+    if (s->in.fd >= 0 && (cs_clock_mono_ms() >= s->in.idle_ms || cs_clock_mono_ms() >= s->in.total_ms)) {
+        injector_end(s, CS_E_TIMEOUT);
+    }
+    if (n > 0 && p[1].revents != 0) {
+        on_accept(s);
+    }
+    CS_TRY(tell_state(s));
+    return n > 0 && p[0].revents != 0 ? on_link(s) : CS_OK;
+}
+
+cs_err cs_kms_serve(const cs_kms_server_opts *o)
+{
+    bool stop = false;
+    cs_err err = CS_OK;
+    server *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    s->o = o;
+    s->in.fd = -1;
+    while (err == CS_OK && !stop) {
+        err = turn(s, &stop);
+    }
+    cs_kms_hold_wipe(o->hold);
+    if (s->in.fd >= 0) {
+        close(s->in.fd);
+    }
+    OPENSSL_cleanse(s, sizeof *s);
+    free(s);
+    return err;
+}

@@ -1,0 +1,25 @@
+/*
+ * sign-kms as a process: the link to sign-core and the port for credentials, with one poll loop. A call to KMS blocks the loop:
+ * there is one at a time, and nothing else to do meanwhile.
+ */
+#ifndef CS_KMS_SERVER_H
+#define CS_KMS_SERVER_H
+
+#include "kms/call.h"
+
+#define CS_KMS_INJECT_IDLE_MS 10000u
+#define CS_KMS_INJECT_TOTAL_MS 30000u
+
+typedef struct cs_kms_server_opts {
+    const cs_kms_config *config;
+    cs_kms_hold *hold;
+    cs_tls_ctx *tls;
+    int link_fd;   /* SOCK_SEQPACKET to sign-core */
+    int listen_fd; /* adopted listener for credentials */
+    int stop_fd;   /* readable: end in order */
+} cs_kms_server_opts;
+
+/* cs_kms_serve - until stop (CS_OK) or until the link ends (CS_E_CLOSED) or says something that is no frame (CS_E_FORMAT). */
+CS_MUST cs_err cs_kms_serve(const cs_kms_server_opts *o);
+
+#endif

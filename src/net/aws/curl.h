@@ -1,0 +1,30 @@
+/* One HTTP request over libcurl, for the host's AWS clients: no redirects, no proxies, HTTP and HTTPS only, bounded in time and size. */
+#ifndef CS_NET_AWS_CURL_H
+#define CS_NET_AWS_CURL_H
+
+#include "base/bytes.h"
+
+#define CS_CURL_MAX_HEADERS 24
+
+typedef struct cs_curl_request {
+    const char *method; /* GET, HEAD or PUT */
+    const char *url;
+    const char *headers[CS_CURL_MAX_HEADERS]; /* "Name: value", NULL-terminated when fewer */
+    cs_slice body;                            /* PUT */
+    const char *ca_file;                      /* or NULL */
+    uint32_t connect_ms, timeout_ms;
+    uint64_t max_bytes; /* of the answer's body */
+} cs_curl_request;
+
+typedef struct cs_curl_reply {
+    int status;
+    cs_buf *body; /* appended to; as before on errors */
+    /* called with each header of the answer; may be NULL */
+    void (*on_header)(void *cookie, cs_slice name, cs_slice value);
+    void *cookie;
+} cs_curl_reply;
+
+/* cs_curl_run - CS_OK for any status. CS_E_CONNECT | CS_E_TIMEOUT | CS_E_TLS | CS_E_TOO_LARGE | CS_E_IO | CS_E_NO_MEMORY */
+CS_MUST cs_err cs_curl_run(cs_curl_reply *reply, const cs_curl_request *request);
+
+#endif
