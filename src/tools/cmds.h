@@ -8,6 +8,7 @@
 #include "base/opts.h"
 
 #define CS_CMD_FILES(X) \
+    X(keygen) \
     X(errors)
 
 #define CS_CMD_EXTERN(name) extern const cs_cmd cs_cmds_##name[];
