@@ -62,9 +62,9 @@ static bool profile_ok(X509 *cert)
     size_t group_len = 0;
 
     return X509_get_version(cert) == 2 && X509_get_signature_nid(cert) == NID_ecdsa_with_SHA384 && key != NULL &&
-           EVP_PKEY_get_base_id(key) == EVP_PKEY_EC && EVP_PKEY_get_group_name(key, group, sizeof group, &group_len) == 1 &&
-           strcmp(group, "secp384r1") == 0 && (X509_get_extension_flags(cert) & EXFLAG_INVALID) == 0 &&
-           extensions_understood(cert);
+           EVP_PKEY_get_base_id(key) == EVP_PKEY_EC &&
+           EVP_PKEY_get_group_name(key, group, sizeof group, &group_len) == 1 && strcmp(group, "secp384r1") == 0 &&
+           (X509_get_extension_flags(cert) & EXFLAG_INVALID) == 0 && extensions_understood(cert);
 }
 
 /* num_below: how many CA certificates stand between this one and the leaf. */
@@ -87,10 +87,12 @@ static bool leaf_ok(X509 *cert)
 
 static cs_err check_time(const X509 *cert, const cs_att_chain_args *args, validity *out)
 {
-    if (!epoch_of(X509_get0_notBefore(cert), &out->not_before_s) || !epoch_of(X509_get0_notAfter(cert), &out->not_after_s)) {
+    if (!epoch_of(X509_get0_notBefore(cert), &out->not_before_s) ||
+        !epoch_of(X509_get0_notAfter(cert), &out->not_after_s)) {
         return CS_E_ATT_CHAIN;
     }
-    return args->time_s + args->leeway_s >= out->not_before_s && args->time_s <= out->not_after_s ? CS_OK : CS_E_ATT_TIME;
+    return args->time_s + args->leeway_s >= out->not_before_s && args->time_s <= out->not_after_s ? CS_OK
+                                                                                                  : CS_E_ATT_TIME;
 }
 
 static bool same_name(const X509_NAME *a, const X509_NAME *b)

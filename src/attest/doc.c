@@ -126,9 +126,11 @@ static const struct {
     cs_err (*read)(cs_cbor *c, cs_att_doc *d);
     bool required;
 } fields[] = {
-    {"module_id", read_module_id, true},    {"digest", read_digest, true},          {"timestamp", read_timestamp, true},
-    {"pcrs", read_pcrs, true},              {"certificate", read_leaf, true},       {"cabundle", read_cabundle, true},
-    {"public_key", read_public_key, false}, {"user_data", read_user_data, false},   {"nonce", read_nonce, false},
+    {"module_id", read_module_id, true},    {"digest", read_digest, true},
+    {"timestamp", read_timestamp, true},    {"pcrs", read_pcrs, true},
+    {"certificate", read_leaf, true},       {"cabundle", read_cabundle, true},
+    {"public_key", read_public_key, false}, {"user_data", read_user_data, false},
+    {"nonce", read_nonce, false},
 };
 #define NUM_FIELDS (sizeof fields / sizeof fields[0])
 
@@ -194,9 +196,8 @@ static cs_err read_payload(cs_att_doc *d, cs_slice payload)
 cs_err cs_att_doc_parse(cs_att_doc *out, cs_slice bytes)
 {
     memset(out, 0, sizeof *out);
-    if (bytes.len == 0 || bytes.len > CS_ATT_MAX_DOC ||
-        cs_cose_sign1_parse(&out->cose, bytes, CBOR_FLAGS) != CS_OK || out->cose.detached ||
-        !out->cose.head.alg_protected || out->cose.head.alg != CS_COSE_ES384 ||
+    if (bytes.len == 0 || bytes.len > CS_ATT_MAX_DOC || cs_cose_sign1_parse(&out->cose, bytes, CBOR_FLAGS) != CS_OK ||
+        out->cose.detached || !out->cose.head.alg_protected || out->cose.head.alg != CS_COSE_ES384 ||
         out->cose.signature.len != (size_t)2 * 48 || read_payload(out, out->cose.payload) != CS_OK) {
         return CS_E_ATT_FORMAT;
     }

@@ -24,8 +24,10 @@ static cs_slice str(const char *s)
 
 static void test_image_pcrs_of_the_toy_eif(void **state)
 {
-    const cs_pcr_section sections[] = {{CS_PCR_KERNEL, str("KERNEL")}, {CS_PCR_CMDLINE, str("reboot=k")},
-                                       {CS_PCR_RAMDISK, str("RAMDISK0")}, {CS_PCR_RAMDISK, str("RAMDISK1")}};
+    const cs_pcr_section sections[] = {{CS_PCR_KERNEL, str("KERNEL")},
+                                       {CS_PCR_CMDLINE, str("reboot=k")},
+                                       {CS_PCR_RAMDISK, str("RAMDISK0")},
+                                       {CS_PCR_RAMDISK, str("RAMDISK1")}};
     cs_pcr pcr[3];
 
     assert_int_equal(cs_pcr_image(pcr, sections, 4), CS_OK);

@@ -8,10 +8,8 @@
 
 #include "attest/policy.h"
 
-#define HEX_A                                                                                                          \
-    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define HEX_ZERO                                                                                                       \
-    "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+#define HEX_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define HEX_ZERO "000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
 
 static cs_att_claims claims_of(uint8_t pcr0, uint8_t pcr1)
 {

@@ -65,8 +65,9 @@ static cs_err check_claims(const cs_att_claims *claims, const cs_att_options *o)
 {
     CS_TRY(check_fresh(claims, o));
     CS_TRY(check_image(claims, o));
-    return field_ok(&claims->public_key, o->public_key) && field_ok(&claims->user_data, o->user_data) ? CS_OK
-                                                                                                     : CS_E_ATT_BINDING;
+    return field_ok(&claims->public_key, o->public_key) && field_ok(&claims->user_data, o->user_data)
+               ? CS_OK
+               : CS_E_ATT_BINDING;
 }
 
 static bool instance_matches(const cs_att_claims *claims)

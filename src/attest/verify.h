@@ -17,7 +17,7 @@ typedef enum cs_att_time {
 #define CS_ATT_MAX_AGE_MS (5 * 60 * 1000)
 
 typedef struct cs_att_options {
-    cs_slice root_der;           /* empty: AWS Nitro Enclaves root G1 */
+    cs_slice root_der; /* empty: AWS Nitro Enclaves root G1 */
     cs_att_time time;
     uint64_t fixed_s;            /* CS_ATT_TIME_FIXED: seconds since 1970 UTC */
     const cs_slice *nonce;       /* NULL: not compared; with CS_ATT_TIME_NOW the age is then limited to 5 minutes */
@@ -31,9 +31,9 @@ typedef struct cs_att_options {
 /* A verified document. Copyable; holds no pointers. */
 typedef struct cs_att_result {
     cs_att_claims claims;
-    bool debug;                /* PCR0, 1 or 2 is zero (only with allow_debug) */
+    bool debug;                 /* PCR0, 1 or 2 is zero (only with allow_debug) */
     bool instance_matches_pcr4; /* PCR4 is that of the instance in module_id: advice, not a condition */
-    uint64_t time_s;           /* the time of verification */
+    uint64_t time_s;            /* the time of verification */
     uint64_t leaf_not_before_s, leaf_not_after_s;
 } cs_att_result;
 

@@ -94,7 +94,8 @@ cs_err cs_bech32_decode(cs_bech32 *out, cs_slice text, size_t max_len, cs_bech32
     uint32_t c = 1, bad = 0;
 
     memset(out, 0, sizeof *out);
-    if (text.len < 1 + 1 + CHECKSUM_LEN || text.len > max_len || text.len > CS_BECH32_MAX_LEN || !printable_one_case(text)) {
+    if (text.len < 1 + 1 + CHECKSUM_LEN || text.len > max_len || text.len > CS_BECH32_MAX_LEN ||
+        !printable_one_case(text)) {
         return CS_E_FORMAT;
     }
     while (sep > 0 && text.p[sep - 1] != '1') { /* "1" is in no data part: where it stands is public */
@@ -215,7 +216,8 @@ static bool hrp_is(cs_slice got, const char *want)
 }
 
 /* Witness version and program; the kind of checksum must be the version's under the rules. */
-static cs_err read_program(cs_buf *program, uint8_t *version, const cs_bech32 *b, cs_bech32_kind kind, cs_segwit_rules rules)
+static cs_err read_program(cs_buf *program, uint8_t *version, const cs_bech32 *b, cs_bech32_kind kind,
+                           cs_segwit_rules rules)
 {
     if (b->num_values == 0 || b->value[0] > 16) {
         return CS_E_FORMAT;

@@ -14,8 +14,8 @@ typedef enum cs_bech32_kind { CS_BECH32, CS_BECH32M } cs_bech32_kind;
 #define CS_BECH32_MAX_HRP 83
 
 typedef struct cs_bech32 {
-    cs_slice hrp;                       /* borrowed from the text, in its case */
-    uint8_t value[CS_BECH32_MAX_LEN];   /* 5-bit groups without the checksum; may be secret */
+    cs_slice hrp;                     /* borrowed from the text, in its case */
+    uint8_t value[CS_BECH32_MAX_LEN]; /* 5-bit groups without the checksum; may be secret */
     size_t num_values;
 } cs_bech32;
 

@@ -28,7 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         upper = upper && (data[i] < 'a' || data[i] > 'z');
     }
     memcpy(hrp, b.hrp.p, b.hrp.len);
-    if (cs_bech32_put(&back, hrp, cs_buf_slice(&raw), CS_BECH32, upper) != CS_OK || !cs_slice_eq(cs_buf_slice(&back), in)) {
+    if (cs_bech32_put(&back, hrp, cs_buf_slice(&raw), CS_BECH32, upper) != CS_OK ||
+        !cs_slice_eq(cs_buf_slice(&back), in)) {
         abort();
     }
     return 0;

@@ -34,9 +34,26 @@ static void test_valid_strings_of_both_kinds(void **state)
 static void test_invalid_strings_are_refused_and_wipe_the_output(void **state)
 {
     static const char *const rows[] = {
-        "",          "1",        "pzry9x0s0muk", "1pzry9x0s0muk", "x1b4n0q5v", "li1dgmt3", "de1lg7wt\xff", "A1G7SGD8",
-        "10a06t8",   "1qzzfhee", "a12UEL5L",     "A12uEL5L",      "a12uel5m",  "\x20" "1nwldj5", "\x7f" "1axkwrx",
-        "\x80" "1eym55h", "a12uel5",
+        "",
+        "1",
+        "pzry9x0s0muk",
+        "1pzry9x0s0muk",
+        "x1b4n0q5v",
+        "li1dgmt3",
+        "de1lg7wt\xff",
+        "A1G7SGD8",
+        "10a06t8",
+        "1qzzfhee",
+        "a12UEL5L",
+        "A12uEL5L",
+        "a12uel5m",
+        "\x20"
+        "1nwldj5",
+        "\x7f"
+        "1axkwrx",
+        "\x80"
+        "1eym55h",
+        "a12uel5",
         "an84characterslonghumanreadablepartthatcontainsthenumber1andtheexcludedcharactersbio1569pvx"};
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -134,10 +151,10 @@ static void test_segwit_addresses_give_their_script(void **state)
 static void test_bad_segwit_addresses_are_refused(void **state)
 {
     static const char *const rows[] = {
-        "tc1qw508d6qejxtdg4y5r3zarvary0c5xw7kg3g4ty",                     /* other HRP */
-        "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5",                     /* checksum */
-        "BC13W508D6QEJXTDG4Y5R3ZARVARY0C5XW7KN40WF2",                     /* version 17 */
-        "bc1rw5uspcuh",                                                   /* program of one byte */
+        "tc1qw508d6qejxtdg4y5r3zarvary0c5xw7kg3g4ty", /* other HRP */
+        "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5", /* checksum */
+        "BC13W508D6QEJXTDG4Y5R3ZARVARY0C5XW7KN40WF2", /* version 17 */
+        "bc1rw5uspcuh",                               /* program of one byte */
         "bc10w508d6qejxtdg4y5r3zarvary0c5xw7kw508d6qejxtdg4y5r3zarvary0c5xw7kw5rljs90",
         "BC1QR508D6QEJXTDG4Y5R3ZARVARYV98GJ9P",                           /* version 0 of 16 bytes */
         "bc1zw508d6qejxtdg4y5r3zarvaryvqyzf3du",                          /* spare bits */

@@ -33,9 +33,15 @@ static void test_unsigned_integers_of_every_width_are_read(void **state)
     static const struct {
         const char *hex;
         uint64_t value;
-    } rows[] = {{"00", 0},          {"17", 23},          {"1818", 24},
-                {"18ff", 255},      {"190100", 256},     {"19ffff", 65535},
-                {"1a00010000", 65536}, {"1affffffff", UINT32_MAX}, {"1b0000000100000000", (uint64_t)1 << 32},
+    } rows[] = {{"00", 0},
+                {"17", 23},
+                {"1818", 24},
+                {"18ff", 255},
+                {"190100", 256},
+                {"19ffff", 65535},
+                {"1a00010000", 65536},
+                {"1affffffff", UINT32_MAX},
+                {"1b0000000100000000", (uint64_t)1 << 32},
                 {"1bffffffffffffffff", UINT64_MAX}};
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -110,8 +116,9 @@ static void test_a_getter_of_another_type_fails_and_leaves_the_reader(void **sta
 
 static void test_longer_heads_than_needed_are_refused_unless_lax(void **state)
 {
-    static const char *const rows[] = {"1817", "190017", "1900ff", "1a0000ffff", "1b00000000ffffffff", "3800", "5801aa",
-                                       "780161", "980101", "b8010101", "d80101"};
+    static const char *const rows[] = {"1817",  "190017", "1900ff", "1a0000ffff", "1b00000000ffffffff",
+                                       "3800",  "5801aa", "780161", "980101",     "b8010101",
+                                       "d80101"};
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(cs_cbor_check(hex(rows[i]), CS_CBOR_STRICT), CS_E_FORMAT);
@@ -217,14 +224,19 @@ static void test_not_well_formed_items_are_refused_under_all_flags(void **state)
 {
     /* one or more of every group of RFC 8949 appendix F.1, and the reserved forms */
     static const char *const rows[] = {
-        "",         "18",       "19",     "1901",     "1a010203", "1b01020304050607", "38", "58", "78", "98", "9a01ff00",
-        "b8",       "d8",       "f8",     "f900",     "fa0000",   "fb000000",       "41", "61", "5affffffff00",
-        "81",       "818181",   "8200",   "a1",       "a20102",   "a100",           "a2000000",
-        "5f4100",   "7f6100",   "9f",     "9f0102",   "bf",       "bf01020102",     "819f", "9f8000", "9f9f9f9fffffff",
-        "1c",       "1d",       "1e",     "3c",       "5c",       "7d",             "9e",   "bc",     "dd", "fc", "fe",
-        "f800",     "f801",     "f818",   "f81f",     "5f00ff",   "5f21ff",         "5f6100ff", "5f80ff", "5fc000ff",
-        "7f4100ff", "5f5f4100ffff", "7f7f6100ffff", "ff",  "81ff", "8200ff", "a1ff", "a1ff00", "a100ff", "a20000ff",
-        "9f81ff",   "bf00ff",   "bf000000ff", "1f", "3f", "df", "c0", "c0ff", "0000", "f600"};
+        "",       "18",           "19",         "1901",         "1a010203",     "1b01020304050607",
+        "38",     "58",           "78",         "98",           "9a01ff00",     "b8",
+        "d8",     "f8",           "f900",       "fa0000",       "fb000000",     "41",
+        "61",     "5affffffff00", "81",         "818181",       "8200",         "a1",
+        "a20102", "a100",         "a2000000",   "5f4100",       "7f6100",       "9f",
+        "9f0102", "bf",           "bf01020102", "819f",         "9f8000",       "9f9f9f9fffffff",
+        "1c",     "1d",           "1e",         "3c",           "5c",           "7d",
+        "9e",     "bc",           "dd",         "fc",           "fe",           "f800",
+        "f801",   "f818",         "f81f",       "5f00ff",       "5f21ff",       "5f6100ff",
+        "5f80ff", "5fc000ff",     "7f4100ff",   "5f5f4100ffff", "7f7f6100ffff", "ff",
+        "81ff",   "8200ff",       "a1ff",       "a1ff00",       "a100ff",       "a20000ff",
+        "9f81ff", "bf00ff",       "bf000000ff", "1f",           "3f",           "df",
+        "c0",     "c0ff",         "0000",       "f600"};
     static const unsigned flags[] = {CS_CBOR_STRICT, CS_CBOR_INDEFINITE, CS_CBOR_LAX_INT, LAXEST};
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -292,9 +304,18 @@ static void test_floats_of_every_width_are_read(void **state)
     static const struct {
         const char *hex;
         double value;
-    } rows[] = {{"f90000", 0.0},     {"f93c00", 1.0},        {"f93e00", 1.5},          {"f97bff", 65504.0},
-                {"f90001", 0x1p-24}, {"f90400", 0x1p-14},    {"f9c400", -4.0},         {"fa47c35000", 100000.0},
-                {"f97c00", INFINITY}, {"faff800000", -INFINITY}, {"fb3ff199999999999a", 1.1}, {"fb7ff0000000000000", INFINITY}};
+    } rows[] = {{"f90000", 0.0},
+                {"f93c00", 1.0},
+                {"f93e00", 1.5},
+                {"f97bff", 65504.0},
+                {"f90001", 0x1p-24},
+                {"f90400", 0x1p-14},
+                {"f9c400", -4.0},
+                {"fa47c35000", 100000.0},
+                {"f97c00", INFINITY},
+                {"faff800000", -INFINITY},
+                {"fb3ff199999999999a", 1.1},
+                {"fb7ff0000000000000", INFINITY}};
     cs_cbor c;
     double v;
 
@@ -320,10 +341,21 @@ static void test_the_writer_takes_the_shortest_form(void **state)
     static const struct {
         double value;
         const char *hex;
-    } floats[] = {{0.0, "f90000"},    {-0.0, "f98000"},           {1.5, "f93e00"},      {65504.0, "f97bff"},
-                  {65505.0, "fa477fe100"}, {0x1p-24, "f90001"},   {0x1p-25, "fa33000000"}, {0x1p-14, "f90400"},
-                  {3.4028234663852886e+38, "fa7f7fffff"},         {1.0e300, "fb7e37e43c8800759c"}, {1.1, "fb3ff199999999999a"},
-                  {INFINITY, "f97c00"}, {-INFINITY, "f9fc00"},    {NAN, "f97e00"},      {1.00048828125, "fa3f801000"}};
+    } floats[] = {{0.0, "f90000"},
+                  {-0.0, "f98000"},
+                  {1.5, "f93e00"},
+                  {65504.0, "f97bff"},
+                  {65505.0, "fa477fe100"},
+                  {0x1p-24, "f90001"},
+                  {0x1p-25, "fa33000000"},
+                  {0x1p-14, "f90400"},
+                  {3.4028234663852886e+38, "fa7f7fffff"},
+                  {1.0e300, "fb7e37e43c8800759c"},
+                  {1.1, "fb3ff199999999999a"},
+                  {INFINITY, "f97c00"},
+                  {-INFINITY, "f9fc00"},
+                  {NAN, "f97e00"},
+                  {1.00048828125, "fa3f801000"}};
     uint8_t mem[64];
     cs_buf b = cs_buf_wrap(mem, sizeof mem);
 

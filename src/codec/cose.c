@@ -234,8 +234,8 @@ cs_err cs_cose_sign1_tbs(cs_buf *out, const cs_cose_sign1 *m, cs_slice external_
 
 cs_err cs_cose_sign_tbs(cs_buf *out, const cs_cose_sign *m, const cs_cose_signer *signer, cs_slice external_aad)
 {
-    const cs_slice fields[] = {signed_protected(m->head.protected_bytes), signed_protected(signer->head.protected_bytes),
-                               external_aad, m->payload};
+    const cs_slice fields[] = {signed_protected(m->head.protected_bytes),
+                               signed_protected(signer->head.protected_bytes), external_aad, m->payload};
     size_t len = out->len;
 
     return restore_on_error(out, len, put_tbs(out, "Signature", fields, 4));

@@ -15,10 +15,11 @@ enum { CS_COSE_TAG_SIGN1 = 18, CS_COSE_TAG_SIGN = 98 };
 /* Both header buckets of a message or signer. */
 typedef struct cs_cose_headers {
     cs_slice protected_bytes; /* contents of the protected byte string, as received */
-    bool alg_protected;       /* alg stood in the protected bucket; else it came from the unprotected one, or has_alg is false */
+    bool
+        alg_protected; /* alg stood in the protected bucket; else it came from the unprotected one, or has_alg is false */
     bool has_alg;
-    int64_t alg;              /* 0 (reserved by IANA) when alg is text */
-    cs_slice kid;             /* from either bucket; empty when absent */
+    int64_t alg;  /* 0 (reserved by IANA) when alg is text */
+    cs_slice kid; /* from either bucket; empty when absent */
 } cs_cose_headers;
 
 typedef struct cs_cose_sign1 {
@@ -57,6 +58,7 @@ typedef struct cs_cose_sign {
 /* cs_cose_sign_parse - exactly one COSE_Sign (several signers), untagged or with tag 98. CS_E_FORMAT, *out unchanged. */
 CS_MUST cs_err cs_cose_sign_parse(cs_cose_sign *out, cs_slice bytes, unsigned cbor_flags);
 /* cs_cose_sign_tbs - append ["Signature", body protected, signer protected, external_aad, payload] of one signer. */
-CS_MUST cs_err cs_cose_sign_tbs(cs_buf *out, const cs_cose_sign *m, const cs_cose_signer *signer, cs_slice external_aad);
+CS_MUST cs_err cs_cose_sign_tbs(cs_buf *out, const cs_cose_sign *m, const cs_cose_signer *signer,
+                                cs_slice external_aad);
 
 #endif

@@ -24,7 +24,8 @@ static cs_slice hex(const char *text)
 static void test_sign1_is_read_tagged_untagged_and_indefinite(void **state)
 {
     static const char *const rows[] = {"d28443a10126a10442313144010203044155", "8443a10126a10442313144010203044155",
-                                       "d29f43a10126a10442313144010203044155ff", "9f43a10126bf04423131ff44010203044155ff"};
+                                       "d29f43a10126a10442313144010203044155ff",
+                                       "9f43a10126bf04423131ff44010203044155ff"};
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         cs_cose_sign1 m;
@@ -54,30 +55,30 @@ static void test_malformed_sign1_is_refused(void **state)
 {
     static const char *const rows[] = {
         "",
-        "d903e68443a10126a0404155",     /* tag 998 */
-        "d2d28443a10126a0404155",       /* tag twice */
-        "8343a10126a040",               /* three elements */
-        "8543a10126a040415500",         /* five elements */
-        "9f43a10126a040ff",             /* indefinite, three elements */
-        "9f43a10126ff",                 /* indefinite, one element */
-        "9f43a10126a040415500ff",       /* indefinite, five elements */
-        "8443a10126a040415500",         /* trailing byte */
-        "84a10126a0404155",             /* protected not wrapped */
-        "8444a1012600a0404155",         /* bytes behind the protected map */
-        "844101a0404155",               /* protected is no map */
-        "8443a1012680404155",           /* unprotected is no map */
-        "8443a10126a0014155",           /* payload is a number */
-        "8443a10126a0f54155",           /* payload is true */
-        "8443a10126a04060",             /* signature is text */
-        "8443a10126a04040",             /* signature is empty */
-        "8445a201260126a0404155",       /* alg twice in one bucket */
-        "8443a10126a10126404155",       /* alg in both */
-        "8443a10140a0404155",           /* alg is a byte string */
-        "8446a2012602811841a0404155",   /* wrong length of protected */
-        "8447a2012602811841a0404155",   /* critical label 65 */
-        "8445a201260280a0404155",       /* crit empty */
-        "8443a10126a1028101404155",     /* crit unprotected */
-        "8443a1f626a0404155",           /* label is null */
+        "d903e68443a10126a0404155",   /* tag 998 */
+        "d2d28443a10126a0404155",     /* tag twice */
+        "8343a10126a040",             /* three elements */
+        "8543a10126a040415500",       /* five elements */
+        "9f43a10126a040ff",           /* indefinite, three elements */
+        "9f43a10126ff",               /* indefinite, one element */
+        "9f43a10126a040415500ff",     /* indefinite, five elements */
+        "8443a10126a040415500",       /* trailing byte */
+        "84a10126a0404155",           /* protected not wrapped */
+        "8444a1012600a0404155",       /* bytes behind the protected map */
+        "844101a0404155",             /* protected is no map */
+        "8443a1012680404155",         /* unprotected is no map */
+        "8443a10126a0014155",         /* payload is a number */
+        "8443a10126a0f54155",         /* payload is true */
+        "8443a10126a04060",           /* signature is text */
+        "8443a10126a04040",           /* signature is empty */
+        "8445a201260126a0404155",     /* alg twice in one bucket */
+        "8443a10126a10126404155",     /* alg in both */
+        "8443a10140a0404155",         /* alg is a byte string */
+        "8446a2012602811841a0404155", /* wrong length of protected */
+        "8447a2012602811841a0404155", /* critical label 65 */
+        "8445a201260280a0404155",     /* crit empty */
+        "8443a10126a1028101404155",   /* crit unprotected */
+        "8443a1f626a0404155",         /* label is null */
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -103,8 +104,8 @@ static void test_sig_structure_of_sign1(void **state)
     cs_buf_wipe(&out);
     m.head.protected_bytes = hex("a0");
     assert_int_equal(cs_cose_sign1_tbs(&out, &m, CS_SLICE_NULL), CS_OK);
-    assert_true(cs_slice_eq(cs_buf_slice(&out),
-                            hex("846a5369676e6174757265314040" "54546869732069732074686520636f6e74656e742e")));
+    assert_true(cs_slice_eq(cs_buf_slice(&out), hex("846a5369676e6174757265314040"
+                                                    "54546869732069732074686520636f6e74656e742e")));
     out = cs_buf_wrap(mem, 20);
     assert_int_equal(cs_cose_sign1_tbs(&out, &m, CS_SLICE_NULL), CS_E_RANGE);
     assert_int_equal(out.len, 0);
@@ -116,9 +117,13 @@ static void test_sign_with_several_signers(void **state)
     cs_buf out = cs_buf_wrap(mem, sizeof mem);
     cs_cose_sign m;
 
-    assert_int_equal(cs_cose_sign_parse(&m, hex("d8628443a10300a0420102828343a10127a1044231314155834043a00000"), LAXEST),
-                     CS_E_FORMAT);
-    assert_int_equal(cs_cose_sign_parse(&m, hex("d8628443a10300a0420102828343a10127a104423131415583" "43a10126a04166"), LAXEST),
+    assert_int_equal(
+        cs_cose_sign_parse(&m, hex("d8628443a10300a0420102828343a10127a1044231314155834043a00000"), LAXEST),
+        CS_E_FORMAT);
+    assert_int_equal(cs_cose_sign_parse(&m,
+                                        hex("d8628443a10300a0420102828343a10127a104423131415583"
+                                            "43a10126a04166"),
+                                        LAXEST),
                      CS_OK);
     assert_int_equal(m.num_signers, 2);
     assert_true(m.signer[0].head.alg == CS_COSE_EDDSA && m.signer[1].head.alg == CS_COSE_ES256);

@@ -19,8 +19,8 @@ static cs_err put_entry(cs_buf *out, size_t start, const cs_newc_entry *e, uint3
     unsigned num_links = S_ISDIR(e->mode) ? 2 : 1;
 
     /* ino mode uid gid nlink mtime filesize devmajor devminor rdevmajor rdevminor namesize check */
-    CS_TRY(cs_put_fmt(out, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", ino, e->mode, 0U, 0U, num_links, 0U,
-                      (unsigned)e->data.len, 0U, 0U, 0U, 0U, (unsigned)name_len, 0U));
+    CS_TRY(cs_put_fmt(out, "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X", ino, e->mode, 0U, 0U,
+                      num_links, 0U, (unsigned)e->data.len, 0U, 0U, 0U, 0U, (unsigned)name_len, 0U));
     CS_TRY(cs_put(out, e->path, name_len));
     CS_TRY(pad4(out, start));
     CS_TRY(cs_put_slice(out, e->data));

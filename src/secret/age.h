@@ -9,12 +9,12 @@
 
 #include "secret/mem.h"
 
-#define CS_AGE_MAX_HEADER 65552       /* bytes of a header that are accepted */
-#define CS_AGE_MAX_WORK_FACTOR 20     /* scrypt: 2^20 * 1 KiB = 1 GiB */
-#define CS_AGE_WORK_FACTOR 18         /* used when encrypting */
+#define CS_AGE_MAX_HEADER 65552   /* bytes of a header that are accepted */
+#define CS_AGE_MAX_WORK_FACTOR 20 /* scrypt: 2^20 * 1 KiB = 1 GiB */
+#define CS_AGE_WORK_FACTOR 18     /* used when encrypting */
 #define CS_AGE_MAX_RECIPIENTS 64
-#define CS_AGE_IDENTITY_TEXT_LEN 74   /* "AGE-SECRET-KEY-1..." */
-#define CS_AGE_RECIPIENT_TEXT_LEN 62  /* "age1..." */
+#define CS_AGE_IDENTITY_TEXT_LEN 74  /* "AGE-SECRET-KEY-1..." */
+#define CS_AGE_RECIPIENT_TEXT_LEN 62 /* "age1..." */
 
 /* An X25519 recipient: public. */
 typedef struct cs_age_recipient {

@@ -51,7 +51,8 @@ void age_stream_init(age_stream *s, const cs_secret16 *file_key, const uint8_t n
 static void stream_nonce(uint8_t nonce[12], const age_stream *s, bool last)
 {
     memset(nonce, 0, 3);
-    cs_store_u64(nonce + 3, s->counter); /* the upper three of the counter's 11 bytes stay zero: 2^64 chunks are enough */
+    cs_store_u64(nonce + 3,
+                 s->counter); /* the upper three of the counter's 11 bytes stay zero: 2^64 chunks are enough */
     nonce[11] = last;
 }
 
@@ -61,8 +62,8 @@ bool age_stream_open(uint8_t *plain, const age_stream *s, cs_slice chunk, bool l
 
     stream_nonce(nonce, s, last);
     return chunk.len >= AGE_TAG &&
-           crypto_aead_chacha20poly1305_ietf_decrypt_detached(plain, NULL, chunk.p, chunk.len - AGE_TAG,
-                                                              chunk.p + chunk.len - AGE_TAG, NULL, 0, nonce, s->key) == 0;
+           crypto_aead_chacha20poly1305_ietf_decrypt_detached(
+               plain, NULL, chunk.p, chunk.len - AGE_TAG, chunk.p + chunk.len - AGE_TAG, NULL, 0, nonce, s->key) == 0;
 }
 
 bool age_stream_seal(const age_stream *s, uint8_t *chunk, size_t len, bool last)
@@ -70,22 +71,22 @@ bool age_stream_seal(const age_stream *s, uint8_t *chunk, size_t len, bool last)
     uint8_t nonce[12];
 
     stream_nonce(nonce, s, last);
-    return crypto_aead_chacha20poly1305_ietf_encrypt_detached(chunk, chunk + len, NULL, chunk, len, NULL, 0, NULL, nonce,
-                                                              s->key) == 0;
+    return crypto_aead_chacha20poly1305_ietf_encrypt_detached(chunk, chunk + len, NULL, chunk, len, NULL, 0, NULL,
+                                                              nonce, s->key) == 0;
 }
 
 static const uint8_t zero_nonce[12];
 
 bool age_unwrap(cs_secret16 *out, const cs_secret32 *key, const uint8_t body[32])
 {
-    return crypto_aead_chacha20poly1305_ietf_decrypt_detached(out->b, NULL, body, AGE_FILE_KEY, body + AGE_FILE_KEY, NULL, 0,
-                                                              zero_nonce, key->b) == 0;
+    return crypto_aead_chacha20poly1305_ietf_decrypt_detached(out->b, NULL, body, AGE_FILE_KEY, body + AGE_FILE_KEY,
+                                                              NULL, 0, zero_nonce, key->b) == 0;
 }
 
 void age_wrap(uint8_t body[32], const cs_secret32 *key, const cs_secret16 *file_key)
 {
-    (void)crypto_aead_chacha20poly1305_ietf_encrypt_detached(body, body + AGE_FILE_KEY, NULL, file_key->b, AGE_FILE_KEY, NULL,
-                                                             0, NULL, zero_nonce, key->b);
+    (void)crypto_aead_chacha20poly1305_ietf_encrypt_detached(body, body + AGE_FILE_KEY, NULL, file_key->b, AGE_FILE_KEY,
+                                                             NULL, 0, NULL, zero_nonce, key->b);
 }
 
 /* The wrapping key: HKDF(X25519(scalar, point), share || recipient). False when the product is zero. */

@@ -15,8 +15,8 @@ struct cs_age_dec {
     cs_secret16 file_key;
     age_stream stream;
     age_armor armor;
-    size_t line_start; /* of the header line being read */
-    size_t len;        /* of buf */
+    size_t line_start;                /* of the header line being read */
+    size_t len;                       /* of buf */
     uint8_t buf[AGE_CHUNK + AGE_TAG]; /* header, then nonce, then one chunk at a time */
     uint8_t plain[AGE_CHUNK];
 };
@@ -55,7 +55,7 @@ static cs_err take_header(cs_age_dec *d, cs_reader *r)
         if (c != '\n') {
             continue;
         }
-        if (d->len - d->line_start > 3 && memcmp(d->buf + d->line_start, "---", 3) == 0) {
+        if (d->len - d->line_start > 3 && cs_slice_eq_str(cs_slice_of(d->buf + d->line_start, 3), "---")) {
             CS_TRY(age_header_open(&d->file_key, cs_slice_of(d->buf, d->len), d->keys));
             d->state = IN_NONCE;
             d->len = 0;
@@ -174,7 +174,8 @@ cs_err cs_age_dec_push(cs_age_dec *d, cs_slice bytes)
     if (d->form == FORM_UNKNOWN) {
         d->form = bytes.p[0] == AGE_VERSION_LINE[0] ? FORM_BINARY : FORM_ARMOR;
     }
-    return end_with(d, d->form == FORM_BINARY ? take_binary(d, bytes) : age_armor_push(&d->armor, bytes, take_binary, d));
+    return end_with(d,
+                    d->form == FORM_BINARY ? take_binary(d, bytes) : age_armor_push(&d->armor, bytes, take_binary, d));
 }
 
 cs_err cs_age_dec_finish(cs_age_dec *d)

@@ -129,7 +129,8 @@ static cs_err begin(cs_age_enc *e, const cs_age_to *to)
     return emit(e, cs_buf_slice(&header));
 }
 
-_Static_assert(sizeof AGE_VERSION_LINE + CS_AGE_MAX_RECIPIENTS * MAX_STANZA + 64 + AGE_NONCE < AGE_CHUNK, "header fits");
+_Static_assert(sizeof AGE_VERSION_LINE + CS_AGE_MAX_RECIPIENTS * MAX_STANZA + 64 + AGE_NONCE < AGE_CHUNK,
+               "header fits");
 
 cs_err cs_age_enc_new(cs_age_enc **out, const cs_age_to *to, cs_age_sink *sink, void *cookie)
 {

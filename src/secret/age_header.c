@@ -181,7 +181,8 @@ static cs_err try_passphrase(cs_secret16 *out, const stanza *st, cs_slice passph
         return CS_E_AGE_NO_MATCH;
     }
     /* everything is checked, the work factor above all, before memory is taken */
-    if (st->num_args != 3 || cs_parse_u64(st->arg[2], CS_AGE_MAX_WORK_FACTOR, &work_factor) != CS_OK || work_factor == 0) {
+    if (st->num_args != 3 || cs_parse_u64(st->arg[2], CS_AGE_MAX_WORK_FACTOR, &work_factor) != CS_OK ||
+        work_factor == 0) {
         return CS_E_AGE_HEADER;
     }
     CS_TRY(decode_exact(salt, sizeof salt, st->arg[1]));

@@ -230,30 +230,32 @@ static void test_bytes_behind_the_end_are_refused(void **state)
 static void test_malformed_headers_are_refused(void **state)
 {
     static const char *const rows[] = {
-        V1 MAC,                                                  /* no stanza */
-        "age-encryption.org/v2\n" STANZA MAC,                    /* version */
-        "age-encryption.org/v1\r\n" STANZA MAC,                  /* CR */
-        V1 "->\n\n" MAC,                                         /* no type */
-        V1 "-> \n\n" MAC,                                        /* empty type */
-        V1 "-> a  b\n\n" MAC,                                    /* empty argument */
-        V1 "-> a \n\n" MAC,                                      /* space at the end */
-        V1 "-> a\tb\n\n" MAC,                                    /* not printable */
-        V1 "-> a\n" MAC,                                         /* no body */
-        V1 "-> a\nAA==\n" MAC,                                   /* padding */
-        V1 "-> a\nAB\n" MAC,                                     /* not canonical */
-        V1 "-> a\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n" MAC,      /* no short line */
-        V1 "-> a\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n" MAC,  /* long line */
-        V1 STANZA "---\n",                                       /* no MAC */
+        V1 MAC,                                                                                /* no stanza */
+        "age-encryption.org/v2\n" STANZA MAC,                                                  /* version */
+        "age-encryption.org/v1\r\n" STANZA MAC,                                                /* CR */
+        V1 "->\n\n" MAC,                                                                       /* no type */
+        V1 "-> \n\n" MAC,                                                                      /* empty type */
+        V1 "-> a  b\n\n" MAC,                                                                  /* empty argument */
+        V1 "-> a \n\n" MAC,                                                                    /* space at the end */
+        V1 "-> a\tb\n\n" MAC,                                                                  /* not printable */
+        V1 "-> a\n" MAC,                                                                       /* no body */
+        V1 "-> a\nAA==\n" MAC,                                                                 /* padding */
+        V1 "-> a\nAB\n" MAC,                                                                   /* not canonical */
+        V1 "-> a\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n" MAC,     /* no short line */
+        V1 "-> a\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n" MAC, /* long line */
+        V1 STANZA "---\n",                                                                     /* no MAC */
         V1 STANZA "---  Vn+54jqiiUCE+WZcEVY3f1sqHjlu/z1LCQ/T7Xm7qI0\n",
         V1 STANZA "--- Vn+54jqiiUCE+WZcEVY3f1sqHjlu/z1LCQ/T7Xm7qI1\n", /* not canonical */
         V1 STANZA "--- Vn+54jqiiUCE+WZcEVY3f1sqHjlu/z1LCQ/T7Xm7\n",    /* short */
-        V1 "-> scrypt AAAAAAAAAAAAAAAAAAAAAA 10\n\n" STANZA MAC, /* a passphrase with others */
+        V1 "-> scrypt AAAAAAAAAAAAAAAAAAAAAA 10\n\n" STANZA MAC,       /* a passphrase with others */
         V1 "-> X25519\nEmECAEcKN+n/Vs9SbWiV+Hu0r+E8R77DdWYyd83nw7U\n" MAC,
         V1 "-> X25519 AAAA\nEmECAEcKN+n/Vs9SbWiV+Hu0r+E8R77DdWYyd83nw7U\n" MAC,
         V1 "-> X25519 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\nEmECAEcKN+n/Vs9SbWiV+Hu0r+E8R77DdWYyd83nw7U\n" MAC,
         V1 "-> X25519 TEiF0ypqr+bpvcqXNyCVJpL7OuwPdVwPL7KQEbFDOCc x\nEmECAEcKN+n/Vs9SbWiV+Hu0r+E8R77DdWYyd83nw7U\n" MAC,
         V1 "-> X25519 TEiF0ypqr+bpvcqXNyCVJpL7OuwPdVwPL7KQEbFDOCc\nAAAA\n" MAC,
-        "", "a", "age-encryption.org/v1",
+        "",
+        "a",
+        "age-encryption.org/v1",
     };
     cs_buf out;
 
@@ -266,7 +268,8 @@ static void test_malformed_headers_are_refused(void **state)
 
 static void test_scrypt_stanzas_are_checked_before_memory_is_taken(void **state)
 {
-    static const char *const work_factors[] = {"21", "63", "0", "-1", "+4", "04", "4x", "18446744073709551617", "99999999999999999999", "0x4", ""};
+    static const char *const work_factors[] = {
+        "21", "63", "0", "-1", "+4", "04", "4x", "18446744073709551617", "99999999999999999999", "0x4", ""};
     const cs_age_keys keys = {.passphrase = cs_slice_str("x")};
     char text[400];
     cs_buf out;
@@ -274,8 +277,10 @@ static void test_scrypt_stanzas_are_checked_before_memory_is_taken(void **state)
     for (size_t i = 0; i < sizeof work_factors / sizeof work_factors[0]; i++) {
         cs_buf b = cs_buf_wrap(text, sizeof text);
 
-        assert_int_equal(cs_put_fmt(&b, V1 "-> scrypt AAAAAAAAAAAAAAAAAAAAAA %s\nEmECAEcKN+n/Vs9SbWiV+Hu0r+E8R77DdWYyd83nw7U\n" MAC,
-                                    work_factors[i]), CS_OK);
+        assert_int_equal(
+            cs_put_fmt(&b, V1 "-> scrypt AAAAAAAAAAAAAAAAAAAAAA %s\nEmECAEcKN+n/Vs9SbWiV+Hu0r+E8R77DdWYyd83nw7U\n" MAC,
+                       work_factors[i]),
+            CS_OK);
         assert_int_equal(decrypt_in(&out, cs_buf_slice(&b), &keys, SIZE_MAX), CS_E_AGE_HEADER);
     }
 }
@@ -291,10 +296,17 @@ static void test_a_header_that_never_ends_is_refused(void **state)
 static void test_malformed_armor_is_refused(void **state)
 {
     static const char *const rows[] = {
-        "x", "\n\n", "-----BEGIN AGE ENCRYPTED FILE-----\n", "-----BEGIN AGE ENCRYPTED FILE-----\n\n",
-        " -----BEGIN AGE ENCRYPTED FILE-----\n", "-----BEGIN AGE ENCRYPTED FILE----- \n", "-----BEGIN OTHER FILE-----\n",
-        "-----BEGIN AGE ENCRYPTED FILE-----\nYQ==\n-----END OTHER-----\n", "-----BEGIN AGE ENCRYPTED FILE-----\nYQ\n",
-        "-----BEGIN AGE ENCRYPTED FILE-----\nYR==\n", "-----BEGIN AGE ENCRYPTED FILE-----\n YQ==\n",
+        "x",
+        "\n\n",
+        "-----BEGIN AGE ENCRYPTED FILE-----\n",
+        "-----BEGIN AGE ENCRYPTED FILE-----\n\n",
+        " -----BEGIN AGE ENCRYPTED FILE-----\n",
+        "-----BEGIN AGE ENCRYPTED FILE----- \n",
+        "-----BEGIN OTHER FILE-----\n",
+        "-----BEGIN AGE ENCRYPTED FILE-----\nYQ==\n-----END OTHER-----\n",
+        "-----BEGIN AGE ENCRYPTED FILE-----\nYQ\n",
+        "-----BEGIN AGE ENCRYPTED FILE-----\nYR==\n",
+        "-----BEGIN AGE ENCRYPTED FILE-----\n YQ==\n",
         "-----BEGIN AGE ENCRYPTED FILE-----\nYQ==\nYQ==\n",
         "-----BEGIN AGE ENCRYPTED FILE-----\nYQ==\n-----END AGE ENCRYPTED FILE-----x",
     };
@@ -305,8 +317,9 @@ static void test_malformed_armor_is_refused(void **state)
     }
     memset(file_mem, ' ', 2000);
     assert_int_equal(decrypt(&out, cs_slice_of(file_mem, 2000)), CS_E_AGE_ARMOR);
-    assert_int_equal(decrypt(&out, cs_slice_str("-----BEGIN AGE ENCRYPTED FILE-----\r\nYQ==\r\n-----END AGE ENCRYPTED FILE-----")),
-                     CS_E_AGE_HEADER); /* the armor is right, "a" is no header */
+    assert_int_equal(
+        decrypt(&out, cs_slice_str("-----BEGIN AGE ENCRYPTED FILE-----\r\nYQ==\r\n-----END AGE ENCRYPTED FILE-----")),
+        CS_E_AGE_HEADER); /* the armor is right, "a" is no header */
 }
 
 static cs_err failing_sink(void *cookie, cs_slice piece)

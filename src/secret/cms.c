@@ -169,7 +169,8 @@ static bool unwrap_key(cs_secret32 *out, cs_slice wrapped, EVP_PKEY *key)
     size_t len = sizeof plain.b;
     bool ok = ctx != NULL && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && EVP_PKEY_get_size(key) <= MAX_RSA &&
               EVP_PKEY_decrypt_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
-              EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) == 1 && EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) == 1 &&
+              EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) == 1 &&
+              EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) == 1 &&
               EVP_PKEY_decrypt(ctx, plain.b, &len, wrapped.p, wrapped.len) == 1 && len == KEY_LEN;
 
     if (ok) {

@@ -19,18 +19,35 @@ typedef enum form { PRIMITIVE, ONE_PIECE, TWO_PIECES } form;
 /* How an envelope is made, and where it is broken. */
 typedef struct recipe {
     form form;
-    bool definite;         /* DER lengths on every level */
-    bool no_null;          /* hash parameters absent instead of NULL */
-    bool p_source;         /* empty label written out */
-    const char *plain;     /* padded by the builder unless raw_len is set */
-    size_t raw_len;        /* this many bytes of raw are encrypted as they are */
+    bool definite;     /* DER lengths on every level */
+    bool no_null;      /* hash parameters absent instead of NULL */
+    bool p_source;     /* empty label written out */
+    const char *plain; /* padded by the builder unless raw_len is set */
+    size_t raw_len;    /* this many bytes of raw are encrypted as they are */
     uint8_t raw[64];
-    size_t key_len;        /* of the wrapped content key; 0: 32 */
-    unsigned fault;        /* 1..NUM_FAULTS */
+    size_t key_len; /* of the wrapped content key; 0: 32 */
+    unsigned fault; /* 1..NUM_FAULTS */
 } recipe;
 
-enum { NO_FAULT, OUTER_OID, VERSION_0, RECIPIENT_VERSION, TWO_RECIPIENTS, KEY_ALG, HASH, MGF_HASH, CONTENT_OID, CIPHER, IV_LEN, NO_CONTENT,
-       EMPTY_CONTENT, ODD_CONTENT, TRAILING_INSIDE, WRAP_DEEP, NUM_FAULTS };
+enum {
+    NO_FAULT,
+    OUTER_OID,
+    VERSION_0,
+    RECIPIENT_VERSION,
+    TWO_RECIPIENTS,
+    KEY_ALG,
+    HASH,
+    MGF_HASH,
+    CONTENT_OID,
+    CIPHER,
+    IV_LEN,
+    NO_CONTENT,
+    EMPTY_CONTENT,
+    ODD_CONTENT,
+    TRAILING_INSIDE,
+    WRAP_DEEP,
+    NUM_FAULTS
+};
 
 static void put_len(cs_buf *b, size_t len)
 {
@@ -236,7 +253,10 @@ static const char text[] = "AGE-SECRET-KEY-TEST-ONLY-of-some-length";
 static void test_all_legal_forms_open(void **state)
 {
     for (unsigned bits = 0; bits < 24; bits++) {
-        recipe r = {.form = (form)(bits % 3), .definite = (bits / 3) & 1, .no_null = (bits / 6) & 1, .p_source = (bits / 12) & 1,
+        recipe r = {.form = (form)(bits % 3),
+                    .definite = (bits / 3) & 1,
+                    .no_null = (bits / 6) & 1,
+                    .p_source = (bits / 12) & 1,
                     .plain = text};
         cs_slice envelope = build(&r);
         static cs_cms_fields f;
@@ -266,7 +286,8 @@ static void test_an_envelope_of_openssl_opens(void **state)
     X509_gmtime_adj(X509_getm_notBefore(cert), 0);
     X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
     assert_int_equal(X509_set_pubkey(cert, rsa), 1);
-    X509_EXTENSION *ski = X509V3_EXT_conf_nid(NULL, &(X509V3_CTX){.subject_cert = cert, .issuer_cert = cert}, NID_subject_key_identifier, "hash");
+    X509_EXTENSION *ski = X509V3_EXT_conf_nid(NULL, &(X509V3_CTX){.subject_cert = cert, .issuer_cert = cert},
+                                              NID_subject_key_identifier, "hash");
     assert_int_equal(X509_add_ext(cert, ski, -1), 1);
     X509_EXTENSION_free(ski);
     assert_true(X509_sign(cert, rsa, EVP_sha256()) > 0);

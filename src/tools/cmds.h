@@ -8,6 +8,9 @@
 #include "base/opts.h"
 
 #define CS_CMD_FILES(X) \
+    X(age) \
+    X(cms) \
+    X(attest) \
     X(keygen) \
     X(errors)
 

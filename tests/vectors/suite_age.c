@@ -39,8 +39,7 @@ static bool add_identity(vector *v, cs_slice value)
         v->post_quantum = true;
         return true;
     }
-    return v->num_identities < MAX_KEYS &&
-           cs_age_identity_parse(&v->identities[v->num_identities++], value) == CS_OK;
+    return v->num_identities < MAX_KEYS && cs_age_identity_parse(&v->identities[v->num_identities++], value) == CS_OK;
 }
 
 static bool take_key(vector *v, cs_slice key, cs_slice value)
@@ -59,7 +58,8 @@ static bool take_key(vector *v, cs_slice key, cs_slice value)
     } else if (cs_slice_eq_str(key, "compressed")) {
         v->compressed = cs_slice_eq_str(value, "zlib");
         v->unknown_key |= !v->compressed;
-    } else if (!cs_slice_eq_str(key, "file key") && !cs_slice_eq_str(key, "armored") && !cs_slice_eq_str(key, "comment")) {
+    } else if (!cs_slice_eq_str(key, "file key") && !cs_slice_eq_str(key, "armored") &&
+               !cs_slice_eq_str(key, "comment")) {
         v->unknown_key = true;
     }
     return true;
@@ -127,7 +127,8 @@ static cs_err decrypt(char hex[65], cs_slice file, const cs_age_keys *keys, size
     cs_age_dec *d = NULL;
     uint8_t digest[32];
     cs_slice piece;
-    cs_err err = EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 ? cs_age_dec_new(&d, keys, hash_piece, ctx) : CS_E_INTERNAL;
+    cs_err err =
+        EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 ? cs_age_dec_new(&d, keys, hash_piece, ctx) : CS_E_INTERNAL;
 
     while (err == CS_OK && r.left > 0) {
         err = cs_read_slice(&r, &piece, step < r.left ? step : r.left);

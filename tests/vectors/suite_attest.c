@@ -25,7 +25,10 @@ typedef struct document {
 
 static cs_err verify_at(document *d, uint64_t time_s, const cs_att_policy *policy, bool allow_debug)
 {
-    cs_att_options o = {.time = CS_ATT_TIME_FIXED, .fixed_s = time_s, .policy = policy, .any_pcrs = policy == NULL,
+    cs_att_options o = {.time = CS_ATT_TIME_FIXED,
+                        .fixed_s = time_s,
+                        .policy = policy,
+                        .any_pcrs = policy == NULL,
                         .allow_debug = allow_debug};
 
     return cs_att_verify(&d->result, cs_buf_slice(&d->bytes), &o);
@@ -43,7 +46,8 @@ static bool listed_pcrs(cs_att_policy *policy, const json_t *pcrs)
     const char *index;
     json_t *value;
 
-    json_object_foreach((json_t *)pcrs, index, value) {
+    json_object_foreach((json_t *)pcrs, index, value)
+    {
         cs_pcr pcr;
         uint64_t n = 0;
 
@@ -65,7 +69,8 @@ static bool length_ok(const cs_att_bytes *field, const json_t *len)
 static bool contents_ok(const document *d, const cs_att_policy *policy)
 {
     const cs_att_claims *c = &d->result.claims;
-    bool ok = strcmp(c->module_id, cs_suite_str(d->row, "module_id")) == 0 && c->timestamp_ms == number(d->row, "timestamp_ms") &&
+    bool ok = strcmp(c->module_id, cs_suite_str(d->row, "module_id")) == 0 &&
+              c->timestamp_ms == number(d->row, "timestamp_ms") &&
               (uint64_t)__builtin_popcount(c->pcr_mask) == number(d->row, "pcr_count") &&
               length_ok(&c->public_key, json_object_get(d->row, "public_key_len")) &&
               length_ok(&c->user_data, json_object_get(d->row, "user_data_len")) &&
@@ -136,10 +141,12 @@ static void check_accept(document *d)
     cs_suite_pass(d->s);
     from = d->result.leaf_not_before_s;
     to = d->result.leaf_not_after_s;
-    cs_suite_check(d->s, verify_at(d, d->time_s, &policy, false) == (debug ? CS_E_ATT_DEBUG : CS_OK), d->file, "debug mode");
-    cs_suite_check(d->s, verify_at(d, to, NULL, true) == CS_OK && verify_at(d, to + 1, NULL, true) != CS_OK, d->file, "notAfter");
-    cs_suite_check(d->s, verify_at(d, from, NULL, true) == CS_OK && verify_at(d, from - 1, NULL, true) != CS_OK, d->file,
-                   "notBefore");
+    cs_suite_check(d->s, verify_at(d, d->time_s, &policy, false) == (debug ? CS_E_ATT_DEBUG : CS_OK), d->file,
+                   "debug mode");
+    cs_suite_check(d->s, verify_at(d, to, NULL, true) == CS_OK && verify_at(d, to + 1, NULL, true) != CS_OK, d->file,
+                   "notAfter");
+    cs_suite_check(d->s, verify_at(d, from, NULL, true) == CS_OK && verify_at(d, from - 1, NULL, true) != CS_OK,
+                   d->file, "notBefore");
     cs_suite_check(d->s, flips_refused(d), d->file, "a flipped bit was not refused");
 }
 

@@ -246,7 +246,8 @@ static cs_err diagnose(cs_buf *out, cs_cbor *c)
         return put_float(out, d);
     case CS_CBOR_SIMPLE:
         CS_TRY(cs_cbor_simple(c, &simple));
-        return simple >= 20 && simple < 24 ? cs_put_str(out, names[simple - 20]) : cs_put_fmt(out, "simple(%u)", simple);
+        return simple >= 20 && simple < 24 ? cs_put_str(out, names[simple - 20])
+                                           : cs_put_fmt(out, "simple(%u)", simple);
     case CS_CBOR_TAG:
         CS_TRY(cs_cbor_tag(c, &u));
         CS_TRY(cs_put_fmt(out, "%llu(", (unsigned long long)u));

@@ -104,7 +104,8 @@ static bool oids_refused(folder *f)
     for (size_t i = 0; i + 11 <= f->envelope.len; i++) {
         const uint8_t *p = f->envelope.p + i;
 
-        if (p[0] == 6 && p[1] == 9 && (memcmp(p + 2, "\x2a\x86\x48", 3) == 0 || memcmp(p + 2, "\x60\x86\x48", 3) == 0)) {
+        if (p[0] == 6 && p[1] == 9 &&
+            (memcmp(p + 2, "\x2a\x86\x48", 3) == 0 || memcmp(p + 2, "\x60\x86\x48", 3) == 0)) {
             ok = ok && change_refused(f, i + 10, 0x40);
             num++;
         }
@@ -116,7 +117,8 @@ static void check_open(folder *f)
 {
     uint8_t mem[CS_CMS_MAX];
     cs_buf out = cs_buf_wrap(mem, sizeof mem), want = {0};
-    bool ok = read_in(f, "plaintext.bin", &want) == CS_OK && cs_cms_open(&out, cs_buf_slice(&f->envelope), f->key) == CS_OK &&
+    bool ok = read_in(f, "plaintext.bin", &want) == CS_OK &&
+              cs_cms_open(&out, cs_buf_slice(&f->envelope), f->key) == CS_OK &&
               cs_slice_eq(cs_buf_slice(&out), cs_buf_slice(&want));
 
     cs_suite_check(f->s, ok, f->path, "not opened to the plaintext");

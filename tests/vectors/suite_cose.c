@@ -106,7 +106,8 @@ static int64_t expected_alg(const json_t *signer)
 static bool tbs_ok(cs_slice tbs, const json_t *intermediates, bool must_fail)
 {
     cs_buf want = {0};
-    bool ok = must_fail || (cs_suite_hex(intermediates, "ToBeSign_hex", &want) == CS_OK && cs_slice_eq(tbs, cs_buf_slice(&want)));
+    bool ok = must_fail ||
+              (cs_suite_hex(intermediates, "ToBeSign_hex", &want) == CS_OK && cs_slice_eq(tbs, cs_buf_slice(&want)));
 
     cs_buf_free(&want);
     return ok;
@@ -122,8 +123,8 @@ static bool signer_ok(const example *e, const json_t *signer, const json_t *inte
                       cs_slice tbs, cs_slice signature)
 {
     EVP_PKEY *key = key_of(json_object_get(signer, "key"));
-    bool ok = key != NULL && tbs_ok(tbs, intermediates, e->must_fail) && head->has_alg && head->alg == expected_alg(signer) &&
-              cs_cose_verify(key, head->alg, tbs, signature) == CS_OK;
+    bool ok = key != NULL && tbs_ok(tbs, intermediates, e->must_fail) && head->has_alg &&
+              head->alg == expected_alg(signer) && cs_cose_verify(key, head->alg, tbs, signature) == CS_OK;
 
     EVP_PKEY_free(key);
     return ok;
@@ -206,7 +207,8 @@ static void check_cose(cs_suite *s, const char *path)
         cs_suite_fail(s, path, "no output.cbor");
     } else {
         e.message = cs_buf_slice(&message);
-        cs_suite_check(s, (is_sign1 ? sign1_ok(&e) : sign_ok(&e)) == !e.must_fail, path, e.must_fail ? "accepted" : "refused");
+        cs_suite_check(s, (is_sign1 ? sign1_ok(&e) : sign_ok(&e)) == !e.must_fail, path,
+                       e.must_fail ? "accepted" : "refused");
     }
     cs_buf_free(&message);
     json_decref(doc);
