@@ -6,8 +6,10 @@
 #include "base/text.h"
 #include "secret/age.h"
 #include "tools/cmds.h"
+#include "tools/secret_io.h"
 #include "tools/tool_file.h"
 
+#define ARENA_SIZE (4U << 20)
 #define MAX_IDENTITIES 64
 #define MAX_KEY_FILE 65536
 #define MAX_PASSPHRASE 1024
@@ -49,21 +51,21 @@ static int run_keygen(const cs_args *a)
 {
     CS_SECRET(cs_age_identity) id = {.scalar = {0}};
     const char *path = cs_args_str(a, "output");
-    cs_tool_out out = {.file = NULL};
+    cs_tfile_out out = {.file = NULL};
     cs_buf text = {0};
     cs_err err;
 
-    if ((err = cs_tool_arena()) != CS_OK || (err = cs_secret_buf(&text, 512)) != CS_OK ||
+    if ((err = cs_tool_arena(ARENA_SIZE)) != CS_OK || (err = cs_secret_buf(&text, 512)) != CS_OK ||
         (err = cs_age_identity_generate(&id)) != CS_OK || (err = put_identity_file(&text, &id)) != CS_OK ||
-        (err = cs_tool_out_open(&out, path, true)) != CS_OK ||
-        (err = cs_tool_out_write(&out, cs_buf_slice(&text))) != CS_OK || (err = cs_tool_out_commit(&out)) != CS_OK) {
+        (err = cs_tfile_out_open(&out, path, true)) != CS_OK ||
+        (err = cs_tfile_out_write(&out, cs_buf_slice(&text))) != CS_OK || (err = cs_tfile_out_commit(&out)) != CS_OK) {
         goto out;
     }
     if (path != NULL) {
         say_recipient(&id.recipient);
     }
 out:
-    cs_tool_out_close(&out);
+    cs_tfile_out_close(&out);
     cs_secret_buf_free(&text);
     return err == CS_OK ? 0 : refuse(a, err, path);
 }
@@ -78,7 +80,7 @@ typedef struct job {
     size_t passphrase_len;
     uint8_t key_file[MAX_KEY_FILE];
     uint8_t piece[PIECE];
-    cs_tool_out out;
+    cs_tfile_out out;
     const char *detail; /* what an error is about */
 } job;
 
@@ -89,7 +91,7 @@ static cs_err read_identities(job *j, const char *path)
     cs_err err;
 
     j->detail = path;
-    if ((err = cs_tool_read(&text, path)) == CS_OK) {
+    if ((err = cs_tfile_read(&text, path)) == CS_OK) {
         err = cs_age_identity_file(&j->identities[j->num_identities], &num, MAX_IDENTITIES - j->num_identities,
                                    cs_buf_slice(&text));
         j->num_identities += num;
@@ -104,7 +106,7 @@ static cs_err read_passphrase(job *j, const char *path)
     cs_buf text = cs_buf_wrap(j->passphrase, sizeof j->passphrase);
 
     j->detail = path;
-    CS_TRY(cs_tool_read(&text, path));
+    CS_TRY(cs_tfile_read(&text, path));
     while (j->passphrase_len < text.len && text.p[j->passphrase_len] != '\n' && text.p[j->passphrase_len] != '\r') {
         j->passphrase_len++;
     }
@@ -164,8 +166,8 @@ static cs_err decrypt(job *j, const cs_args *a)
     cs_age_dec *d = NULL;
     cs_err err;
 
-    CS_TRY(cs_age_dec_new(&d, &keys, cs_tool_out_write, &j->out));
-    err = cs_tool_stream(&piece, input_of(a), feed_dec, d);
+    CS_TRY(cs_age_dec_new(&d, &keys, cs_tfile_out_write, &j->out));
+    err = cs_tfile_stream(&piece, input_of(a), feed_dec, d);
     if (err == CS_OK) {
         err = cs_age_dec_finish(d);
     }
@@ -183,8 +185,8 @@ static cs_err encrypt(job *j, const cs_args *a)
     cs_age_enc *e = NULL;
     cs_err err;
 
-    CS_TRY(cs_age_enc_new(&e, &to, cs_tool_out_write, &j->out));
-    err = cs_tool_stream(&piece, input_of(a), feed_enc, e);
+    CS_TRY(cs_age_enc_new(&e, &to, cs_tfile_out_write, &j->out));
+    err = cs_tfile_stream(&piece, input_of(a), feed_enc, e);
     if (err == CS_OK) {
         err = cs_age_enc_finish(e);
     }
@@ -196,21 +198,21 @@ static int run_job(const cs_args *a, bool encrypting)
 {
     job *j = NULL;
     const char *detail = NULL;
-    cs_err err = cs_tool_arena();
+    cs_err err = cs_tool_arena(ARENA_SIZE);
 
     if (err == CS_OK && (j = cs_secret_alloc(sizeof *j)) == NULL) {
         err = CS_E_NO_MEMORY;
     }
     if (err == CS_OK && (err = read_keys(j, a, encrypting)) == CS_OK) {
         j->detail = cs_args_str(a, "output");
-        if ((err = cs_tool_out_open(&j->out, cs_args_str(a, "output"), false)) == CS_OK) {
+        if ((err = cs_tfile_out_open(&j->out, cs_args_str(a, "output"), false)) == CS_OK) {
             j->detail = input_of(a);
             err = encrypting ? encrypt(j, a) : decrypt(j, a);
         }
         if (err == CS_OK) {
-            err = cs_tool_out_commit(&j->out);
+            err = cs_tfile_out_commit(&j->out);
         }
-        cs_tool_out_close(&j->out);
+        cs_tfile_out_close(&j->out);
     }
     detail = j != NULL ? j->detail : NULL;
     cs_secret_free(j);

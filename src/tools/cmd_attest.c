@@ -136,7 +136,7 @@ static int print(const cs_args *a, const cs_att_claims *c, const cs_att_result *
 
 static cs_err read_document(cs_buf *out, const cs_args *a)
 {
-    cs_err err = cs_tool_read(out, a->pos[0]);
+    cs_err err = cs_tfile_read(out, a->pos[0]);
 
     return err == CS_E_TOO_LARGE ? CS_E_ATT_FORMAT : err;
 }
@@ -239,7 +239,7 @@ static const char *read_options(request *q, const cs_args *a)
 static cs_err read_root(request *q, const char *path)
 {
     cs_buf pem = cs_buf_heap(CS_ATT_MAX_DOC);
-    cs_err err = cs_tool_read(&pem, path);
+    cs_err err = cs_tfile_read(&pem, path);
     BIO *in = err == CS_OK ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
     X509 *cert = in != NULL ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
     int len = cert != NULL ? i2d_X509(cert, &q->root_der) : 0;

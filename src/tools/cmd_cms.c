@@ -4,8 +4,10 @@
 
 #include "secret/cms.h"
 #include "tools/cmds.h"
+#include "tools/secret_io.h"
 #include "tools/tool_file.h"
 
+#define ARENA_SIZE (4U << 20)
 #define MAX_PEM 16384
 
 /* Never asks for a passphrase. */
@@ -29,13 +31,13 @@ static cs_err open_envelope(cs_buf *plain, cs_buf *pem, cs_buf *envelope, const 
     cs_err err;
 
     *detail = cs_args_str(a, "key");
-    CS_TRY(cs_tool_read(pem, *detail));
+    CS_TRY(cs_tfile_read(pem, *detail));
     key = parse_key(cs_buf_slice(pem));
     if (key == NULL) {
         return CS_E_FORMAT;
     }
     *detail = a->num_pos > 0 ? a->pos[0] : "-";
-    err = cs_tool_read(envelope, *detail);
+    err = cs_tfile_read(envelope, *detail);
     if (err == CS_OK) {
         err = cs_cms_open(plain, cs_buf_slice(envelope), key);
     } else if (err == CS_E_TOO_LARGE) {
@@ -48,23 +50,23 @@ static cs_err open_envelope(cs_buf *plain, cs_buf *pem, cs_buf *envelope, const 
 static int run_open(const cs_args *a)
 {
     cs_buf plain = {0}, pem = {0}, envelope = cs_buf_heap(CS_CMS_MAX);
-    cs_tool_out out = {.file = NULL};
+    cs_tfile_out out = {.file = NULL};
     const char *detail = NULL;
     cs_err err;
 
     if (cs_args_str(a, "key") == NULL) {
         return cs_usage_error(a, "give the RSA private key: --key PEM");
     }
-    if ((err = cs_tool_arena()) == CS_OK && (err = cs_secret_buf(&plain, CS_CMS_MAX)) == CS_OK &&
+    if ((err = cs_tool_arena(ARENA_SIZE)) == CS_OK && (err = cs_secret_buf(&plain, CS_CMS_MAX)) == CS_OK &&
         (err = cs_secret_buf(&pem, MAX_PEM)) == CS_OK &&
         (err = open_envelope(&plain, &pem, &envelope, a, &detail)) == CS_OK) {
         detail = cs_args_str(a, "output");
-        if ((err = cs_tool_out_open(&out, detail, false)) == CS_OK &&
-            (err = cs_tool_out_write(&out, cs_buf_slice(&plain))) == CS_OK) {
-            err = cs_tool_out_commit(&out);
+        if ((err = cs_tfile_out_open(&out, detail, false)) == CS_OK &&
+            (err = cs_tfile_out_write(&out, cs_buf_slice(&plain))) == CS_OK) {
+            err = cs_tfile_out_commit(&out);
         }
     }
-    cs_tool_out_close(&out);
+    cs_tfile_out_close(&out);
     cs_buf_free(&envelope);
     cs_secret_buf_free(&pem);
     cs_secret_buf_free(&plain);

@@ -7,20 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "secret/mem.h"
-
-#define ARENA_SIZE (16U << 20)
-
-cs_err cs_tool_arena(void)
-{
-    cs_err err = cs_arena_size() > 0 ? CS_OK : cs_arena_init(ARENA_SIZE, false);
-
-    if (err == CS_OK) {
-        cs_harden_process();
-    }
-    return err;
-}
-
 /* Unbuffered reads: stdio would leave copies of secrets behind. */
 static cs_err open_input(const char *path, int *fd)
 {
@@ -69,7 +55,7 @@ static cs_err read_piece(int fd, cs_buf *out, size_t *got)
     return err;
 }
 
-cs_err cs_tool_read(cs_buf *out, const char *path)
+cs_err cs_tfile_read(cs_buf *out, const char *path)
 {
     size_t got = 1;
     cs_err err;
@@ -83,7 +69,7 @@ cs_err cs_tool_read(cs_buf *out, const char *path)
     return err;
 }
 
-cs_err cs_tool_stream(cs_buf *buf, const char *path, cs_err (*fn)(void *cookie, cs_slice piece), void *cookie)
+cs_err cs_tfile_stream(cs_buf *buf, const char *path, cs_err (*fn)(void *cookie, cs_slice piece), void *cookie)
 {
     size_t got = 1;
     cs_err err;
@@ -102,7 +88,7 @@ cs_err cs_tool_stream(cs_buf *buf, const char *path, cs_err (*fn)(void *cookie, 
 }
 
 /* No copy of a secret in stdio's buffer. */
-static cs_err use_file(cs_tool_out *o, int fd)
+static cs_err use_file(cs_tfile_out *o, int fd)
 {
     o->file = fd < 0 ? NULL : fdopen(fd, "wb");
     if (o->file == NULL) {
@@ -115,7 +101,7 @@ static cs_err use_file(cs_tool_out *o, int fd)
     return CS_OK;
 }
 
-cs_err cs_tool_out_open(cs_tool_out *o, const char *path, bool keep_existing)
+cs_err cs_tfile_out_open(cs_tfile_out *o, const char *path, bool keep_existing)
 {
     struct stat st;
     bool exists;
@@ -146,14 +132,14 @@ cs_err cs_tool_out_open(cs_tool_out *o, const char *path, bool keep_existing)
     return CS_OK;
 }
 
-cs_err cs_tool_out_write(void *cookie, cs_slice piece)
+cs_err cs_tfile_out_write(void *cookie, cs_slice piece)
 {
-    cs_tool_out *o = cookie;
+    cs_tfile_out *o = cookie;
 
     return piece.len == 0 || fwrite(piece.p, 1, piece.len, o->file) == piece.len ? CS_OK : CS_E_IO;
 }
 
-cs_err cs_tool_out_commit(cs_tool_out *o)
+cs_err cs_tfile_out_commit(cs_tfile_out *o)
 {
     bool ok = fflush(o->file) == 0;
     int rc;
@@ -181,7 +167,7 @@ cs_err cs_tool_out_commit(cs_tool_out *o)
     return ok && errno == EEXIST ? CS_E_EXISTS : CS_E_IO;
 }
 
-void cs_tool_out_close(cs_tool_out *o)
+void cs_tfile_out_close(cs_tfile_out *o)
 {
     if (o->file != NULL) {
         (void)fclose(o->file);
