@@ -1,0 +1,423 @@
+/* gRPC: our client against our server, and the server against raw HTTP/2 bytes where a client would not send them. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "net/h2/grpc.h"
+#include "net/h2/wire.h"
+
+typedef struct fixture {
+    cs_loop *loop;
+    cs_grpc_server *server;
+    cs_grpc_client *client;
+    cs_endpoint ep;
+    unsigned gone, half_closed;
+    cs_grpc_call *held;
+} fixture;
+
+static fixture *fx;
+
+static void echo(cs_grpc_call *c, cs_slice message)
+{
+    cs_err err = cs_grpc_send(c, &message, 1);
+    if (err != CS_OK) {
+        cs_grpc_finish(c, err, NULL);
+    }
+}
+static void unary_echo(cs_grpc_call *c, cs_slice message)
+{
+    assert_int_equal(cs_grpc_send(c, &message, 1), CS_OK);
+    cs_grpc_finish(c, CS_OK, NULL);
+}
+static void finish_ok(cs_grpc_call *c)
+{
+    fx->half_closed++;
+    cs_grpc_finish(c, CS_OK, NULL);
+}
+static void refuse(cs_grpc_call *c, cs_slice message)
+{
+    cs_grpc_finish(c, CS_E_ACCOUNT_UNKNOWN, "d\xc3\xa9tail 100%");
+}
+static void hold(cs_grpc_call *c, cs_slice message)
+{
+    fx->held = c;
+}
+static void gone(cs_grpc_call *c)
+{
+    fx->gone++;
+    fx->held = NULL;
+}
+
+static const cs_grpc_method methods[] = {
+    {.path = "/t/Echo", .client_streams = true, .server_streams = true, .on_message = echo, .on_half_close = finish_ok, .on_gone = gone},
+    {.path = "/t/Unary", .on_message = unary_echo},
+    {.path = "/t/Refuse", .on_message = refuse},
+    {.path = "/t/Hold", .client_streams = true, .server_streams = true, .on_message = hold, .on_gone = gone},
+    {.path = NULL},
+};
+
+static void start(fixture *f, const cs_grpc_opts *opts)
+{
+    int fd;
+    *f = (fixture){0};
+    fx = f;
+    assert_int_equal(cs_loop_new(&f->loop), CS_OK);
+    assert_int_equal(cs_endpoint_parse(&f->ep, cs_slice_str("tcp:127.0.0.1:0")), CS_OK);
+    assert_int_equal(cs_endpoint_listen(&fd, &f->ep, 64), CS_OK);
+    assert_int_equal(cs_endpoint_bound(&f->ep, fd), CS_OK);
+    assert_int_equal(cs_grpc_server_new(&f->server, f->loop, fd, methods, opts, f), CS_OK);
+    assert_int_equal(cs_grpc_client_new(&f->client, f->loop, &f->ep, NULL), CS_OK);
+}
+
+static void stop(fixture *f)
+{
+    cs_grpc_client_free(f->client);
+    cs_grpc_server_free(f->server);
+    cs_loop_free(f->loop);
+}
+
+typedef struct seen {
+    unsigned messages;
+    size_t bytes;
+    unsigned want;
+    uint8_t *expect;
+    bool done;
+    cs_grpc_status status;
+    cs_err err;
+    char text[512];
+    size_t to_send, len; /* messages still to be sent */
+} seen;
+
+static void got(cs_grpc_call *c, void *cookie, cs_slice m)
+{
+    seen *s = cookie;
+    s->messages++;
+    s->bytes += m.len;
+    if (s->expect != NULL) {
+        assert_memory_equal(m.p, s->expect, m.len);
+    }
+    if (s->want != 0 && s->messages == s->want) {
+        cs_grpc_end(c);
+    }
+}
+static void feed_more(cs_grpc_call *c, void *cookie)
+{
+    seen *s = cookie;
+    while (s->to_send > 0) {
+        cs_slice m = cs_slice_of(s->expect, s->len);
+        cs_err err = cs_grpc_send(c, &m, 1);
+        if (err == CS_E_RANGE) {
+            return;
+        }
+        assert_int_equal(err, CS_OK);
+        s->to_send--;
+    }
+}
+static void ended(cs_grpc_call *c, void *cookie, const cs_grpc_result *r)
+{
+    seen *s = cookie;
+    assert_false(s->done);
+    s->done = true;
+    s->status = r->status;
+    s->err = r->err;
+    memcpy(s->text, r->message.p != NULL ? (const char *)r->message.p : "", r->message.len < 511 ? r->message.len : 511);
+}
+static const cs_grpc_call_events events = {got, feed_more, ended};
+
+static void until(fixture *f, const bool *flag)
+{
+    for (int i = 0; i < 2000000 && !*flag; i++) {
+        (void)cs_loop_run_once(f->loop, true);
+    }
+    assert_true(*flag);
+}
+
+static void unary(fixture *f, seen *s, const char *path, size_t len, uint32_t timeout)
+{
+    cs_grpc_call *c;
+    uint8_t *mem = calloc(1, len + 1);
+    cs_slice m = cs_slice_of(mem, len);
+    assert_int_equal(cs_grpc_call_new(&c, f->client, path, timeout, &events, s), CS_OK);
+    assert_int_equal(cs_grpc_send(c, &m, 1), CS_OK);
+    cs_grpc_end(c);
+    until(f, &s->done);
+    free(mem);
+}
+
+static void unary_calls_answer_any_size(void **state)
+{
+    fixture f;
+    start(&f, NULL);
+    for (size_t len = 0; len <= 200000; len = len * 3 + 1) {
+        seen s = {0};
+        unary(&f, &s, "/t/Unary", len, 5000);
+        assert_int_equal(s.status, CS_GRPC_OK);
+        assert_int_equal(s.err, CS_OK);
+        assert_int_equal(s.messages, 1);
+        assert_int_equal(s.bytes, len);
+    }
+    stop(&f);
+}
+
+static void streams_echo_in_order_under_backpressure(void **state)
+{
+    enum { STREAMS = 40, EACH = 60, LEN = 43000 };
+    fixture f;
+    cs_grpc_opts opts = {.queue_max = 200000};
+    static seen s[STREAMS];
+    uint8_t *mem = malloc(LEN);
+    for (size_t i = 0; i < LEN; i++) {
+        mem[i] = (uint8_t)(i * 31 + i / 256);
+    }
+    memset(s, 0, sizeof s);
+    start(&f, NULL);
+    cs_grpc_client_free(f.client);
+    assert_int_equal(cs_grpc_client_new(&f.client, f.loop, &f.ep, &opts), CS_OK);
+    for (int i = 0; i < STREAMS; i++) {
+        cs_grpc_call *c;
+        s[i] = (seen){.want = EACH, .expect = mem, .to_send = EACH, .len = LEN};
+        assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Echo", 0, &events, &s[i]), CS_OK);
+        feed_more(c, &s[i]);
+        assert_true(s[i].to_send > 0); /* the queue is bounded */
+    }
+    for (int i = 0; i < STREAMS; i++) {
+        until(&f, &s[i].done);
+        assert_int_equal(s[i].status, CS_GRPC_OK);
+        assert_int_equal(s[i].messages, EACH);
+        assert_int_equal(s[i].bytes, (size_t)EACH * LEN);
+    }
+    assert_int_equal(f.half_closed, STREAMS);
+    cs_grpc_stats st;
+    cs_grpc_server_stats(f.server, &st);
+    assert_int_equal(st.messages_in, STREAMS * EACH);
+    stop(&f);
+    free(mem);
+}
+
+static void refusal_carries_code_cause_and_fix(void **state)
+{
+    fixture f;
+    seen s = {0};
+    start(&f, NULL);
+    unary(&f, &s, "/t/Refuse", 3, 5000);
+    assert_int_equal(s.status, CS_GRPC_NOT_FOUND);
+    assert_int_equal(s.err, CS_E_ACCOUNT_UNKNOWN);
+    assert_non_null(strstr(s.text, "ACCOUNT_UNKNOWN: "));
+    assert_non_null(strstr(s.text, cs_err_fix(CS_E_ACCOUNT_UNKNOWN)));
+    assert_non_null(strstr(s.text, "d\xc3\xa9tail 100%"));
+    stop(&f);
+}
+
+static void unknown_method_is_unimplemented(void **state)
+{
+    fixture f;
+    seen s = {0};
+    start(&f, NULL);
+    unary(&f, &s, "/t/Nothing", 3, 5000);
+    assert_int_equal(s.status, CS_GRPC_UNIMPLEMENTED);
+    assert_int_equal(s.err, CS_E_NOT_IMPLEMENTED);
+    stop(&f);
+}
+
+static void message_over_the_cap_is_resource_exhausted(void **state)
+{
+    fixture f;
+    seen s = {0};
+    cs_grpc_opts small = {.message_max = 1000};
+    start(&f, &small);
+    unary(&f, &s, "/t/Unary", 1001, 5000);
+    assert_int_equal(s.status, CS_GRPC_RESOURCE_EXHAUSTED);
+    assert_int_equal(s.err, CS_E_TOO_LARGE);
+    cs_grpc_call *c;
+    seen t = {0};
+    static uint8_t big[CS_GRPC_MESSAGE_MAX + 1];
+    cs_slice m = cs_slice_of(big, sizeof big);
+    assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Unary", 0, &events, &t), CS_OK);
+    assert_int_equal(cs_grpc_send(c, &m, 1), CS_E_TOO_LARGE);
+    cs_grpc_cancel(c);
+    assert_false(t.done);
+    stop(&f);
+}
+
+static void two_messages_to_a_unary_method_are_internal(void **state)
+{
+    fixture f;
+    seen s = {0};
+    cs_grpc_call *c;
+    cs_slice m = cs_slice_str("x");
+    start(&f, NULL);
+    assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Unary", 5000, &events, &s), CS_OK);
+    assert_int_equal(cs_grpc_send(c, &m, 1), CS_OK);
+    assert_int_equal(cs_grpc_send(c, &m, 1), CS_OK);
+    cs_grpc_end(c);
+    until(&f, &s.done);
+    assert_int_equal(s.status, CS_GRPC_INTERNAL);
+    stop(&f);
+}
+
+static void deadline_ends_the_call_on_both_sides(void **state)
+{
+    fixture f;
+    seen s = {0};
+    start(&f, NULL);
+    unary(&f, &s, "/t/Hold", 3, 30);
+    assert_int_equal(s.status, CS_GRPC_DEADLINE_EXCEEDED);
+    assert_int_equal(s.err, CS_E_TIMEOUT);
+    for (int i = 0; i < 1000 && f.gone == 0; i++) {
+        (void)cs_loop_run_once(f.loop, true);
+    }
+    assert_int_equal(f.gone, 1);
+    stop(&f);
+}
+
+static void cancel_reaches_the_server(void **state)
+{
+    fixture f;
+    seen s = {0};
+    cs_grpc_call *c;
+    cs_slice m = cs_slice_str("x");
+    start(&f, NULL);
+    assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Hold", 0, &events, &s), CS_OK);
+    assert_int_equal(cs_grpc_send(c, &m, 1), CS_OK);
+    for (int i = 0; i < 1000 && f.held == NULL; i++) {
+        (void)cs_loop_run_once(f.loop, true);
+    }
+    assert_non_null(f.held);
+    cs_grpc_cancel(c);
+    for (int i = 0; i < 1000 && f.gone == 0; i++) {
+        (void)cs_loop_run_once(f.loop, true);
+    }
+    assert_int_equal(f.gone, 1);
+    assert_false(s.done);
+    stop(&f);
+}
+
+static void lost_server_is_unavailable_and_is_dialled_again(void **state)
+{
+    fixture f;
+    seen s = {0};
+    seen t = {0};
+    cs_grpc_call *c;
+    cs_slice m = cs_slice_str("x");
+    int fd;
+    start(&f, NULL);
+    assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Hold", 0, &events, &s), CS_OK);
+    assert_int_equal(cs_grpc_send(c, &m, 1), CS_OK);
+    for (int i = 0; i < 1000 && f.held == NULL; i++) {
+        (void)cs_loop_run_once(f.loop, true);
+    }
+    cs_grpc_server_free(f.server);
+    assert_int_equal(f.gone, 1);
+    until(&f, &s.done);
+    assert_int_equal(s.status, CS_GRPC_UNAVAILABLE);
+    assert_int_equal(cs_endpoint_listen(&fd, &f.ep, 64), CS_OK);
+    assert_int_equal(cs_grpc_server_new(&f.server, f.loop, fd, methods, NULL, &f), CS_OK);
+    unary(&f, &t, "/t/Unary", 10, 5000);
+    assert_int_equal(t.status, CS_GRPC_OK);
+    stop(&f);
+}
+
+static void calls_wait_for_the_servers_stream_limit(void **state)
+{
+    enum { CALLS = 500 };
+    static seen s[CALLS];
+    fixture f;
+    cs_grpc_opts few = {.streams_max = 7};
+    start(&f, &few);
+    memset(s, 0, sizeof s);
+    for (int i = 0; i < CALLS; i++) {
+        cs_grpc_call *c;
+        cs_slice m = cs_slice_str("x");
+        assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Unary", 20000, &events, &s[i]), CS_OK);
+        assert_int_equal(cs_grpc_send(c, &m, 1), CS_OK);
+        cs_grpc_end(c);
+    }
+    for (int i = 0; i < CALLS; i++) {
+        until(&f, &s[i].done);
+        assert_int_equal(s[i].status, CS_GRPC_OK);
+    }
+    stop(&f);
+}
+
+static void set_flag(void *cookie)
+{
+    *(bool *)cookie = true;
+}
+
+static void drain_lets_open_calls_end(void **state)
+{
+    fixture f;
+    seen s = {.want = 1};
+    cs_grpc_call *c;
+    bool drained = false;
+    cs_slice m = cs_slice_str("x");
+    start(&f, NULL);
+    assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Hold", 0, &events, &s), CS_OK);
+    assert_int_equal(cs_grpc_send(c, &m, 1), CS_OK);
+    for (int i = 0; i < 1000 && f.held == NULL; i++) {
+        (void)cs_loop_run_once(f.loop, true);
+    }
+    cs_grpc_server_drain(f.server, set_flag, &drained);
+    for (int i = 0; i < 20; i++) {
+        (void)cs_loop_run_once(f.loop, false);
+    }
+    assert_false(drained);
+    assert_int_equal(cs_grpc_send(f.held, &m, 1), CS_OK);
+    cs_grpc_finish(f.held, CS_OK, NULL);
+    until(&f, &s.done);
+    assert_int_equal(s.status, CS_GRPC_OK);
+    until(&f, &drained);
+    stop(&f);
+}
+
+static unsigned released;
+static void on_release(void *cookie)
+{
+    released++;
+}
+
+static void reference_is_released_once(void **state)
+{
+    fixture f;
+    seen s = {.want = 1};
+    cs_grpc_call *c;
+    static uint8_t body[100000];
+    uint8_t head[CS_FRAME_HEAD_MAX];
+    size_t head_len = cs_frame_head(head, sizeof body);
+    released = 0;
+    start(&f, NULL);
+    assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Echo", 0, &events, &s), CS_OK);
+    assert_int_equal(cs_grpc_send_ref(c, cs_slice_of(head, head_len), cs_slice_of(body, sizeof body), on_release, NULL), CS_OK);
+    until(&f, &s.done);
+    assert_int_equal(s.bytes, head_len + sizeof body);
+    assert_int_equal(released, 1);
+    assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Echo", 0, &events, &s), CS_OK);
+    assert_int_equal(cs_grpc_send_ref(c, CS_SLICE_NULL, cs_slice_of(body, sizeof body), on_release, NULL), CS_OK);
+    cs_grpc_cancel(c); /* nothing had been sent */
+    assert_int_equal(released, 2);
+    stop(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unary_calls_answer_any_size),
+        cmocka_unit_test(streams_echo_in_order_under_backpressure),
+        cmocka_unit_test(refusal_carries_code_cause_and_fix),
+        cmocka_unit_test(unknown_method_is_unimplemented),
+        cmocka_unit_test(message_over_the_cap_is_resource_exhausted),
+        cmocka_unit_test(two_messages_to_a_unary_method_are_internal),
+        cmocka_unit_test(deadline_ends_the_call_on_both_sides),
+        cmocka_unit_test(cancel_reaches_the_server),
+        cmocka_unit_test(lost_server_is_unavailable_and_is_dialled_again),
+        cmocka_unit_test(calls_wait_for_the_servers_stream_limit),
+        cmocka_unit_test(drain_lets_open_calls_end),
+        cmocka_unit_test(reference_is_released_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
