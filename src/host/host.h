@@ -1,0 +1,113 @@
+/*
+ * sign-host: the parent instance's side. Sees ciphertext and AWS credentials, never plaintext.
+ * Files: main.c (commands), image.c (simulated image and its PCRs), enclave.c (launch and supervision of a local enclave),
+ * spawn.c (one program), logs.c, proxy.c (KMS byte pump), preload.c (IMDS, S3, injection), inject.c (one injection),
+ * status.c (the enclave's status over gRPC).
+ */
+#ifndef CS_HOST_HOST_H
+#define CS_HOST_HOST_H
+
+#include "attest/pcr.h"
+#include "base/launch_table.h"
+#include "net/loop.h"
+
+#define CS_HOST_PATH_MAX 512
+
+/* ---- image.c ---- */
+typedef struct cs_image cs_image;
+
+/*
+ * cs_image_load - read a simulated image: DIR/bin/<program> and DIR/config.cbor, everything below DIR measured.
+ * CS_E_IO | CS_E_NOT_FOUND | CS_E_TOO_LARGE | CS_E_CONFIG (config.cbor is not the compiled configuration).
+ */
+CS_MUST cs_err cs_image_load(cs_image **out, const char *dir);
+/* cs_image_pcrs - PCR0, PCR1, PCR2 (architecture 3, local runs). */
+const cs_pcr *cs_image_pcrs(const cs_image *i);
+/* cs_image_section - the CBOR of one section of config.cbor. CS_E_CONFIG. */
+CS_MUST cs_err cs_image_section(cs_slice *out, const cs_image *i, const char *section);
+void cs_image_free(cs_image *i);
+/* cs_image_build - make DIR from the programs next to this one and a compiled configuration. CS_E_IO | CS_E_EXISTS. */
+CS_MUST cs_err cs_image_build(const char *dir, const char *program_dir, const char *config_cbor);
+
+/* ---- spawn.c ---- */
+typedef struct cs_spawn {
+    const char *path;
+    const char *const *argv; /* ends with NULL */
+    const int *fds;          /* descriptors to inherit; they keep their numbers */
+    size_t num_fds;
+    int err_fd;              /* becomes standard error */
+} cs_spawn;
+/* cs_spawn_start - fork and exec with an empty environment; all other descriptors are closed. CS_E_LAUNCH. */
+CS_MUST cs_err cs_spawn_start(pid_t *out, const cs_spawn *s);
+/* cs_config_memfd - a sealed memfd with the bytes. CS_E_IO. */
+CS_MUST cs_err cs_config_memfd(int *out_fd, cs_slice bytes);
+
+/* ---- logs.c: lines of the enclave's programs to a file and, when verbose, standard error ---- */
+typedef struct cs_logs cs_logs;
+CS_MUST cs_err cs_logs_new(cs_logs **out, cs_loop *l, const char *file, bool verbose);
+/* cs_logs_pipe - a descriptor for a program's standard error; the caller closes its copy. */
+CS_MUST cs_err cs_logs_pipe(cs_logs *g, int *out_write_fd);
+void cs_logs_free(cs_logs *g);
+
+/* ---- proxy.c ---- */
+typedef struct cs_proxy cs_proxy;
+/* cs_proxy_new - pump each connection of the listener (taken) to `to`. Only this one destination exists: the allow-list of a local run. */
+CS_MUST cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to);
+void cs_proxy_free(cs_proxy *p);
+
+/* ---- enclave.c ---- */
+typedef struct cs_enclave_opts {
+    const char *image, *dir;     /* simulated image; run directory */
+    const char *nsm_control;     /* the emulator's control socket */
+    cs_endpoint grpc, kms;       /* where gRPC listens; where KMS is */
+    bool debug, verbose;
+} cs_enclave_opts;
+typedef struct cs_enclave cs_enclave;
+/* on_halt is called once when the enclave has ended by itself. */
+CS_MUST cs_err cs_enclave_start(cs_enclave **out, cs_loop *l, const cs_enclave_opts *o, cs_loop_fn *on_halt, void *cookie);
+/* cs_enclave_grpc - where it really listens. */
+const cs_endpoint *cs_enclave_grpc(const cs_enclave *e);
+const cs_pcr *cs_enclave_pcrs(const cs_enclave *e);
+/* cs_enclave_child_ended - to be called for every process that was reaped. */
+void cs_enclave_child_ended(cs_enclave *e, pid_t pid, int status);
+/* cs_enclave_stop - SIGTERM in order, SIGKILL after 5 s; removes sockets. */
+void cs_enclave_stop(cs_enclave *e);
+
+/* ---- inject.c ---- */
+/* The answer of an injector, and what the transport said. */
+typedef struct cs_inject_answer {
+    cs_err code;
+    char detail[128];
+} cs_inject_answer;
+/*
+ * cs_inject_send - connect (again until the port listens, at most wait_ms), send all, read the answer (at most answer_ms).
+ * CS_OK: a->code has the enclave's verdict. CS_E_CONNECT | CS_E_TIMEOUT | CS_E_CLOSED | CS_E_IO.
+ */
+CS_MUST cs_err cs_inject_send(cs_inject_answer *a, const cs_endpoint *to, cs_slice bytes, uint32_t wait_ms, uint32_t answer_ms);
+
+/* ---- preload.c ---- */
+typedef struct cs_preload_opts {
+    const char *dir;                         /* run directory, for the injectors' sockets */
+    const char *imds, *s3, *ca_file, *region; /* endpoints; NULL: AWS's own */
+    const char *age_uri, *shares_uri;
+    const cs_endpoint *grpc;
+    const char *order; /* permutation of "kas": credentials, age key, shares */
+    bool json;
+} cs_preload_opts;
+/* Ciphertext and credentials, on their way. */
+typedef struct cs_preload {
+    cs_buf credentials, age_key, shares;
+} cs_preload;
+/* cs_preload_fetch - phases imds and s3. Prints each phase with its time on standard output. */
+CS_MUST cs_err cs_preload_fetch(cs_preload *p, const cs_preload_opts *o);
+/* cs_preload_inject - phases inject, unseal, until SERVING or a refusal; blocking; returns the refusal. */
+CS_MUST cs_err cs_preload_inject(cs_preload *p, const cs_preload_opts *o);
+void cs_preload_free(cs_preload *p);
+/* cs_phase - print one phase with its duration. */
+void cs_phase(const char *name, uint64_t started_ms, cs_err err, const char *detail);
+
+/* ---- status.c ---- */
+/* cs_host_status - Enclave/Status; json gets the whole document, phase its phase. */
+CS_MUST cs_err cs_host_status(cs_buf *json, char phase[32], const cs_endpoint *grpc, uint32_t timeout_ms);
+
+#endif

@@ -1,0 +1,112 @@
+/*
+ * The KMS proxy of a local run: a plain byte pump to one fixed destination, TLS end to end between sign-kms and KMS.
+ * At most CONNS_MAX connections, more are closed at once; connect 3 s, idle 60 s. Source: specs/nitro-kms.md 8.2.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "host/host.h"
+#include "net/pump.h"
+
+#define CONNS_MAX 16
+#define CONNECT_MS 3000u
+#define IDLE_MS 60000u
+
+struct conn {
+    cs_proxy *owner;
+    int from; /* accepted, until the pump has it */
+    cs_dial *dial;
+    cs_pump *pump;
+    bool live;
+};
+
+struct cs_proxy {
+    cs_loop *loop;
+    cs_endpoint to;
+    cs_listener *listener;
+    struct conn conns[CONNS_MAX];
+};
+
+static void on_done(void *cookie, cs_err why, uint64_t up, uint64_t down)
+{
+    struct conn *c = cookie;
+
+    cs_log(CS_LOG_DEBUG, "proxy_closed", CS_LC("why", cs_err_code(why)), CS_LU("bytes_out", up), CS_LU("bytes_in", down));
+    *c = (struct conn){.owner = c->owner};
+}
+
+static void on_dialled(void *cookie, cs_err err, int fd)
+{
+    struct conn *c = cookie;
+    int fds[2] = {c->from, fd};
+
+    c->dial = NULL;
+    if (err == CS_OK) {
+        err = cs_pump_new(&c->pump, c->owner->loop, fds, IDLE_MS, on_done, c);
+        if (err != CS_OK) {
+            (void)close(fd);
+        }
+    }
+    if (err != CS_OK) {
+        cs_log_err(CS_LOG_WARN, "proxy_connect", err);
+        (void)close(c->from);
+        *c = (struct conn){.owner = c->owner};
+    }
+}
+
+static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
+{
+    cs_proxy *p = cookie;
+    struct conn *c = p->conns;
+
+    (void)peer;
+    while (c < p->conns + CONNS_MAX && c->live) {
+        c++;
+    }
+    if (c == p->conns + CONNS_MAX) {
+        cs_log_err(CS_LOG_WARN, "proxy_full", CS_E_SESSION_LIMIT);
+        (void)close(fd);
+        return;
+    }
+    *c = (struct conn){.owner = p, .from = fd, .live = true};
+    cs_err err = cs_dial_new(&c->dial, p->loop, &p->to, CONNECT_MS, on_dialled, c);
+    if (err != CS_OK) {
+        on_dialled(c, err, -1);
+    }
+}
+
+cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to)
+{
+    cs_proxy *p = calloc(1, sizeof *p);
+
+    if (p == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    p->loop = l;
+    p->to = *to;
+    cs_err err = cs_listener_new(&p->listener, l, listen_fd_take, CS_EP_CID_ANY, on_accept, p);
+    if (err != CS_OK) {
+        free(p);
+        return err;
+    }
+    *out = p;
+    return CS_OK;
+}
+
+void cs_proxy_free(cs_proxy *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < CONNS_MAX; i++) {
+        struct conn *c = &p->conns[i];
+        if (c->dial != NULL) {
+            cs_dial_free(c->dial);
+            (void)close(c->from);
+        }
+        cs_pump_free(c->pump);
+    }
+    cs_listener_free(p->listener);
+    free(p);
+}
