@@ -67,13 +67,13 @@ static void instance_free(instance *in)
             break;
         }
     }
-    while (in->peers != NULL) {
-        peer_free(in->peers);
-    }
-    cs_listener_free(in->listener);
-    if (in->created) {
+    if (in->created) { /* the address first: who is cut off must not find it again */
         unlink(in->path);
         cs_log(CS_LOG_INFO, "nsm-instance-ended", CS_LC("moduleId", in->model.module_id));
+    }
+    cs_listener_free(in->listener);
+    while (in->peers != NULL) {
+        peer_free(in->peers);
     }
     cs_nsm_model_cleanup(&in->model);
     cs_stream_free(in->control);

@@ -68,19 +68,18 @@ static cs_err sign(head_lines *h, const call *c)
     char hash[65];
     uint8_t mem[2000];
     cs_buf auth = cs_buf_wrap(mem, sizeof mem);
+    CS_TRY(cs_sigv4_hash(hash, c->body));
     cs_sigv4_result res = {.out = &auth};
     cs_sigv4_header host = {cs_slice_str("Host"), cs_slice_str(c->host)};
     cs_sigv4_request r = {cs_slice_str(c->method), cs_slice_str(c->path), CS_SLICE_NULL, &host, 1, cs_slice_str(hash)};
     const cs_aws_creds *k = c->o->creds;
-    cs_sigv4_signer s = {cs_slice_str(k->access_key_id),
-                         cs_slice_str(k->secret_key),
-                         cs_slice_str(k->token),
-                         cs_slice_str(c->region),
-                         cs_slice_str("s3"),
-                         cs_clock_wall_ms(),
-                         0,
-                         CS_SIGV4_SINGLE_ENCODE | CS_SIGV4_CONTENT_SHA256};
-    CS_TRY(cs_sigv4_hash(hash, c->body));
+    cs_sigv4_signer s = {.access_key_id = cs_slice_str(k->access_key_id),
+                         .secret_key = cs_slice_str(k->secret_key),
+                         .token = cs_slice_str(k->token),
+                         .region = cs_slice_str(c->region),
+                         .service = cs_slice_str("s3"),
+                         .time_ms = cs_clock_wall_ms(),
+                         .flags = CS_SIGV4_SINGLE_ENCODE | CS_SIGV4_CONTENT_SHA256};
     CS_TRY(cs_sigv4_sign(&res, &r, &s));
     snprintf(h->date, sizeof h->date, "X-Amz-Date: %s", res.time);
     snprintf(h->sha, sizeof h->sha, "X-Amz-Content-Sha256: %s", hash);
