@@ -74,7 +74,7 @@ typedef struct cs_grpc_opts {
     uint32_t cid;              /* server: vsock peers allowed (CS_EP_CID_ANY: all); 0: all */
 } cs_grpc_opts;
 
-/* cs_grpc_server_new - takes the listener; methods and opts (may be NULL) are copied or static. */
+/* cs_grpc_server_new - takes the listener; methods and opts (may be NULL) are copied. */
 CS_MUST cs_err cs_grpc_server_new(cs_grpc_server **out, cs_loop *l, int listen_fd_take, const cs_grpc_method *methods,
                                   const cs_grpc_opts *opts, void *server_cookie);
 void *cs_grpc_call_server_cookie(const cs_grpc_call *c);
@@ -88,7 +88,7 @@ typedef struct cs_grpc_stats {
     uint64_t conns, conns_refused, calls, calls_open, messages_in, messages_out, protocol_errors;
 } cs_grpc_stats;
 void cs_grpc_server_stats(const cs_grpc_server *s, cs_grpc_stats *out);
-/* cs_grpc_server_free - closes all connections; on_gone is called for open calls. */
+/* cs_grpc_server_free - closes all connections; on_gone is called for open calls. Not from within its own callbacks. */
 void cs_grpc_server_free(cs_grpc_server *s);
 
 /* ---- client ---- */

@@ -14,7 +14,7 @@ struct cs_grpc_server {
     cs_loop *loop;
     cs_listener *listener;
     cs_grpc_opts opts;
-    const cs_grpc_method *methods;
+    cs_grpc_method *methods; /* a copy */
     void *cookie;
     cs_h2_conn *conns;
     size_t num_conns;
@@ -395,13 +395,22 @@ cs_err cs_grpc_server_new(cs_grpc_server **out, cs_loop *l, int listen_fd_take, 
                           const cs_grpc_opts *opts, void *server_cookie)
 {
     cs_grpc_server *s = calloc(1, sizeof *s);
-    if (s == NULL) {
+    size_t num = 1;
+    for (const cs_grpc_method *m = methods; m->path != NULL; m++) {
+        num++;
+    }
+    cs_grpc_method *copy = calloc(num, sizeof *copy);
+    if (s == NULL || copy == NULL) {
+        free(s);
+        free(copy);
         return CS_E_NO_MEMORY;
     }
-    *s = (cs_grpc_server){.loop = l, .methods = methods, .cookie = server_cookie, .drain = {.fn = on_drained, .cookie = s}};
+    memcpy(copy, methods, num * sizeof *copy);
+    *s = (cs_grpc_server){.loop = l, .methods = copy, .cookie = server_cookie, .drain = {.fn = on_drained, .cookie = s}};
     cs_h2_defaults(&s->opts, opts);
     cs_err err = cs_listener_new(&s->listener, l, listen_fd_take, s->opts.cid, on_accept, s);
     if (err != CS_OK) {
+        free(copy);
         free(s);
         return err;
     }
@@ -441,5 +450,6 @@ void cs_grpc_server_free(cs_grpc_server *s)
         cs_h2_conn_close(c);
     }
     cs_defer_cancel(&s->drain);
+    free(s->methods);
     free(s);
 }
