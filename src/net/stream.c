@@ -99,7 +99,7 @@ static void pop_written(cs_stream *s, size_t n)
         }
         free_chunk(s, c);
     }
-    if (n > 0) {
+    if (n > 0 && s->head != NULL) { /* n is at most what is queued */
         s->head->p += n;
         s->head->len -= n;
     }
@@ -344,7 +344,7 @@ static cs_err write_copy(cs_stream *s, cs_slice data)
         enqueue(s, c);
         used = 0;
     }
-    memcpy(s->last->mem + used, data.p, data.len);
+    memcpy(s->last->mem + used, data.p, data.len); /* NOLINT: a chunk with room is never NULL in last */
     s->last->len += data.len;
     queued_more(s, data.len);
     return CS_OK;

@@ -31,14 +31,14 @@ static cs_err count_space(age_armor *a, size_t n)
     return a->num_space <= MAX_SPACE ? CS_OK : CS_E_AGE_ARMOR;
 }
 
-static cs_err close_armor(age_armor *a, age_bytes_fn *next, void *cookie)
+static cs_err close_armor(age_armor *a, cs_age_bytes_fn *next, void *cookie)
 {
     a->state = BEHIND;
     a->num_space = 0;
     return a->held_len > 0 ? next(cookie, cs_slice_of(a->held, a->held_len)) : CS_OK;
 }
 
-static cs_err body_line(age_armor *a, cs_slice line, age_bytes_fn *next, void *cookie)
+static cs_err body_line(age_armor *a, cs_slice line, cs_age_bytes_fn *next, void *cookie)
 {
     cs_buf buf = cs_buf_wrap(a->held, sizeof a->held);
 
@@ -56,7 +56,7 @@ static cs_err body_line(age_armor *a, cs_slice line, age_bytes_fn *next, void *c
     return next(cookie, cs_buf_slice(&buf));
 }
 
-static cs_err take_line(age_armor *a, cs_slice line, age_bytes_fn *next, void *cookie)
+static cs_err take_line(age_armor *a, cs_slice line, cs_age_bytes_fn *next, void *cookie)
 {
     switch (a->state) {
     case BEFORE:
@@ -75,7 +75,7 @@ static cs_err take_line(age_armor *a, cs_slice line, age_bytes_fn *next, void *c
     }
 }
 
-static cs_err end_line(age_armor *a, age_bytes_fn *next, void *cookie)
+static cs_err end_line(age_armor *a, cs_age_bytes_fn *next, void *cookie)
 {
     cs_slice line = cs_slice_of(a->line, a->line_len);
 
@@ -86,7 +86,7 @@ static cs_err end_line(age_armor *a, age_bytes_fn *next, void *cookie)
     return take_line(a, line, next, cookie);
 }
 
-static cs_err take_byte(age_armor *a, uint8_t c, age_bytes_fn *next, void *cookie)
+static cs_err take_byte(age_armor *a, uint8_t c, cs_age_bytes_fn *next, void *cookie)
 {
     if (a->state == BEHIND) {
         return is_space(c) ? count_space(a, 1) : CS_E_AGE_ARMOR;
@@ -105,7 +105,7 @@ static cs_err take_byte(age_armor *a, uint8_t c, age_bytes_fn *next, void *cooki
     return CS_OK;
 }
 
-cs_err age_armor_push(age_armor *a, cs_slice bytes, age_bytes_fn *next, void *cookie)
+cs_err cs_age_armor_push(age_armor *a, cs_slice bytes, cs_age_bytes_fn *next, void *cookie)
 {
     for (size_t i = 0; i < bytes.len; i++) {
         CS_TRY(take_byte(a, bytes.p[i], next, cookie));
@@ -113,7 +113,7 @@ cs_err age_armor_push(age_armor *a, cs_slice bytes, age_bytes_fn *next, void *co
     return CS_OK;
 }
 
-cs_err age_armor_finish(age_armor *a, age_bytes_fn *next, void *cookie)
+cs_err cs_age_armor_finish(age_armor *a, cs_age_bytes_fn *next, void *cookie)
 {
     if (a->state != BEHIND && a->line_len > 0) {
         CS_TRY(end_line(a, next, cookie)); /* the last line may lack its end */

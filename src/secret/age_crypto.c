@@ -30,7 +30,7 @@ static void hkdf(cs_secret32 *out, cs_slice secret, cs_slice salt, const char *i
     hmac(out->b, cs_slice_of(prk.b, sizeof prk.b), expand, 2);
 }
 
-void age_header_mac(uint8_t out[AGE_MAC], const cs_secret16 *file_key, cs_slice header)
+void cs_age_header_mac(uint8_t out[AGE_MAC], const cs_secret16 *file_key, cs_slice header)
 {
     CS_SECRET(cs_secret32) key = {{0}};
     static const uint8_t no_salt[1];
@@ -39,7 +39,7 @@ void age_header_mac(uint8_t out[AGE_MAC], const cs_secret16 *file_key, cs_slice 
     hmac(out, cs_slice_of(key.b, sizeof key.b), &header, 1);
 }
 
-void age_stream_init(age_stream *s, const cs_secret16 *file_key, const uint8_t nonce[AGE_NONCE])
+void cs_age_stream_init(age_stream *s, const cs_secret16 *file_key, const uint8_t nonce[AGE_NONCE])
 {
     CS_SECRET(cs_secret32) key = {{0}};
 
@@ -56,7 +56,7 @@ static void stream_nonce(uint8_t nonce[12], const age_stream *s, bool last)
     nonce[11] = last;
 }
 
-bool age_stream_open(uint8_t *plain, const age_stream *s, cs_slice chunk, bool last)
+bool cs_age_stream_open(uint8_t *plain, const age_stream *s, cs_slice chunk, bool last)
 {
     uint8_t nonce[12];
 
@@ -66,7 +66,7 @@ bool age_stream_open(uint8_t *plain, const age_stream *s, cs_slice chunk, bool l
                plain, NULL, chunk.p, chunk.len - AGE_TAG, chunk.p + chunk.len - AGE_TAG, NULL, 0, nonce, s->key) == 0;
 }
 
-bool age_stream_seal(const age_stream *s, uint8_t *chunk, size_t len, bool last)
+bool cs_age_stream_seal(const age_stream *s, uint8_t *chunk, size_t len, bool last)
 {
     uint8_t nonce[12];
 
@@ -77,13 +77,13 @@ bool age_stream_seal(const age_stream *s, uint8_t *chunk, size_t len, bool last)
 
 static const uint8_t zero_nonce[12];
 
-bool age_unwrap(cs_secret16 *out, const cs_secret32 *key, const uint8_t body[32])
+bool cs_age_unwrap(cs_secret16 *out, const cs_secret32 *key, const uint8_t body[32])
 {
     return crypto_aead_chacha20poly1305_ietf_decrypt_detached(out->b, NULL, body, AGE_FILE_KEY, body + AGE_FILE_KEY,
                                                               NULL, 0, zero_nonce, key->b) == 0;
 }
 
-void age_wrap(uint8_t body[32], const cs_secret32 *key, const cs_secret16 *file_key)
+void cs_age_wrap(uint8_t body[32], const cs_secret32 *key, const cs_secret16 *file_key)
 {
     (void)crypto_aead_chacha20poly1305_ietf_encrypt_detached(body, body + AGE_FILE_KEY, NULL, file_key->b, AGE_FILE_KEY,
                                                              NULL, 0, NULL, zero_nonce, key->b);
@@ -101,7 +101,7 @@ static bool x25519_key(cs_secret32 *out, const uint8_t scalar[32], const uint8_t
     return true;
 }
 
-cs_err age_x25519_unwrap(cs_secret16 *out, const cs_age_identity *id, const uint8_t share[32], const uint8_t body[32])
+cs_err cs_age_x25519_unwrap(cs_secret16 *out, const cs_age_identity *id, const uint8_t share[32], const uint8_t body[32])
 {
     CS_SECRET(cs_secret32) key = {{0}};
     uint8_t salt[64];
@@ -111,10 +111,10 @@ cs_err age_x25519_unwrap(cs_secret16 *out, const cs_age_identity *id, const uint
     if (!x25519_key(&key, id->scalar, share, salt)) {
         return CS_E_AGE_HEADER;
     }
-    return age_unwrap(out, &key, body) ? CS_OK : CS_E_AGE_NO_MATCH;
+    return cs_age_unwrap(out, &key, body) ? CS_OK : CS_E_AGE_NO_MATCH;
 }
 
-cs_err age_x25519_wrap(uint8_t share[32], uint8_t body[32], const cs_age_recipient *to, const cs_secret16 *file_key)
+cs_err cs_age_x25519_wrap(uint8_t share[32], uint8_t body[32], const cs_age_recipient *to, const cs_secret16 *file_key)
 {
     CS_SECRET(cs_secret32) ephemeral = {{0}}, key = {{0}};
     uint8_t salt[64];
@@ -128,11 +128,11 @@ cs_err age_x25519_wrap(uint8_t share[32], uint8_t body[32], const cs_age_recipie
     if (!x25519_key(&key, ephemeral.b, to->b, salt)) {
         return CS_E_AGE_IDENTITY; /* a low-order recipient */
     }
-    age_wrap(body, &key, file_key);
+    cs_age_wrap(body, &key, file_key);
     return CS_OK;
 }
 
-cs_err age_scrypt_key(cs_secret32 *out, cs_slice passphrase, const uint8_t salt[16], unsigned work_factor)
+cs_err cs_age_scrypt_key(cs_secret32 *out, cs_slice passphrase, const uint8_t salt[16], unsigned work_factor)
 {
     static const char label[] = "age-encryption.org/v1/scrypt";
     uint8_t full_salt[sizeof label - 1 + 16];

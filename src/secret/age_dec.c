@@ -56,7 +56,7 @@ static cs_err take_header(cs_age_dec *d, cs_reader *r)
             continue;
         }
         if (d->len - d->line_start > 3 && cs_slice_eq_str(cs_slice_of(d->buf + d->line_start, 3), "---")) {
-            CS_TRY(age_header_open(&d->file_key, cs_slice_of(d->buf, d->len), d->keys));
+            CS_TRY(cs_age_header_open(&d->file_key, cs_slice_of(d->buf, d->len), d->keys));
             d->state = IN_NONCE;
             d->len = 0;
             return CS_OK;
@@ -96,17 +96,17 @@ static cs_err full_chunk(cs_age_dec *d)
 {
     cs_slice chunk = cs_slice_of(d->buf, d->len);
 
-    if (age_stream_open(d->plain, &d->stream, chunk, false)) {
+    if (cs_age_stream_open(d->plain, &d->stream, chunk, false)) {
         return release(d, false);
     }
-    return age_stream_open(d->plain, &d->stream, chunk, true) ? release(d, true) : CS_E_AGE_PAYLOAD;
+    return cs_age_stream_open(d->plain, &d->stream, chunk, true) ? release(d, true) : CS_E_AGE_PAYLOAD;
 }
 
 static cs_err last_chunk(cs_age_dec *d)
 {
     /* an empty last chunk is only right in an empty file: otherwise the chunk before would have been the last */
     if (d->len < AGE_TAG || (d->len == AGE_TAG && d->stream.counter > 0) ||
-        !age_stream_open(d->plain, &d->stream, cs_slice_of(d->buf, d->len), true)) {
+        !cs_age_stream_open(d->plain, &d->stream, cs_slice_of(d->buf, d->len), true)) {
         return CS_E_AGE_PAYLOAD;
     }
     return release(d, true);
@@ -124,7 +124,7 @@ static cs_err take_binary(void *cookie, cs_slice bytes)
             break;
         case IN_NONCE:
             if (fill(d, &r, AGE_NONCE)) {
-                age_stream_init(&d->stream, &d->file_key, d->buf);
+                cs_age_stream_init(&d->stream, &d->file_key, d->buf);
                 cs_wipe(&d->file_key, sizeof d->file_key);
                 d->state = IN_PAYLOAD;
                 d->len = 0;
@@ -175,7 +175,7 @@ cs_err cs_age_dec_push(cs_age_dec *d, cs_slice bytes)
         d->form = bytes.p[0] == AGE_VERSION_LINE[0] ? FORM_BINARY : FORM_ARMOR;
     }
     return end_with(d,
-                    d->form == FORM_BINARY ? take_binary(d, bytes) : age_armor_push(&d->armor, bytes, take_binary, d));
+                    d->form == FORM_BINARY ? take_binary(d, bytes) : cs_age_armor_push(&d->armor, bytes, take_binary, d));
 }
 
 cs_err cs_age_dec_finish(cs_age_dec *d)
@@ -183,7 +183,7 @@ cs_err cs_age_dec_finish(cs_age_dec *d)
     cs_err err = d->err;
 
     if (err == CS_OK && d->form == FORM_ARMOR) {
-        err = age_armor_finish(&d->armor, take_binary, d);
+        err = cs_age_armor_finish(&d->armor, take_binary, d);
     }
     if (err == CS_OK) {
         err = finish_binary(d);

@@ -72,7 +72,7 @@ static cs_err put_x25519(cs_buf *out, const cs_age_recipient *to, const cs_secre
 {
     uint8_t share[32], body[32];
 
-    CS_TRY(age_x25519_wrap(share, body, to, file_key));
+    CS_TRY(cs_age_x25519_wrap(share, body, to, file_key));
     CS_TRY(cs_put_str(out, "-> X25519 "));
     CS_TRY(put_line(out, cs_slice_of(share, sizeof share), CS_B64_STD_RAW));
     return put_line(out, cs_slice_of(body, sizeof body), CS_B64_STD_RAW);
@@ -85,8 +85,8 @@ static cs_err put_scrypt(cs_buf *out, const cs_age_to *to, const cs_secret16 *fi
     uint8_t salt[16], body[32];
 
     CS_TRY(cs_random(salt, sizeof salt));
-    CS_TRY(age_scrypt_key(&key, to->passphrase, salt, work_factor));
-    age_wrap(body, &key, file_key);
+    CS_TRY(cs_age_scrypt_key(&key, to->passphrase, salt, work_factor));
+    cs_age_wrap(body, &key, file_key);
     CS_TRY(cs_put_str(out, "-> scrypt "));
     CS_TRY(cs_b64_put(out, cs_slice_of(salt, sizeof salt), CS_B64_STD_RAW));
     CS_TRY(cs_put_fmt(out, " %u\n", work_factor));
@@ -105,7 +105,7 @@ static cs_err put_header(cs_buf *out, const cs_age_to *to, const cs_secret16 *fi
         CS_TRY(put_x25519(out, &to->recipients[i], file_key));
     }
     CS_TRY(cs_put_str(out, "---"));
-    age_header_mac(mac, file_key, cs_buf_slice(out));
+    cs_age_header_mac(mac, file_key, cs_buf_slice(out));
     CS_TRY(cs_put_u8(out, ' '));
     return put_line(out, cs_slice_of(mac, sizeof mac), CS_B64_STD_RAW);
 }
@@ -122,7 +122,7 @@ static cs_err begin(cs_age_enc *e, const cs_age_to *to)
     CS_TRY(cs_random(nonce, sizeof nonce));
     CS_TRY(put_header(&header, to, &file_key));
     CS_TRY(cs_put(&header, nonce, sizeof nonce));
-    age_stream_init(&e->stream, &file_key, nonce);
+    cs_age_stream_init(&e->stream, &file_key, nonce);
     if (e->armor) {
         CS_TRY(e->sink(e->cookie, cs_slice_str(begin_line)));
     }
@@ -166,7 +166,7 @@ static cs_err flush(cs_age_enc *e, bool last)
 {
     size_t len = e->len + AGE_TAG;
 
-    if (!age_stream_seal(&e->stream, e->chunk, e->len, last)) {
+    if (!cs_age_stream_seal(&e->stream, e->chunk, e->len, last)) {
         return CS_E_INTERNAL;
     }
     e->stream.counter++;

@@ -168,7 +168,7 @@ static cs_err try_x25519(cs_secret16 *out, const stanza *st, const cs_age_identi
     }
     CS_TRY(decode_exact(share, sizeof share, st->arg[1]));
     CS_TRY(wrapped_key(body, st));
-    return age_x25519_unwrap(out, id, share, body);
+    return cs_age_x25519_unwrap(out, id, share, body);
 }
 
 static cs_err try_passphrase(cs_secret16 *out, const stanza *st, cs_slice passphrase)
@@ -187,8 +187,8 @@ static cs_err try_passphrase(cs_secret16 *out, const stanza *st, cs_slice passph
     }
     CS_TRY(decode_exact(salt, sizeof salt, st->arg[1]));
     CS_TRY(wrapped_key(body, st));
-    CS_TRY(age_scrypt_key(&key, passphrase, salt, (unsigned)work_factor));
-    return age_unwrap(out, &key, body) ? CS_OK : CS_E_AGE_NO_MATCH;
+    CS_TRY(cs_age_scrypt_key(&key, passphrase, salt, (unsigned)work_factor));
+    return cs_age_unwrap(out, &key, body) ? CS_OK : CS_E_AGE_NO_MATCH;
 }
 
 /* Looks at all stanzas with one identity (id) or the passphrase (id NULL), in the order of the file. */
@@ -225,7 +225,7 @@ static cs_err find_file_key(cs_secret16 *out, const layout *l, const cs_age_keys
     return err;
 }
 
-cs_err age_header_open(cs_secret16 *out_file_key, cs_slice header, const cs_age_keys *keys)
+cs_err cs_age_header_open(cs_secret16 *out_file_key, cs_slice header, const cs_age_keys *keys)
 {
     uint8_t mac[AGE_MAC];
     cs_err err;
@@ -234,7 +234,7 @@ cs_err age_header_open(cs_secret16 *out_file_key, cs_slice header, const cs_age_
     CS_TRY(check_grammar(&l, header));
     err = find_file_key(out_file_key, &l, keys);
     if (err == CS_OK) {
-        age_header_mac(mac, out_file_key, l.maced);
+        cs_age_header_mac(mac, out_file_key, l.maced);
         err = cs_ct_eq(mac, l.mac, sizeof mac) ? CS_OK : CS_E_AGE_HMAC;
     }
     if (err != CS_OK) {
