@@ -12,6 +12,7 @@
     X(cms) \
     X(attest) \
     X(keygen) \
+    X(config) \
     X(errors)
 
 #define CS_CMD_EXTERN(name) extern const cs_cmd cs_cmds_##name[];

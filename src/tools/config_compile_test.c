@@ -1,0 +1,185 @@
+/* Properties: every documented default and section, determinism, and one refusal per fault that names the key. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "codec/cbor.h"
+#include "core/config.h"
+#include "kms/config.h"
+#include "tools/config_compile.h"
+
+#define MINIMAL "kms: {region: eu-west-1, keyArn: 'arn:aws:kms:eu-west-1:123456789012:key/k'}\n"
+static const char pem[] = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+static char asked[64];
+
+static cs_err give_ca(void *cookie, cs_buf *out, const char *path)
+{
+    (void)snprintf(asked, sizeof asked, "%s", path == NULL ? "(default)" : path);
+    return cookie != NULL ? *(const cs_err *)cookie : cs_put_str(out, path != NULL && strcmp(path, "empty") == 0 ? "x" : pem);
+}
+
+static uint8_t mem[CS_CONFIG_CBOR_MAX];
+static cs_config_fault fault;
+
+static cs_err compile(cs_buf *out, const char *yaml)
+{
+    const cs_config_files files = {give_ca, NULL};
+
+    *out = cs_buf_wrap(mem, sizeof mem);
+    return cs_config_compile(out, &fault, cs_slice_str(yaml), &files);
+}
+
+static cs_slice section(const cs_buf *b, const char *name)
+{
+    cs_cbor c = cs_cbor_of(cs_buf_slice(b), CS_CBOR_STRICT);
+    cs_cbor_iter it;
+    cs_slice key, value = CS_SLICE_NULL;
+
+    assert_int_equal(cs_cbor_map(&c, &it), CS_OK);
+    while (cs_cbor_more(&c, &it)) {
+        assert_int_equal(cs_cbor_text(&c, &key), CS_OK);
+        assert_int_equal(cs_cbor_skip(&c, &value), CS_OK);
+        if (cs_slice_eq_str(key, name)) {
+            return value;
+        }
+    }
+    return CS_SLICE_NULL;
+}
+
+/* The programs' own readers take what is compiled, and see the documented defaults. */
+static void defaults_reach_the_programs(void **state)
+{
+    cs_buf out;
+    cs_core_config core;
+    cs_kms_config kms;
+    const char *bad = NULL;
+
+    (void)state;
+    assert_int_equal(compile(&out, MINIMAL), CS_OK);
+    assert_int_equal(cs_cbor_check(cs_buf_slice(&out), CS_CBOR_STRICT), CS_OK);
+    assert_string_equal(asked, "(default)");
+    assert_int_equal(cs_core_config_read(&core, &bad, section(&out, "core")), CS_OK);
+    assert_true(core.require_signed && !core.debug_allowed && core.num_publishers == 0 && core.num_context == 0);
+    assert_true(core.min_generation == 0 && core.max_bytes == 268435456 && core.sessions == 1024);
+    assert_true(core.silence_ms == 10000 && core.arena_mib == 256 && core.level == CS_LOG_INFO);
+    assert_int_equal(cs_kms_config_read(&kms, &bad, section(&out, "kms")), CS_OK);
+    assert_true(kms.proxy_port == 5000 && kms.parent_cid == 3);
+    assert_string_equal(kms.host, "kms.eu-west-1.amazonaws.com");
+    assert_true(section(&out, "init").len > 0 && section(&out, "service").len > 0);
+}
+
+static void given_values_reach_the_programs(void **state)
+{
+    static const char yaml[] =
+        "kms:\n  region: r\n  keyArn: k\n  encryptionContext: {zz: '1', b: '2', a: '3'}\n  host: localhost\n  proxyPort: 7\n  caFile: x.pem\n"
+        "shares:\n  publishers: [0000000000000000000000000000000000000000000000000000000000000abc]\n  requireSignedShares: false\n"
+        "  minGeneration: 9\n  maxBytes: 4096\nlimits: {sessions: 2, silenceMs: 100, arenaMiB: 8}\nlogging: {level: debug}\n"
+        "enclave: {parentCid: 5, debugAllowed: true, clockSources: [a]}\n";
+    cs_buf out;
+    cs_core_config core;
+    cs_kms_config kms;
+    const char *bad = NULL;
+
+    (void)state;
+    assert_int_equal(compile(&out, yaml), CS_OK);
+    assert_string_equal(asked, "x.pem");
+    assert_int_equal(cs_core_config_read(&core, &bad, section(&out, "core")), CS_OK);
+    assert_true(!core.require_signed && core.debug_allowed && core.num_publishers == 1 && core.publisher[0][31] == 0xbc);
+    assert_true(core.num_context == 3 && cs_slice_eq_str(core.context_key[0], "a") && cs_slice_eq_str(core.context_key[2], "zz"));
+    assert_true(core.min_generation == 9 && core.max_bytes == 4096 && core.sessions == 2 && core.silence_ms == 100);
+    assert_int_equal(cs_kms_config_read(&kms, &bad, section(&out, "kms")), CS_OK);
+    assert_true(kms.proxy_port == 7 && kms.parent_cid == 5);
+    assert_string_equal(kms.host, "localhost");
+}
+
+static void order_and_layout_of_the_yaml_do_not_matter(void **state)
+{
+    static uint8_t first[CS_CONFIG_CBOR_MAX];
+    cs_buf out;
+
+    (void)state;
+    assert_int_equal(compile(&out, "logging: {level: warn}\nkms:\n  keyArn: k\n  region: r\n  encryptionContext: {b: x, a: y}\n"), CS_OK);
+    size_t len = out.len;
+    memcpy(first, mem, len);
+    assert_int_equal(compile(&out, "# c\nkms: {encryptionContext: {a: y, b: x}, region: 'r', keyArn: \"k\"}\nlogging:\n    level: warn\n"), CS_OK);
+    assert_true(out.len == len && memcmp(first, mem, len) == 0);
+}
+
+static void each_fault_is_refused_and_named(void **state)
+{
+    static const struct {
+        const char *yaml;
+        cs_err err;
+        const char *says;
+    } rows[] = {
+        {"kms: {regoin: x}\n", CS_E_CONFIG_KEY, "unknown key kms.regoin; the nearest known one is kms.region"},
+        {"share: {publishers: []}\n", CS_E_CONFIG_KEY, "unknown key share;"},
+        {"kms.region: x\n", CS_E_CONFIG_KEY, "unknown key kms.region;"},
+        {"? [a]\n: {b: c}\n", CS_E_CONFIG_KEY, "unknown key"},
+        {"", CS_E_CONFIG, "not a map"},
+        {"- a\n", CS_E_CONFIG, "not a map"},
+        {"kms: [\n", CS_E_CONFIG, "not YAML"},
+        {MINIMAL "---\n" MINIMAL, CS_E_CONFIG, "one YAML document"},
+        {"kms: x\n", CS_E_CONFIG, "keys are wanted"},
+        {"kms: {region: r}\n", CS_E_CONFIG, "kms.keyArn is required"},
+        {"kms: {keyArn: r}\n", CS_E_CONFIG, "kms.region is required"},
+        {MINIMAL "kms: {region: b}\n", CS_E_CONFIG, "kms.region is there twice"},
+        {"kms: {region: [a], keyArn: k}\n", CS_E_CONFIG, "kms.region: one value"},
+        {"kms: {region: '', keyArn: k}\n", CS_E_CONFIG, "kms.region: text of 1 to 64"},
+        {"kms: {region: \"a\\0b\", keyArn: k}\n", CS_E_CONFIG, "kms.region: one value"},
+        {"kms: {region: r, keyArn: k, host: 'a:443'}\n", CS_E_CONFIG, "kms.host: a host name"},
+        {"kms: {region: r, keyArn: k, proxyPort: 0}\n", CS_E_CONFIG, "kms.proxyPort: a number"},
+        {"kms: {region: r, keyArn: k, proxyPort: 0x10}\n", CS_E_CONFIG, "kms.proxyPort: a number"},
+        {"kms: {region: r, keyArn: k, encryptionContext: [a]}\n", CS_E_CONFIG, "kms.encryptionContext: a map"},
+        {"kms: {region: r, keyArn: k, encryptionContext: {a: [b]}}\n", CS_E_CONFIG, "kms.encryptionContext: a name"},
+        {"kms: {region: r, keyArn: k, encryptionContext: {a: b, 'a': c}}\n", CS_E_CONFIG, "kms.encryptionContext: an entry is there twice"},
+        {"kms: {region: r, keyArn: k, caFile: empty}\n", CS_E_CONFIG, "kms.caFile: there is no PEM"},
+        {"kms: {region: r, keyArn: k, caFile: [a]}\n", CS_E_CONFIG, "kms.caFile: a path"},
+        {"shares: {publishers: [00]}\n", CS_E_CONFIG, "shares.publishers: each entry"},
+        {"shares: {publishers: a}\n", CS_E_CONFIG, "shares.publishers: a list"},
+        {"shares: {requireSignedShares: yes}\n", CS_E_CONFIG, "shares.requireSignedShares: true or false"},
+        {"shares: {maxBytes: 1}\n", CS_E_CONFIG, "shares.maxBytes: a number of 1024"},
+        {"limits: {silenceMs: -1}\n", CS_E_CONFIG, "limits.silenceMs: a number"},
+        {"logging: {level: trace}\n", CS_E_CONFIG, "logging.level: debug, info"},
+        {"enclave: {clockSources: []}\n", CS_E_CONFIG, "enclave.clockSources: 1 to 16"},
+        {"enclave: {clockSources: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}\n", CS_E_CONFIG, "enclave.clockSources: 1 to 16"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cs_buf out;
+        cs_err err = compile(&out, rows[i].yaml);
+        if (err != rows[i].err || strstr(fault.text, rows[i].says) == NULL || out.len != 0) {
+            fail_msg("row %zu: %s, \"%s\", %zu bytes", i, cs_err_code(err), fault.text, out.len);
+        }
+    }
+}
+
+static void sizes_and_files_have_their_own_errors(void **state)
+{
+    static char large[CS_CONFIG_YAML_MAX + 2];
+    const cs_err denied = CS_E_IO;
+    const cs_config_files files = {give_ca, (void *)(uintptr_t)&denied};
+    cs_buf out;
+
+    (void)state;
+    memset(large, '#', CS_CONFIG_YAML_MAX + 1);
+    assert_int_equal(compile(&out, large), CS_E_TOO_LARGE);
+    assert_int_equal(cs_config_compile(&out, &fault, cs_slice_str(MINIMAL), &files), CS_E_IO);
+    assert_non_null(strstr(fault.text, "kms.caFile"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_reach_the_programs),
+        cmocka_unit_test(given_values_reach_the_programs),
+        cmocka_unit_test(order_and_layout_of_the_yaml_do_not_matter),
+        cmocka_unit_test(each_fault_is_refused_and_named),
+        cmocka_unit_test(sizes_and_files_have_their_own_errors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
