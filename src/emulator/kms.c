@@ -317,10 +317,12 @@ static void run_operation(cs_emu_kms_call *c, cs_emu_reply *reply, cs_slice body
 void cs_emu_kms(cs_emu_state *s, cs_emu_reply *reply, cs_emu_request *q)
 {
     static cs_emu_kms_call call; /* 50 KiB; one thread */
-    char hash[65], op[64] = "", id_hex[33];
+    static char op[64];
+    char hash[65], id_hex[33];
     uint8_t id[16];
     cs_slice target = CS_SLICE_NULL;
     memset(&call, 0, sizeof call);
+    memset(op, 0, sizeof op);
     call.s = s;
     call.op = op;
     call.decision.verdict = CS_EMU_DENIED_BY_DEFAULT;

@@ -1,4 +1,6 @@
 /* sign-kms-local: the same program with sockets of a folder in the place of vsock. Never part of a shipped program. */
+#include <sys/socket.h>
+
 #include "emulator/local_endpoint.h"
 #include "kms/platform.h"
 
@@ -8,7 +10,8 @@ static cs_err prepare(const cs_args *args)
     return dir == NULL ? CS_E_USAGE : cs_local_endpoint_set_dir(dir);
 }
 
-const cs_kms_platform cs_kms_platform_linked = {"sign-kms-local", "KMS channel, for local runs", false, prepare};
+const cs_kms_platform cs_kms_platform_linked = {"sign-kms-local", "KMS channel, for local runs", false, AF_UNIX,
+                                                prepare};
 
 const cs_opt cs_kms_platform_opts[] = {
     CS_KMS_OPTS,

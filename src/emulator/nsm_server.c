@@ -47,6 +47,12 @@ struct cs_emu_nsm_server {
     instance *instances;
 };
 
+static void peer_drop(peer *p)
+{
+    cs_link_free(p->link);
+    free(p);
+}
+
 static void peer_free(peer *p)
 {
     for (peer **at = &p->in->peers; *at != NULL; at = &(*at)->next) {
@@ -55,8 +61,25 @@ static void peer_free(peer *p)
             break;
         }
     }
-    cs_link_free(p->link);
-    free(p);
+    peer_drop(p);
+}
+
+static void instance_drop(instance *in)
+{
+    if (in->created) { /* the address first: who is cut off must not find it again */
+        unlink(in->path);
+        cs_log(CS_LOG_INFO, "nsm-instance-ended", CS_LC("moduleId", in->model.module_id));
+    }
+    cs_listener_free(in->listener);
+    while (in->peers != NULL) {
+        peer *p = in->peers;
+        in->peers = p->next;
+        peer_drop(p);
+    }
+    cs_nsm_model_cleanup(&in->model);
+    cs_stream_free(in->control);
+    cs_buf_free(&in->line);
+    free(in);
 }
 
 static void instance_free(instance *in)
@@ -67,18 +90,7 @@ static void instance_free(instance *in)
             break;
         }
     }
-    if (in->created) { /* the address first: who is cut off must not find it again */
-        unlink(in->path);
-        cs_log(CS_LOG_INFO, "nsm-instance-ended", CS_LC("moduleId", in->model.module_id));
-    }
-    cs_listener_free(in->listener);
-    while (in->peers != NULL) {
-        peer_free(in->peers);
-    }
-    cs_nsm_model_cleanup(&in->model);
-    cs_stream_free(in->control);
-    cs_buf_free(&in->line);
-    free(in);
+    instance_drop(in);
 }
 
 static void on_packet(void *cookie, cs_slice packet)
@@ -237,7 +249,9 @@ void cs_emu_nsm_server_free(cs_emu_nsm_server *s)
         return;
     }
     while (s->instances != NULL) {
-        instance_free(s->instances);
+        instance *in = s->instances;
+        s->instances = in->next;
+        instance_drop(in);
     }
     cs_listener_free(s->control);
     free(s);

@@ -95,7 +95,7 @@ static int key_of(cs_slice name)
 
 cs_err cs_kms_config_read(cs_kms_config *out, const char **bad, cs_slice section)
 {
-    const char *none;
+    const char *none = "";
     unsigned seen = 0;
     cs_cbor c = cs_cbor_of(section, CS_CBOR_STRICT);
     cs_cbor_iter it;

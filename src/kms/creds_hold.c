@@ -13,6 +13,7 @@ struct cs_kms_hold {
 cs_err cs_kms_hold_new(cs_kms_hold **out, bool require_lock, bool *out_locked)
 {
     size_t len = sizeof(cs_kms_hold);
+    /* cppcheck-suppress invalidFunctionArg ; -1 is what MAP_ANONYMOUS wants */
     void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) {
         return CS_E_NO_MEMORY;

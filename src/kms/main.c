@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "kms/filter.h"
 #include "kms/platform.h"
 #include "kms/server.h"
 
@@ -101,7 +102,8 @@ static cs_err set_up(parts *p, const cs_args *a, const char **detail)
     p->o.config = &p->config;
     p->o.hold = p->hold;
     p->o.tls = p->tls;
-    return p->o.stop_fd >= 0 ? CS_OK : CS_E_INTERNAL;
+    *detail = "system call filter";
+    return p->o.stop_fd >= 0 ? cs_kms_filter_install(cs_kms_platform_linked.family) : CS_E_INTERNAL;
 }
 
 static int run(const cs_args *a)

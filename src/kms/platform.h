@@ -8,6 +8,7 @@ typedef struct cs_kms_platform {
     const char *program;
     const char *about;
     bool require_lock;                      /* pages that cannot be locked: refuse, or warn */
+    int family;                             /* of the sockets that it dials: AF_VSOCK, or AF_UNIX in local runs */
     cs_err (*prepare)(const cs_args *args); /* or NULL */
 } cs_kms_platform;
 

@@ -259,6 +259,9 @@ static cs_err member(in *s, cs_json_field *fields, size_t num)
 
 cs_err cs_json_read(cs_slice text, cs_json_field *fields, size_t num_fields)
 {
+    if (text.len == 0) {
+        return CS_E_FORMAT;
+    }
     in s = {text.p, text.p + text.len};
     if (!take(&s, '{')) {
         return CS_E_FORMAT;

@@ -139,7 +139,7 @@ static cs_err one_try(call *c, cs_buf *out, cs_s3_info *info)
     memset(&h, 0, sizeof h);
     info->status = reply.status;
     if (err == CS_OK && reply.status != 200) {
-        cs_s3_parse_error(info, cs_slice_of(out->p + len0, out->len - len0));
+        cs_s3_parse_error(info, out->len > len0 ? cs_slice_of(out->p + len0, out->len - len0) : CS_SLICE_NULL);
         out->len = len0;
         err = cs_s3_err(info->status, info->code);
     } else if (err == CS_OK && out->len - len0 > c->o->max_bytes) {
@@ -158,7 +158,7 @@ static bool region_valid(const char *r)
 
 static cs_err run(call *c, cs_buf *out, cs_s3_info *info)
 {
-    cs_s3_info own;
+    cs_s3_info own = {0};
     info = info != NULL ? info : &own;
     snprintf(c->region, sizeof c->region, "%s", c->o->region);
     if (!region_valid(c->region)) {
