@@ -13,6 +13,7 @@
     X(attest) \
     X(keygen) \
     X(config) \
+    X(bench_mpc) \
     X(errors)
 
 #define CS_CMD_EXTERN(name) extern const cs_cmd cs_cmds_##name[];
