@@ -274,7 +274,8 @@ static void a_cheating_bob_passes_for_one_digit_of_sixteen(void **state)
         unsigned y = alice()->delta[tree >> 1] >> (4 * (tree & 1)) & 15;
         for (unsigned guess = 0; guess < 16; guess++) {
             cheat_extension(tree, guess);
-            assert_int_equal(cs_ext_alice(w, alice(), xid, block_bob), guess == y ? CS_MPC_CHK_NONE : CS_MPC_CHK_OT_CHECK);
+            assert_int_equal(cs_ext_alice(w, alice(), xid, block_bob),
+                             guess == y ? CS_MPC_CHK_NONE : CS_MPC_CHK_OT_CHECK);
         }
     }
 }

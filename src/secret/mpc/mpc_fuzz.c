@@ -43,7 +43,8 @@ static void apply(uint8_t *msg, size_t *len, void *cookie)
 
 static void check(const fx_end *e)
 {
-    bool banned = cs_mpc_peer_banned(fx.peer[0]) != CS_MPC_CHK_NONE || cs_mpc_peer_banned(fx.peer[1]) != CS_MPC_CHK_NONE;
+    bool banned =
+        cs_mpc_peer_banned(fx.peer[0]) != CS_MPC_CHK_NONE || cs_mpc_peer_banned(fx.peer[1]) != CS_MPC_CHK_NONE;
     if (banned != (e->err == CS_E_PEER_BANNED) || (e->err == CS_OK) != (e->party < 0)) {
         abort();
     }
