@@ -73,7 +73,7 @@ kms() {
 }
 
 # s3_put FILE KEY
-s3_put() { aws_curl s3 -H 'Expect:' -H "x-amz-content-sha256: $(sha256sum "$1" | cut -d' ' -f1)" -T "$1" "$S3/$BUCKET/$2" >/dev/null; }
+s3_put() { aws_curl s3 --expect100-timeout 0.02 -H "x-amz-content-sha256: $(sha256sum "$1" | cut -d' ' -f1)" -T "$1" "$S3/$BUCKET/$2" >/dev/null; }
 
 # key_new: KEY_ARN of a new key that nobody may use to decrypt yet
 key_new() {
