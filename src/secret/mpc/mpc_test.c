@@ -1,4 +1,6 @@
 /* Sessions and set-ups as a user sees them: signatures, every check, replay, lengths, bans, randomness failure. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -602,6 +604,64 @@ static void a_step_under_way_sends_nothing_when_the_ban_falls(void **state)
     cs_mpc_sign2_free(s[1]);
 }
 
+typedef struct worker {
+    pthread_t thread;
+    unsigned no, done;
+    cs_err last;
+    uint8_t in[M2_END], out[M2_END];
+} worker;
+
+static unsigned finished; /* signatures of all workers so far */
+
+/* one signature after another until the ban falls */
+static void *sign_on(void *cookie)
+{
+    worker *wk = cookie;
+    for (wk->last = CS_OK; wk->last == CS_OK;) {
+        cs_mpc_sign2 *s[2] = {NULL, NULL};
+        cs_mpc_signature sig;
+        uint8_t label[32] = {(uint8_t)wk->no, (uint8_t)wk->done};
+        for (int i = 0; i < 2 && wk->last == CS_OK; i++) {
+            cs_mpc_request r = {.key = &fx.key[i], .peer = (uint16_t)(2 - i), .digest32 = label, .label32 = label};
+            wk->last = cs_mpc_sign2_new(&s[i], fx.pair[i], &r);
+        }
+        if (wk->last == CS_OK) {
+            wk->last = cs_mpc_sign2_m1(s[0], wk->in, NULL);
+        }
+        for (unsigned i = 0; i < 4 && wk->last == CS_OK; i++) {
+            wk->last = fx_step(s[1 - i % 2], i, cs_slice_of(wk->in, fx_len[i]), wk->out, &sig, NULL);
+            memcpy(wk->in, wk->out, sizeof wk->in);
+        }
+        cs_mpc_sign2_free(s[0]);
+        cs_mpc_sign2_free(s[1]);
+        wk->done++;
+        __atomic_add_fetch(&finished, 1, __ATOMIC_SEQ_CST);
+    }
+    return NULL;
+}
+
+static void a_ban_stops_the_sessions_of_all_threads(void **state)
+{
+    (void)state;
+    static worker wk[4];
+    finished = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        wk[i].no = i;
+        assert_int_equal(pthread_create(&wk[i].thread, NULL, sign_on, &wk[i]), 0);
+    }
+    while (__atomic_load_n(&finished, __ATOMIC_SEQ_CST) < 20) {
+        sched_yield();
+    }
+    cs_mpc_peer_ban(fx.peer[1], CS_MPC_CHK_MU);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(wk[i].thread, NULL), 0);
+        assert_true(wk[i].last == CS_E_PEER_BANNED || wk[i].last == CS_E_STATE || wk[i].last == CS_E_ABORT_SESSION);
+    }
+    assert_false(cs_mpc_pair_usable(fx.pair[1]));
+    assert_null(fx.pair[1]->alice);
+    assert_int_equal(cs_mpc_pair_live(fx.pair[0]) + cs_mpc_pair_live(fx.pair[1]), 0);
+}
+
 static void a_freed_pair_ends_its_sessions(void **state)
 {
     (void)state;
@@ -697,6 +757,7 @@ int main(void)
         T(counters_are_taken_once_within_the_window),
         T(a_ban_takes_all_sessions_and_setups_of_the_identity),
         T(a_step_under_way_sends_nothing_when_the_ban_falls),
+        T(a_ban_stops_the_sessions_of_all_threads),
         T(a_freed_pair_ends_its_sessions),
         T(without_entropy_nothing_starts),
         T(a_full_arena_ends_the_session_cleanly),
