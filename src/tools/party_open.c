@@ -1,0 +1,201 @@
+#include "tools/party_open.h"
+
+#include <openssl/pem.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "secret/age.h"
+#include "tools/secret_io.h"
+#include "tools/tool_file.h"
+
+#define MAX_SHARES ((size_t)256 << 20)
+#define MAX_ENV 65536u
+#define AGE_BINARY "age-encryption.org/v1"
+#define AGE_ARMOR "-----BEGIN AGE"
+
+/* the value of KEY in lines KEY=VALUE; "export " in front and single or double quotes around are taken off */
+static bool env_value(cs_slice text, const char *key, cs_slice *out)
+{
+    cs_reader r = cs_reader_of(text);
+    cs_slice line;
+    bool found = false;
+    while (r.left > 0) {
+        if (cs_read_line(&r, &line, MAX_ENV) != CS_OK && cs_read_slice(&r, &line, r.left) != CS_OK) {
+            break;
+        }
+        if (line.len > 7 && memcmp(line.p, "export ", 7) == 0) {
+            line = cs_slice_of(line.p + 7, line.len - 7);
+        }
+        size_t n = strlen(key);
+        if (line.len > n && memcmp(line.p, key, n) == 0 && line.p[n] == '=') {
+            *out = cs_slice_of(line.p + n + 1, line.len - n - 1);
+            found = true;
+        }
+    }
+    if (found && out->len >= 2 && (out->p[0] == '"' || out->p[0] == '\'') && out->p[out->len - 1] == out->p[0]) {
+        *out = cs_slice_of(out->p + 1, out->len - 2);
+    }
+    return found;
+}
+
+const char *cs_party_value(cs_party_open *o, const char *name, const char *key)
+{
+    const char *given = name != NULL ? cs_args_str(o->args, name) : NULL;
+    cs_slice v;
+    if (given != NULL || !env_value(cs_buf_slice(&o->env), key, &v) || v.len >= sizeof o->text[0] ||
+        o->num_text == sizeof o->text / sizeof o->text[0]) {
+        return given;
+    }
+    char *copy = o->text[o->num_text++];
+    memcpy(copy, v.p, v.len);
+    copy[v.len] = '\0';
+    return copy;
+}
+
+cs_err cs_party_env(cs_party_open *o, const cs_args *a)
+{
+    const char *file = cs_args_str(a, "env");
+    o->args = a;
+    o->env = cs_buf_heap(MAX_ENV);
+    if (file != NULL) {
+        o->detail = file;
+        CS_TRY(cs_tfile_read(&o->env, file));
+    }
+    const char *service = cs_party_value(o, "service", "SIGN_SERVICE_GRPC");
+    o->detail = "--service ENDPOINT (tcp:HOST:PORT) is needed";
+    if (service == NULL) {
+        return CS_E_USAGE;
+    }
+    char with_scheme[CS_EP_TEXT_MAX];
+    if (strncmp(service, "tcp:", 4) != 0 && strncmp(service, "unix:", 5) != 0 && strncmp(service, "vsock:", 6) != 0 &&
+        strlen(service) < sizeof with_scheme - 4) {
+        (void)snprintf(with_scheme, sizeof with_scheme, "tcp:%s", service); /* HOST:PORT */
+        service = with_scheme;
+    }
+    CS_TRY(cs_endpoint_parse(&o->service, cs_slice_str(service)));
+    o->detail = NULL;
+    return CS_OK;
+}
+
+static cs_err add_pcrs(cs_party_open *o)
+{
+    const cs_args *a = o->args;
+    cs_att_tuple tuple = {0};
+    for (size_t i = 0; i < a->num_many; i++) {
+        o->detail = "--pcr N=HEX (96 hex digits, not all zero)";
+        CS_TRY(cs_att_tuple_set_text(&tuple, cs_slice_str(a->many[i])));
+    }
+    const char *list = a->num_many == 0 ? cs_party_value(o, NULL, "ATTESTATION_PCRS") : NULL;
+    while (list != NULL && *list != '\0') {
+        size_t n = strcspn(list, ",");
+        o->detail = "ATTESTATION_PCRS";
+        CS_TRY(cs_att_tuple_set_text(&tuple, cs_slice_of(list, n)));
+        list += n + (list[n] == ',' ? 1 : 0);
+    }
+    o->att.any_pcrs = cs_args_flag(a, "any-pcrs");
+    o->att.allow_debug = cs_args_flag(a, "allow-debug");
+    if (tuple.mask != 0) {
+        CS_TRY(cs_att_policy_add(&o->policy, &tuple));
+        o->att.policy = &o->policy;
+        o->att.any_pcrs = false;
+    }
+    o->detail = NULL;
+    return tuple.mask != 0 || o->att.any_pcrs ? CS_OK : CS_E_ATT_NO_POLICY;
+}
+
+static cs_err read_root(cs_party_open *o)
+{
+    const char *path = cs_party_value(o, "root", "ATTESTATION_ROOT");
+    if (path == NULL) {
+        return CS_OK;
+    }
+    o->detail = path;
+    FILE *f = fopen(path, "re");
+    X509 *cert = f != NULL ? PEM_read_X509(f, NULL, NULL, NULL) : NULL;
+    uint8_t *der = NULL;
+    int len = cert != NULL ? i2d_X509(cert, &der) : -1;
+    cs_err err = f == NULL ? CS_E_IO : len <= 0 ? CS_E_FORMAT : CS_OK;
+    o->root_der = cs_buf_heap(65536);
+    if (err == CS_OK) {
+        err = cs_put(&o->root_der, der, (size_t)len);
+    }
+    OPENSSL_free(der);
+    X509_free(cert);
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+    o->att.root_der = cs_buf_slice(&o->root_der);
+    return err;
+}
+
+static bool is_age(cs_slice s)
+{
+    return (s.len > sizeof AGE_BINARY && memcmp(s.p, AGE_BINARY, sizeof AGE_BINARY - 1) == 0) ||
+           (s.len > sizeof AGE_ARMOR && memcmp(s.p, AGE_ARMOR, sizeof AGE_ARMOR - 1) == 0);
+}
+
+static cs_err unseal(cs_buf *out, cs_slice file, const char *passphrase_file)
+{
+    cs_buf passphrase = {0};
+    CS_TRY(cs_tool_passphrase(&passphrase, passphrase_file, false));
+    cs_err err = cs_secret_buf(out, file.len);
+    if (err == CS_OK) {
+        err = cs_age_decrypt(out, file, &(cs_age_keys){.passphrase = cs_buf_slice(&passphrase)});
+    }
+    cs_secret_buf_free(&passphrase);
+    return err;
+}
+
+/* The client trusts its own file: what proves it is that the signatures verify. A signature that is there must be right. */
+static cs_err load_shares(cs_party_open *o)
+{
+    const char *path = cs_party_value(o, "shares", "CLIENT_SHARES");
+    cs_buf file = {0}, plain = {0};
+    o->detail = path != NULL ? path : "--shares FILE is needed";
+    if (path == NULL) {
+        return CS_E_USAGE;
+    }
+    size_t size = cs_tool_size(path);
+    CS_TRY(cs_tool_arena(((size_t)64 << 20) + 3 * (size < MAX_SHARES ? size : MAX_SHARES)));
+    CS_TRY(cs_tool_read(&file, path, size > 0 ? size : (size_t)8 << 20));
+    cs_slice text = cs_buf_slice(&file);
+    cs_err err = CS_OK;
+    if (is_age(text)) {
+        err = unseal(&plain, text, cs_args_str(o->args, "passphrase-file"));
+        text = cs_buf_slice(&plain);
+    }
+    if (err == CS_OK) {
+        err = cs_share_load(&o->shares, text, &(cs_share_policy){.allow_unsigned = true}, NULL);
+    }
+    cs_secret_buf_free(&plain);
+    cs_secret_buf_free(&file);
+    return err;
+}
+
+cs_err cs_party_start(cs_party_open *o, const cs_args *a)
+{
+    CS_TRY(cs_party_env(o, a));
+    CS_TRY(add_pcrs(o));
+    CS_TRY(read_root(o));
+    CS_TRY(load_shares(o));
+    o->detail = NULL;
+    CS_TRY(cs_loop_new(&o->loop));
+    return cs_pclient_new(&o->client, &(cs_pclient_config){.loop = o->loop,
+                                                           .service = &o->service,
+                                                           .shares = o->shares,
+                                                           .att = &o->att,
+                                                           .timeout_ms = (uint32_t)cs_args_u64(a, "timeout-ms"),
+                                                           .retries = (unsigned)cs_args_u64(a, "retries")});
+}
+
+void cs_party_stop(cs_party_open *o)
+{
+    cs_pclient_free(o->client);
+    cs_share_free(o->shares);
+    if (o->loop != NULL) {
+        cs_loop_free(o->loop);
+    }
+    cs_buf_free(&o->env);
+    cs_buf_free(&o->root_der);
+    memset(o, 0, sizeof *o);
+}

@@ -1,0 +1,50 @@
+/*
+ * What the commands that talk to a service share: its address, the client's shares, the conditions on its attestation, and a
+ * participant on a loop. Values come from options, else from --env FILE (lines KEY=VALUE, as `make up` writes them) or the
+ * environment: SIGN_SERVICE_GRPC, CLIENT_SHARES, ACCOUNT_ID, ATTESTATION_ROOT (PEM file), ATTESTATION_PCRS (N=HEX,N=HEX).
+ */
+#ifndef CS_TOOLS_PARTY_OPEN_H
+#define CS_TOOLS_PARTY_OPEN_H
+
+#include "base/opts.h"
+#include "party/client.h"
+
+/* Rows for the option tables; the order is free. */
+#define CS_PARTY_OPTS                                                                                                  \
+    {"service", 's', CS_OPT_STR, "ENDPOINT", "the service, e.g. tcp:127.0.0.1:50051", "SIGN_SERVICE_GRPC", NULL, 0, 0},  \
+        {"env", 0, CS_OPT_STR, "FILE", "take what is not given from these KEY=VALUE lines", NULL, NULL, 0, 0},
+#define CS_PARTY_SIGN_OPTS                                                                                             \
+    CS_PARTY_OPTS{"shares", 0, CS_OPT_STR, "FILE", "the client's share file, plain or .age", "CLIENT_SHARES", NULL, 0, 0}, \
+        {"passphrase-file", 0, CS_OPT_STR, "FILE", "passphrase of the share file in its first line", NULL, NULL, 0, 0},      \
+        {"root", 0, CS_OPT_STR, "PEM", "attestation root; default: AWS Nitro Enclaves root G1", "ATTESTATION_ROOT", NULL, 0, 0}, \
+        {"pcr", 'p', CS_OPT_MANY, "N=HEX", "a PCR that the enclave must have (may repeat)", NULL, NULL, 0, 0},                \
+        {"any-pcrs", 0, CS_OPT_FLAG, NULL, "accept any image: development only", NULL, NULL, 0, 0},                           \
+        {"allow-debug", 0, CS_OPT_FLAG, NULL, "accept an enclave in debug mode: development only", NULL, NULL, 0, 0},         \
+        {"timeout-ms", 0, CS_OPT_U64, "MS", "of one attempt", NULL, "15000", 100, 600000},                                    \
+        {"retries", 0, CS_OPT_U64, "N", "further attempts after an aborted session", NULL, "1", 0, 10},
+
+typedef struct cs_party_open {
+    const cs_args *args;
+    cs_buf env;           /* text of --env */
+    cs_endpoint service;
+    cs_share_set *shares;
+    cs_att_options att;
+    cs_att_policy policy;
+    cs_buf root_der;
+    cs_loop *loop;
+    cs_pclient *client;
+    const char *detail;   /* which option or file an error is about */
+    char text[8][4096];   /* values from --env */
+    unsigned num_text;
+} cs_party_open;
+
+/* cs_party_value - option `name`, else KEY of --env; NULL: neither. */
+const char *cs_party_value(cs_party_open *o, const char *name, const char *key);
+/* cs_party_env - read --env (when given) and the service's address. CS_E_USAGE names the option in detail. */
+CS_MUST cs_err cs_party_env(cs_party_open *o, const cs_args *a);
+/* cs_party_start - everything above: arena, shares, policy, loop, participant. */
+CS_MUST cs_err cs_party_start(cs_party_open *o, const cs_args *a);
+/* cs_party_stop - frees all; the zero state is fine. */
+void cs_party_stop(cs_party_open *o);
+
+#endif
