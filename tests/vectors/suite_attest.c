@@ -63,7 +63,8 @@ static bool listed_pcrs(cs_att_policy *policy, const json_t *pcrs)
 
 static bool length_ok(const cs_att_bytes *field, const json_t *len)
 {
-    return json_is_integer(len) ? field->present && field->len == (uint64_t)json_integer_value(len) : !field->present;
+    /* null stands for absent, and may for empty */
+    return json_is_integer(len) ? field->present && field->len == (uint64_t)json_integer_value(len) : field->len == 0;
 }
 
 static bool contents_ok(const document *d, const cs_att_policy *policy)
