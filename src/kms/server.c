@@ -102,6 +102,19 @@ static cs_err on_link(server *s)
     return (size_t)n > sizeof s->packet ? CS_E_FORMAT : on_frame(s, (size_t)n);
 }
 
+/*
+ * Read away what the peer still sends, for a moment: closing over unread bytes resets a connection, and the answer would be lost
+ * with it. The bytes may be credentials.
+ */
+static void drain(cs_io *io, uint64_t deadline_ms)
+{
+    uint8_t junk[4096];
+    size_t n = 0;
+    while (cs_io_read(io, junk, sizeof junk, &n, deadline_ms) == CS_OK && n > 0) {
+    }
+    OPENSSL_cleanse(junk, sizeof junk);
+}
+
 /* The one JSON line, then the end. */
 static void answer(int fd, cs_err err)
 {
@@ -114,11 +127,13 @@ static void answer(int fd, cs_err err)
     cs_jw_cstr(&w, "cause", cs_err_cause(err));
     cs_jw_cstr(&w, "fix", cs_err_fix(err));
     cs_jw_close_object(&w);
+    uint64_t deadline_ms = cs_clock_mono_ms() + CS_KMS_ANSWER_MS;
     cs_io_init(&io, fd);
     if (cs_jw_end(&w) == CS_OK && cs_put_u8(&b, '\n') == CS_OK) {
         /* a peer that does not read its answer does not get it */
-        (void)!cs_io_write(&io, cs_buf_slice(&b), cs_clock_mono_ms() + 200);
-        (void)shutdown(fd, SHUT_WR);
+        if (cs_io_write(&io, cs_buf_slice(&b), deadline_ms) == CS_OK && shutdown(fd, SHUT_WR) == 0) {
+            drain(&io, deadline_ms);
+        }
     }
     cs_io_close(&io);
 }

@@ -9,6 +9,7 @@
 
 #define CS_KMS_INJECT_IDLE_MS 10000u
 #define CS_KMS_INJECT_TOTAL_MS 30000u
+#define CS_KMS_ANSWER_MS 200u /* to write the answer and to see the other end close */
 
 typedef struct cs_kms_server_opts {
     const cs_kms_config *config;
