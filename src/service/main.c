@@ -1,4 +1,5 @@
 /* sign-service: options, configuration, set-up, one loop. See service.h and docs/formats/launch.md. */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,5 +128,5 @@ static const cs_cmd commands[] = {
 
 int main(int argc, char **argv)
 {
-    return cs_cmd_main("sign-service", "front of the enclave", commands, argc, argv);
+    return cs_cmd_main(program_invocation_short_name, "front of the enclave", commands, argc, argv);
 }
