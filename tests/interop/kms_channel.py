@@ -181,6 +181,13 @@ KMS_CALL, CRED_WIPE, KMS_REPLY, CRED_STATE = 64, 65, 96, 97
 DECRYPT, DATA_KEY, RANDOM = 1, 2, 3
 
 
+def section_of(w, ca=None):
+    """The kms section of the measured configuration."""
+    return {"ca": open(ca or w.emu["ca"], "rb").read(), "encryptionContext": {"app": "sign"},
+            "host": "kms.us-east-1.amazonaws.com", "keyArn": w.arn, "level": "debug", "parentCid": 3, "proxyPort": 5000,
+            "region": "us-east-1"}
+
+
 class Channel:
     """One sign-kms-local with its link and its port."""
 
@@ -194,11 +201,8 @@ class Channel:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(self.path)
         listener.listen()
-        section = {"ca": open(ca or w.emu["ca"], "rb").read(), "encryptionContext": {"app": "sign"},
-                   "host": "kms.us-east-1.amazonaws.com", "keyArn": w.arn, "level": "debug", "parentCid": 3, "proxyPort": 5000,
-                   "region": "us-east-1"}
         fd = os.memfd_create("kms")
-        os.write(fd, enc(section))
+        os.write(fd, enc(section_of(w, ca)))
         self.log = f"{w.dir}/{name}.log"
         self.process = subprocess.Popen(["sign-kms-local", "--config-fd", str(fd), "--link-core", str(theirs.fileno()),
                                          "--listen-credentials", str(listener.fileno()), "--local-dir", f"{w.dir}/l"],
@@ -293,6 +297,28 @@ def refusals(w, k):
     w.proxy_to = keep
 
 
+def release_program(w):
+    """sign-kms itself takes vsock only."""
+    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{w.dir}/l/release.sock")
+    listener.listen()
+    fd = os.memfd_create("kms")
+    os.write(fd, enc(section_of(w)))
+    args = ["sign-kms", "--config-fd", str(fd), "--link-core", str(b.fileno()), "--listen-credentials", str(listener.fileno())]
+    done = subprocess.run(args, pass_fds=[fd, b.fileno(), listener.fileno()], capture_output=True, text=True, timeout=20)
+    check("release-refuses-unix-listeners", done.returncode == 1 and '"UNSUPPORTED"' in done.stderr, done)
+    done = subprocess.run(args + ["--local-dir", w.dir], capture_output=True, text=True, timeout=20)
+    check("release-has-no-local-dir", done.returncode == 2, done)
+    os.close(fd)
+    fd = os.memfd_create("kms")
+    os.write(fd, enc(dict(section_of(w), extra=1)))
+    done = subprocess.run(args[:2] + [str(fd)] + args[3:], pass_fds=[fd, b.fileno(), listener.fileno()], capture_output=True,
+                          text=True, timeout=20)
+    check("unknown-configuration-key", done.returncode == 1 and '"CONFIG"' in done.stderr, done)
+    os.close(fd)
+
+
 def main():
     w = World()
     k = Channel(w)
@@ -301,6 +327,7 @@ def main():
     credentials_port(k, good)
     attested_calls(w, k)
     refusals(w, k)
+    release_program(w)
     other = Channel(w, ca=w.emu["nsm_root"], name="other")
     other.inject(good)
     other.frame()
