@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+/* clang-format off */
 static const struct row {
     const char *code;
     cs_err_class cls;
@@ -17,6 +18,7 @@ static const struct row {
     CS_ERR_TABLE(CS_ERR_ROW)
 #undef CS_ERR_ROW
 };
+/* clang-format on */
 
 static const struct row *row_of(cs_err e)
 {

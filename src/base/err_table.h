@@ -57,17 +57,20 @@
       "start it without debug mode")                                                                                   \
     X(ATT_BINDING, AUTH, PERMISSION_DENIED, 0, "the document's public key is not the one expected",                    \
       "check the shares and the enclave")                                                                              \
-    X(NSM, INTERNAL, UNAVAILABLE, 1, "the Nitro Security Module refused or failed", "see the log; restart the enclave") \
+    X(NSM, INTERNAL, UNAVAILABLE, 1, "the Nitro Security Module refused or failed",                                    \
+      "see the log; restart the enclave")                                                                              \
     /* provisioning */                                                                                                 \
     X(INJECT_BUSY, STATE, UNAVAILABLE, 1, "another injector is connected to this port", "retry when it has ended")     \
     X(INJECT_EMPTY, INPUT, INVALID_ARGUMENT, 0, "nothing was sent before end of file", "send the file")                \
     X(INJECT_PAIR, STATE, DEADLINE_EXCEEDED, 1, "the second file of the pair did not come within 60 s",                \
       "inject both 7101 and 7102")                                                                                     \
-    X(INJECT_PHASE, STATE, FAILED_PRECONDITION, 1, "files are being unsealed right now", "retry when status is SERVING") \
+    X(INJECT_PHASE, STATE, FAILED_PRECONDITION, 1, "files are being unsealed right now",                               \
+      "retry when status is SERVING")                                                                                  \
     X(CRED_FORMAT, INPUT, INVALID_ARGUMENT, 0, "the credentials are not the JSON that IMDS gives",                     \
       "send AccessKeyId, SecretAccessKey, Token, Expiration")                                                          \
     X(CRED_EXPIRED, AUTH, UNAUTHENTICATED, 0, "the AWS credentials have expired", "inject fresh ones on port 7100")    \
-    X(CRED_MISSING, STATE, FAILED_PRECONDITION, 1, "no AWS credentials have been injected", "inject them on port 7100") \
+    X(CRED_MISSING, STATE, FAILED_PRECONDITION, 1, "no AWS credentials have been injected",                            \
+      "inject them on port 7100")                                                                                      \
     /* KMS and AWS */                                                                                                  \
     X(KMS_DENIED, REMOTE, PERMISSION_DENIED, 0, "KMS: AccessDeniedException",                                          \
       "check the key policy: PCR values of this image, role, region")                                                  \
@@ -114,7 +117,8 @@
     X(ABORT_SESSION, PEER, ABORTED, 1, "the signing session was aborted", "retry: a new session is made")              \
     X(PEER_BANNED, PEER, PERMISSION_DENIED, 0, "a party broke the protocol; the pair is banned",                       \
       "investigate, then restart or load an unban signed by the publisher")                                            \
-    X(PEER_SILENT, PEER, DEADLINE_EXCEEDED, 1, "the other party did not answer in time", "retry; check the other side") \
+    X(PEER_SILENT, PEER, DEADLINE_EXCEEDED, 1, "the other party did not answer in time",                               \
+      "retry; check the other side")                                                                                   \
     X(CHANNEL_UNKNOWN, STATE, UNAVAILABLE, 1, "the enclave does not know this channel (restarted or expired)",         \
       "open a new channel")                                                                                            \
     X(CHANNEL_AUTH, AUTH, UNAUTHENTICATED, 0, "the channel handshake failed: unknown or wrong static key",             \

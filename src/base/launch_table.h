@@ -6,20 +6,20 @@
 #define CS_BASE_LAUNCH_TABLE_H
 
 /* program, name, variant of local runs, section of the measured configuration, restarted when it dies (else the enclave halts) */
-#define CS_LAUNCH_PROGRAMS(X)                                   \
-    X(CORE, "sign-core", "sign-core-emulated", "core", 0)       \
-    X(KMS, "sign-kms", "sign-kms-local", "kms", 1)              \
+#define CS_LAUNCH_PROGRAMS(X)                                                                                          \
+    X(CORE, "sign-core", "sign-core-emulated", "core", 0)                                                              \
+    X(KMS, "sign-kms", "sign-kms-local", "kms", 1)                                                                     \
     X(SERVICE, "sign-service", "sign-service-local", "service", 1)
 
 /* program, option, what it is, number: the other end of a link (CORE side first), or the vsock port of a listener */
-#define CS_LAUNCH_FDS(X)                           \
-    X(CORE, "--link-service", LINK, CS_LAUNCH_SERVICE_CORE_END)   \
-    X(CORE, "--link-kms", LINK, CS_LAUNCH_KMS_CORE_END)           \
-    X(KMS, "--link-core", LINK, CS_LAUNCH_KMS_FAR_END)            \
-    X(KMS, "--listen-credentials", LISTEN, 7100)   \
-    X(SERVICE, "--link-core", LINK, CS_LAUNCH_SERVICE_FAR_END)    \
-    X(SERVICE, "--listen-grpc", LISTEN, 50051)     \
-    X(SERVICE, "--listen-age", LISTEN, 7101)       \
+#define CS_LAUNCH_FDS(X)                                                                                               \
+    X(CORE, "--link-service", LINK, CS_LAUNCH_SERVICE_CORE_END)                                                        \
+    X(CORE, "--link-kms", LINK, CS_LAUNCH_KMS_CORE_END)                                                                \
+    X(KMS, "--link-core", LINK, CS_LAUNCH_KMS_FAR_END)                                                                 \
+    X(KMS, "--listen-credentials", LISTEN, 7100)                                                                       \
+    X(SERVICE, "--link-core", LINK, CS_LAUNCH_SERVICE_FAR_END)                                                         \
+    X(SERVICE, "--listen-grpc", LISTEN, 50051)                                                                         \
+    X(SERVICE, "--listen-age", LISTEN, 7101)                                                                           \
     X(SERVICE, "--listen-shares", LISTEN, 7102)
 
 typedef enum cs_launch_program {
@@ -30,7 +30,13 @@ typedef enum cs_launch_program {
 } cs_launch_program;
 
 /* The four ends of the two links. */
-enum { CS_LAUNCH_SERVICE_CORE_END, CS_LAUNCH_SERVICE_FAR_END, CS_LAUNCH_KMS_CORE_END, CS_LAUNCH_KMS_FAR_END, CS_LAUNCH_NUM_ENDS };
+enum {
+    CS_LAUNCH_SERVICE_CORE_END,
+    CS_LAUNCH_SERVICE_FAR_END,
+    CS_LAUNCH_KMS_CORE_END,
+    CS_LAUNCH_KMS_FAR_END,
+    CS_LAUNCH_NUM_ENDS
+};
 
 typedef enum cs_launch_fd_kind { CS_LAUNCH_FD_LINK, CS_LAUNCH_FD_LISTEN } cs_launch_fd_kind;
 

@@ -16,35 +16,35 @@ typedef enum cs_opt_kind { CS_OPT_FLAG, CS_OPT_STR, CS_OPT_U64, CS_OPT_MANY /* m
 #define CS_OPT_MAX_MANY 32
 
 typedef struct cs_opt {
-    const char *name;    /* long name without dashes */
-    char letter;         /* short name or 0 */
+    const char *name; /* long name without dashes */
+    char letter;      /* short name or 0 */
     cs_opt_kind kind;
-    const char *arg;     /* name of the value in help, e.g. "FILE"; NULL for flags */
-    const char *help;    /* one line */
-    const char *env;     /* environment variable that gives the default, or NULL; never for secrets */
-    const char *def;     /* default as text, or NULL */
-    uint64_t min, max;   /* CS_OPT_U64: range (max 0: no limit) */
+    const char *arg;   /* name of the value in help, e.g. "FILE"; NULL for flags */
+    const char *help;  /* one line */
+    const char *env;   /* environment variable that gives the default, or NULL; never for secrets */
+    const char *def;   /* default as text, or NULL */
+    uint64_t min, max; /* CS_OPT_U64: range (max 0: no limit) */
 } cs_opt;
 
 struct cs_args;
 
 /* A command or sub-command. */
 typedef struct cs_cmd {
-    const char *name;       /* "age keygen" */
-    const char *synopsis;   /* "[-o FILE]" */
-    const char *summary;    /* one line */
-    const char *text;       /* paragraphs behind the options: description and examples; may be NULL */
-    const cs_opt *opts;     /* ends with name == NULL */
-    int min_args, max_args; /* positional; max -1: any number */
+    const char *name;                       /* "age keygen" */
+    const char *synopsis;                   /* "[-o FILE]" */
+    const char *summary;                    /* one line */
+    const char *text;                       /* paragraphs behind the options: description and examples; may be NULL */
+    const cs_opt *opts;                     /* ends with name == NULL */
+    int min_args, max_args;                 /* positional; max -1: any number */
     int (*run)(const struct cs_args *args); /* returns the exit status */
 } cs_cmd;
 
 typedef struct cs_args {
     const char *program;
     const cs_cmd *cmd;
-    const char *value[64];                  /* by index in cmd->opts; flags: "1" when given; NULL when absent */
-    const char *many[CS_OPT_MAX_MANY];      /* values of CS_OPT_MANY options, in order */
-    uint8_t many_opt[CS_OPT_MAX_MANY];      /* which option each belongs to */
+    const char *value[64];             /* by index in cmd->opts; flags: "1" when given; NULL when absent */
+    const char *many[CS_OPT_MAX_MANY]; /* values of CS_OPT_MANY options, in order */
+    uint8_t many_opt[CS_OPT_MAX_MANY]; /* which option each belongs to */
     size_t num_many;
     const char *const *pos;
     size_t num_pos;

@@ -118,9 +118,10 @@ static void zsh(FILE *out, const cs_opts_program *p)
             fputc('\n', out);
         }
     }
-    fputs("    )\n    if (( CURRENT == 2 )) && (( ${#cmds} )); then\n        _describe command cmds -Q\n        return\n"
-          "    fi\n    case \"${words[2]} ${words[3]}\" in\n",
-          out);
+    fputs(
+        "    )\n    if (( CURRENT == 2 )) && (( ${#cmds} )); then\n        _describe command cmds -Q\n        return\n"
+        "    fi\n    case \"${words[2]} ${words[3]}\" in\n",
+        out);
     for (int words = 2; words >= 0; words--) {
         for (const cs_cmd *c = p->cmds; c->name != NULL; c++) {
             int n = c->name[0] == '\0' ? 0 : (strchr(c->name, ' ') != NULL ? 2 : 1);

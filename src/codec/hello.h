@@ -13,7 +13,7 @@
 #define CS_HELLO_MAX 320 /* bytes of the longest hello */
 
 typedef struct cs_hello {
-    cs_slice account_id;   /* 1..128 bytes, cs_account_id_valid */
+    cs_slice account_id; /* 1..128 bytes, cs_account_id_valid */
     int64_t tx_id;
     cs_slice execution_id; /* 1..64 bytes */
     uint8_t digest32[32];

@@ -17,8 +17,19 @@ static cs_err whole(const char *text)
 
 static void values_are_accepted(void **state)
 {
-    static const char *const good[] = {"0", "-0", "1e5", "-1.5E-3", "\"\"", "\"\\u00e9\\n\"", "[]", "{}", "[1,{\"a\":[null]}]",
-                                       " true ", "{\"a\":1,\"a\":2}", "\"\xc3\xa9\"", "[[],[]]"};
+    static const char *const good[] = {"0",
+                                       "-0",
+                                       "1e5",
+                                       "-1.5E-3",
+                                       "\"\"",
+                                       "\"\\u00e9\\n\"",
+                                       "[]",
+                                       "{}",
+                                       "[1,{\"a\":[null]}]",
+                                       " true ",
+                                       "{\"a\":1,\"a\":2}",
+                                       "\"\xc3\xa9\"",
+                                       "[[],[]]"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         assert_int_equal(whole(good[i]), CS_OK);
     }
@@ -26,10 +37,11 @@ static void values_are_accepted(void **state)
 
 static void everything_else_is_refused(void **state)
 {
-    static const char *const bad[] = {"",      " ",     "01",      "+1",       "1.",      ".5",    "1e",   "-",        "nul",
-                                      "[1,]",  "[,1]",  "{\"a\"}", "{a:1}",    "{\"a\":1,}", "[1 2]", "\"",   "\"\\x\"",  "\"\\u12g4\"",
-                                      "\"\t\"", "[",    "]",       "{",        "1 2",     "NaN",   "'a'",  "\"\xc3\"", "{\"a\":}",
-                                      "[1}",   "{]",    "\xef\xbb\xbf{}"};
+    static const char *const bad[] = {"",       " ",          "01",       "+1",   "1.",      ".5",
+                                      "1e",     "-",          "nul",      "[1,]", "[,1]",    "{\"a\"}",
+                                      "{a:1}",  "{\"a\":1,}", "[1 2]",    "\"",   "\"\\x\"", "\"\\u12g4\"",
+                                      "\"\t\"", "[",          "]",        "{",    "1 2",     "NaN",
+                                      "'a'",    "\"\xc3\"",   "{\"a\":}", "[1}",  "{]",      "\xef\xbb\xbf{}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(whole(bad[i]), CS_E_FORMAT);
     }
@@ -75,8 +87,8 @@ static void numbers_have_a_maximum(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_accepted),      cmocka_unit_test(everything_else_is_refused),
-        cmocka_unit_test(depth_is_bounded),         cmocka_unit_test(getters_fail_without_moving),
+        cmocka_unit_test(values_are_accepted),    cmocka_unit_test(everything_else_is_refused),
+        cmocka_unit_test(depth_is_bounded),       cmocka_unit_test(getters_fail_without_moving),
         cmocka_unit_test(numbers_have_a_maximum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -154,7 +154,8 @@ static cs_err hex_value(parser *p, uint8_t *out, size_t len)
     NEED(p, cs_read_slice(&p->j.r, &hex, 2 * len), "the file ends in a hex string");
     unsigned good = cs_hex_decode_ct(out, len, hex.p);
     NEED(p, cs_read_u8(&p->j.r, &quote), "the file ends in a hex string");
-    return good && quote == '"' ? CS_OK : fault(p, CS_E_SHARES_FORMAT, "a hex string has another length, case or character");
+    return good && quote == '"' ? CS_OK
+                                : fault(p, CS_E_SHARES_FORMAT, "a hex string has another length, case or character");
 }
 
 static cs_err number(parser *p, uint64_t max, uint64_t *out)

@@ -17,12 +17,12 @@
 
 typedef struct cs_sharefile_header {
     uint64_t generation;
-    bool is_signed;            /* false: publisher=none, the two fields below are zero */
-    uint8_t publisher32[32];   /* Ed25519 public key */
+    bool is_signed;          /* false: publisher=none, the two fields below are zero */
+    uint8_t publisher32[32]; /* Ed25519 public key */
     uint8_t sig64[64];
-    uint8_t sha256[32];        /* of body */
-    cs_slice signed_part;      /* the line without " sig=..." and LF */
-    cs_slice body;             /* everything behind LF */
+    uint8_t sha256[32];   /* of body */
+    cs_slice signed_part; /* the line without " sig=..." and LF */
+    cs_slice body;        /* everything behind LF */
 } cs_sharefile_header;
 
 /* cs_sharefile_header_parse - shape only; slices point into file. CS_E_SHARES_FORMAT. */
@@ -39,19 +39,19 @@ CS_MUST cs_err cs_sharefile_header_end(cs_buf *out, const uint8_t *sig64);
 
 /* One set of parties. static_key32 is secret. */
 typedef struct cs_sharefile_parties {
-    uint16_t index, n, t;                                 /* 1 <= index <= n, 2 <= t <= n <= 16 */
-    uint8_t static_key32[32];                             /* X25519 private key of `index` */
-    uint8_t static_keys[CS_SHAREFILE_MAX_PARTIES][32];    /* public keys of parties 1..n, all different */
+    uint16_t index, n, t;                              /* 1 <= index <= n, 2 <= t <= n <= 16 */
+    uint8_t static_key32[32];                          /* X25519 private key of `index` */
+    uint8_t static_keys[CS_SHAREFILE_MAX_PARTIES][32]; /* public keys of parties 1..n, all different */
 } cs_sharefile_parties;
 
 /* One account. share32 and zero_seeds are secret. Ranges that need the curve are checked by the receiver. */
 typedef struct cs_sharefile_account {
     char id[CS_HELLO_MAX_ACCOUNT + 1];
     size_t id_len;
-    uint32_t parties;                                     /* position of its set, already delivered */
+    uint32_t parties; /* position of its set, already delivered */
     uint32_t epoch;
     uint8_t public_key33[33], chain_code32[32], share32[32];
-    uint8_t zero_seeds[CS_SHAREFILE_MAX_PARTIES][32];     /* of the other n - 1 parties, ascending */
+    uint8_t zero_seeds[CS_SHAREFILE_MAX_PARTIES][32]; /* of the other n - 1 parties, ascending */
 } cs_sharefile_account;
 
 /* The parser's memory, about 6 kB: arena memory. Wiped by the parser on return. */
@@ -78,8 +78,8 @@ typedef struct cs_sharefile_events {
  * cs_sharefile_parse - the whole body. fault may be NULL. CS_E_SHARES_FORMAT | CS_E_SHARES_ACCOUNT (a number out of range, a
  * position without a set) | an error of a receiver. Accounts named twice are the receiver's to find (CS_E_SHARES_DUPLICATE).
  */
-CS_MUST cs_err cs_sharefile_parse(const cs_sharefile_events *events, void *cookie, cs_sharefile_work *work, cs_slice body,
-                                  cs_sharefile_fault *fault);
+CS_MUST cs_err cs_sharefile_parse(const cs_sharefile_events *events, void *cookie, cs_sharefile_work *work,
+                                  cs_slice body, cs_sharefile_fault *fault);
 
 /* ---- writer: begin, parties (1 or more), accounts, end. Errors CS_E_RANGE (out full, bad id) | CS_E_NO_MEMORY. */
 typedef struct cs_sharefile_writer {
@@ -89,7 +89,8 @@ typedef struct cs_sharefile_writer {
 } cs_sharefile_writer;
 cs_sharefile_writer cs_sharefile_write(cs_buf *out);
 CS_MUST cs_err cs_sharefile_put_parties(cs_sharefile_writer *w, const cs_sharefile_parties *p);
-CS_MUST cs_err cs_sharefile_put_account(cs_sharefile_writer *w, const cs_sharefile_account *a, uint16_t n, uint16_t index);
+CS_MUST cs_err cs_sharefile_put_account(cs_sharefile_writer *w, const cs_sharefile_account *a, uint16_t n,
+                                        uint16_t index);
 CS_MUST cs_err cs_sharefile_put_end(cs_sharefile_writer *w);
 
 /* cs_hex_decode_ct - out_len bytes from 2*out_len lower-case digits, constant time in the digits. 1 when all were digits, else 0. */

@@ -13,7 +13,8 @@
 
 #define H64 "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 #define J64 "10112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-#define SET "{\"index\":2,\"n\":2,\"t\":2,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64 "\",\"2\":\"" J64 "\"}}"
+#define SET                                                                                                            \
+    "{\"index\":2,\"n\":2,\"t\":2,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64 "\",\"2\":\"" J64 "\"}}"
 #define HEAD "{\"countersign/parties\":[" SET "]"
 #define ACCOUNT                                                                                                        \
     "{\"parties\":0,\"epoch\":0,\"public_key\":\"02" H64 "\",\"chain_code\":\"" H64 "\",\"share\":\"" J64              \
@@ -91,9 +92,22 @@ static void accounts_are_delivered_one_by_one(void **state)
 static void shape_errors_are_SHARES_FORMAT(void **state)
 {
     static const char *const bad[] = {
-        "", "[]", "{}", "{\"a\":" ACCOUNT "}", "{\"countersign/parties\":[]}", "{\"countersign/parties\":{}}", HEAD, HEAD "} x",
-        HEAD ",}", HEAD ",\"a\":" ACCOUNT, HEAD ",\"countersign/x\":{}}", HEAD ",\"a/b\":" ACCOUNT "}",
-        HEAD ",\"\":" ACCOUNT "}", HEAD ",\"\\u0061\":" ACCOUNT "}", HEAD ",\"a\":{}}", HEAD ",\"a\":[]}",
+        "",
+        "[]",
+        "{}",
+        "{\"a\":" ACCOUNT "}",
+        "{\"countersign/parties\":[]}",
+        "{\"countersign/parties\":{}}",
+        HEAD,
+        HEAD "} x",
+        HEAD ",}",
+        HEAD ",\"a\":" ACCOUNT,
+        HEAD ",\"countersign/x\":{}}",
+        HEAD ",\"a/b\":" ACCOUNT "}",
+        HEAD ",\"\":" ACCOUNT "}",
+        HEAD ",\"\\u0061\":" ACCOUNT "}",
+        HEAD ",\"a\":{}}",
+        HEAD ",\"a\":[]}",
         "{\"countersign/parties\":[" SET ",]}",
     };
     seen s;
@@ -126,9 +140,14 @@ static void account_fields_are_strict(void **state)
     assert_int_equal(changed("\"epoch\":0", "\"epoch\":4294967296"), CS_E_SHARES_ACCOUNT);
     assert_int_equal(changed("\"epoch\":0", "\"epoch\":4294967295"), CS_OK);
     assert_int_equal(changed("\"parties\":0", "\"parties\":1"), CS_E_SHARES_ACCOUNT);
-    assert_int_equal(changed("\"02" "0011", "\"02" "0011223"), CS_E_SHARES_FORMAT);
+    assert_int_equal(changed("\"02"
+                             "0011",
+                             "\"02"
+                             "0011223"),
+                     CS_E_SHARES_FORMAT);
     assert_int_equal(changed("\"share\":\"10", "\"share\":\"1"), CS_E_SHARES_FORMAT);
-    assert_int_equal(changed("\"share\":\"10112233445566778899aa", "\"share\":\"10112233445566778899AA"), CS_E_SHARES_FORMAT);
+    assert_int_equal(changed("\"share\":\"10112233445566778899aa", "\"share\":\"10112233445566778899AA"),
+                     CS_E_SHARES_FORMAT);
     assert_int_equal(changed("\"share\":\"10", "\"share\":\"g0"), CS_E_SHARES_FORMAT);
     assert_int_equal(changed("\"share\":\"", "\"share\":\"\\u0030"), CS_E_SHARES_FORMAT);
     assert_int_equal(changed("\"share\":\"" J64 "\"", "\"share\":1"), CS_E_SHARES_FORMAT);
@@ -143,24 +162,35 @@ static void sets_of_parties_are_strict(void **state)
 {
     assert_int_equal(one_set(SET), CS_OK);
     assert_int_equal(one_set("{\"index\":2,\"n\":2,\"t\":2}"), CS_E_SHARES_FORMAT);
-    assert_int_equal(one_set("{\"index\":3" ",\"n\":2,\"t\":2,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64
-                             "\",\"2\":\"" J64 "\"}}"), CS_E_SHARES_ACCOUNT);
-    assert_int_equal(one_set("{\"index\":0" ",\"n\":2,\"t\":2,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64
-                             "\",\"2\":\"" J64 "\"}}"), CS_E_SHARES_ACCOUNT);
-    assert_int_equal(one_set("{\"index\":2" ",\"n\":2,\"t\":3,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64
-                             "\",\"2\":\"" J64 "\"}}"), CS_E_SHARES_ACCOUNT);
-    assert_int_equal(one_set("{\"index\":2" ",\"n\":17,\"t\":2,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64
-                             "\",\"2\":\"" J64 "\"}}"), CS_E_SHARES_ACCOUNT);
-    assert_int_equal(one_set("{\"index\":2" ",\"n\":3,\"t\":2,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64
-                             "\",\"2\":\"" J64 "\"}}"), CS_E_SHARES_FORMAT);
+    assert_int_equal(one_set("{\"index\":3"
+                             ",\"n\":2,\"t\":2,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64
+                             "\",\"2\":\"" J64 "\"}}"),
+                     CS_E_SHARES_ACCOUNT);
+    assert_int_equal(one_set("{\"index\":0"
+                             ",\"n\":2,\"t\":2,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64
+                             "\",\"2\":\"" J64 "\"}}"),
+                     CS_E_SHARES_ACCOUNT);
+    assert_int_equal(one_set("{\"index\":2"
+                             ",\"n\":2,\"t\":3,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64
+                             "\",\"2\":\"" J64 "\"}}"),
+                     CS_E_SHARES_ACCOUNT);
+    assert_int_equal(one_set("{\"index\":2"
+                             ",\"n\":17,\"t\":2,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64
+                             "\",\"2\":\"" J64 "\"}}"),
+                     CS_E_SHARES_ACCOUNT);
+    assert_int_equal(one_set("{\"index\":2"
+                             ",\"n\":3,\"t\":2,\"static_key\":\"" H64 "\",\"static_keys\":{\"1\":\"" H64
+                             "\",\"2\":\"" J64 "\"}}"),
+                     CS_E_SHARES_FORMAT);
 }
 
 static void an_error_of_the_receiver_ends_the_parse(void **state)
 {
     seen s = {.answer = CS_E_SHARES_DUPLICATE};
     cs_sharefile_fault fault;
-    assert_int_equal(cs_sharefile_parse(&events, &s, &work, cs_slice_str(HEAD ",\"a\":" ACCOUNT ",\"b\":" ACCOUNT "}"), &fault),
-                     CS_E_SHARES_DUPLICATE);
+    assert_int_equal(
+        cs_sharefile_parse(&events, &s, &work, cs_slice_str(HEAD ",\"a\":" ACCOUNT ",\"b\":" ACCOUNT "}"), &fault),
+        CS_E_SHARES_DUPLICATE);
     assert_int_equal(s.accounts, 1);
 }
 
@@ -170,18 +200,23 @@ static void headers_are_read(void **state)
 {
     cs_sharefile_header h;
     assert_int_equal(cs_sharefile_header_parse(&h, cs_slice_str(LINE)), CS_OK);
-    assert_true(h.generation == 7 && h.is_signed && h.publisher32[1] == 0x11 && h.sha256[0] == 0x10 && h.sig64[32] == 0x10);
+    assert_true(h.generation == 7 && h.is_signed && h.publisher32[1] == 0x11 && h.sha256[0] == 0x10 &&
+                h.sig64[32] == 0x10);
     assert_true(cs_slice_eq_str(h.body, "{}"));
     assert_int_equal(h.signed_part.len, strlen("countersign-shares/1 generation=7 publisher= sha256=") + 128);
     assert_int_equal(cs_sharefile_header_parse(&h, cs_slice_str("countersign-shares/1 generation=18446744073709551615 "
-                                                                "publisher=none sha256=" J64 "\n")), CS_OK);
+                                                                "publisher=none sha256=" J64 "\n")),
+                     CS_OK);
     assert_true(!h.is_signed && h.body.len == 0 && h.generation == UINT64_MAX);
 }
 
 static void header_errors_are_SHARES_FORMAT(void **state)
 {
     static const char *const bad[] = {
-        "", "\n", "countersign-shares/1", "countersign-shares/2 generation=7 publisher=none sha256=" J64 "\n",
+        "",
+        "\n",
+        "countersign-shares/1",
+        "countersign-shares/2 generation=7 publisher=none sha256=" J64 "\n",
         "countersign-shares/1 generation=07 publisher=none sha256=" J64 "\n",
         "countersign-shares/1 generation= publisher=none sha256=" J64 "\n",
         "countersign-shares/1 generation=-1 publisher=none sha256=" J64 "\n",

@@ -66,7 +66,21 @@ static cs_err read_level(cs_cbor *c, cs_log_level *out)
     return cs_log_level_of(name, out);
 }
 
-enum { DEBUG_ALLOWED, REGION, KEY_ARN, CONTEXT, PUBLISHERS, SIGNED, MIN_GENERATION, MAX_BYTES, SESSIONS, SILENCE, ARENA, LEVEL, NUM_KEYS };
+enum {
+    DEBUG_ALLOWED,
+    REGION,
+    KEY_ARN,
+    CONTEXT,
+    PUBLISHERS,
+    SIGNED,
+    MIN_GENERATION,
+    MAX_BYTES,
+    SESSIONS,
+    SILENCE,
+    ARENA,
+    LEVEL,
+    NUM_KEYS
+};
 
 static const char *const keys[NUM_KEYS] = {
     "debugAllowed",  "region",   "keyArn",   "encryptionContext", "publishers", "requireSignedShares",
@@ -124,7 +138,8 @@ cs_err cs_core_config_read(cs_core_config *out, const char **bad, cs_slice bytes
     *bad = "";
     *out = (cs_core_config){0};
     /* also refuses duplicate keys, here and in the context */
-    if (bytes.len > CS_CONFIG_MAX_BYTES || cs_cbor_check(bytes, CS_CBOR_STRICT) != CS_OK || cs_cbor_map(&c, &it) != CS_OK) {
+    if (bytes.len > CS_CONFIG_MAX_BYTES || cs_cbor_check(bytes, CS_CBOR_STRICT) != CS_OK ||
+        cs_cbor_map(&c, &it) != CS_OK) {
         return CS_E_CONFIG;
     }
     while (cs_cbor_more(&c, &it)) {

@@ -14,10 +14,10 @@ typedef struct cs_core_config {
     bool require_signed;
     cs_log_level level;
     uint64_t min_generation;
-    uint64_t max_bytes;  /* of a share file as it is injected, 1 KiB..4 GiB */
-    uint64_t sessions;   /* streams at once, 1..65536 */
-    uint64_t silence_ms; /* 100..600000 */
-    uint64_t arena_mib;  /* 4..65536 */
+    uint64_t max_bytes;       /* of a share file as it is injected, 1 KiB..4 GiB */
+    uint64_t sessions;        /* streams at once, 1..65536 */
+    uint64_t silence_ms;      /* 100..600000 */
+    uint64_t arena_mib;       /* 4..65536 */
     cs_slice region, key_arn; /* these and the context borrow from the section's bytes */
     cs_slice context_key[CS_CONFIG_MAX_CONTEXT], context_value[CS_CONFIG_MAX_CONTEXT];
     size_t num_context;

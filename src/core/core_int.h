@@ -16,14 +16,14 @@
 
 typedef struct cs_counters {
     uint64_t frames[CS_NUM_LINKS];
-    uint64_t refused;         /* frames that authorise refused */
-    uint64_t signatures;      /* made by this boot */
-    uint64_t answers;         /* given again from memory */
-    uint64_t superseded;      /* sessions replaced by a retry of the same triple */
-    uint64_t sessions;        /* begun */
-    uint64_t silent;          /* ended by the silence deadline */
-    uint64_t gone;            /* closed by the client before the end */
-    uint64_t tags;            /* frames whose tag, counter or name did not fit */
+    uint64_t refused;    /* frames that authorise refused */
+    uint64_t signatures; /* made by this boot */
+    uint64_t answers;    /* given again from memory */
+    uint64_t superseded; /* sessions replaced by a retry of the same triple */
+    uint64_t sessions;   /* begun */
+    uint64_t silent;     /* ended by the silence deadline */
+    uint64_t gone;       /* closed by the client before the end */
+    uint64_t tags;       /* frames whose tag, counter or name did not fit */
     uint64_t handshakes, setups;
     uint64_t aborts[CS_MPC_NUM_CHECKS]; /* by check, also drops and bans */
     uint64_t loads_ok, loads_failed;

@@ -41,9 +41,10 @@ bool cs_filter_possible(void)
  * random numbers, its end. recvfrom and sendto are how glibc makes recv and send; OpenSSL asks for getpid before each draw.
  */
 static const unsigned allowed[] = {
-    SYS_read,          SYS_write,      SYS_recvmsg, SYS_sendmsg,      SYS_recvfrom,     SYS_sendto, SYS_ppoll, SYS_futex,
-    SYS_munmap,        SYS_brk,        SYS_madvise, SYS_getrandom,    SYS_clock_gettime, SYS_exit,  SYS_exit_group,
-    SYS_rt_sigreturn,  SYS_restart_syscall, SYS_close, SYS_getpid,
+    SYS_read,         SYS_write,           SYS_recvmsg,       SYS_sendmsg, SYS_recvfrom,
+    SYS_sendto,       SYS_ppoll,           SYS_futex,         SYS_munmap,  SYS_brk,
+    SYS_madvise,      SYS_getrandom,       SYS_clock_gettime, SYS_exit,    SYS_exit_group,
+    SYS_rt_sigreturn, SYS_restart_syscall, SYS_close,         SYS_getpid,
 #ifdef SYS_poll
     SYS_poll,
 #endif
@@ -63,7 +64,8 @@ static void put(program *p, struct sock_filter f)
     }
 }
 
-#define LOAD(field) ((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offsetof(struct seccomp_data, field)))
+#define LOAD(field)                                                                                                    \
+    ((struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned)offsetof(struct seccomp_data, field)))
 #define IF_NOT(value, skip) ((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 0, (skip)))
 #define IF_BITS(bits, skip) ((struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (bits), (skip), 0))
 #define RET(what) ((struct sock_filter)BPF_STMT(BPF_RET | BPF_K, (what)))

@@ -10,8 +10,8 @@
 
 #include "base/clock.h"
 
-#define BATCH 32                        /* frames of one link in one wake-up */
-#define QUEUE_HIGH ((size_t)4 << 20)    /* bytes waiting: stop reading until the reader catches up */
+#define BATCH 32                     /* frames of one link in one wake-up */
+#define QUEUE_HIGH ((size_t)4 << 20) /* bytes waiting: stop reading until the reader catches up */
 #define SOCKET_BUFFER (4 << 20)
 
 typedef struct packet {

@@ -100,7 +100,8 @@ static cs_err make_arena(const cs_core_config *config)
     cs_err err = cs_arena_init((size_t)config->arena_mib << 20, cs_platform.require_lock);
 
     if (err != CS_OK) {
-        cs_log_err(CS_LOG_ERROR, "arena", err, CS_LU("mib", config->arena_mib), CS_LB("lock_required", cs_platform.require_lock));
+        cs_log_err(CS_LOG_ERROR, "arena", err, CS_LU("mib", config->arena_mib),
+                   CS_LB("lock_required", cs_platform.require_lock));
         return err;
     }
     if (!cs_arena_locked()) {
@@ -132,7 +133,10 @@ static void take_signals(void)
 static cs_err serve(const cs_core_config *config, const cs_nsm *nsm, cs_links *links)
 {
     const cs_filter_args filter = {.nsm_fd = nsm->fd, .device = !cs_platform.emulated};
-    cs_core_args args = {.config = config, .nsm = nsm, .io = cs_links_io(links), .emulated = cs_platform.emulated,
+    cs_core_args args = {.config = config,
+                         .nsm = nsm,
+                         .io = cs_links_io(links),
+                         .emulated = cs_platform.emulated,
                          .filtered = cs_filter_possible()};
     cs_core *core = NULL;
     cs_err err = cs_core_new(&core, &args);
@@ -165,8 +169,10 @@ static int run(const cs_args *a)
     cs_links *links = NULL;
     cs_err err;
 
-    if (cs_args_str(a, "config-fd") == NULL || cs_args_str(a, "link-service") == NULL || cs_args_str(a, "link-kms") == NULL) {
-        return cs_usage_error(a, "--config-fd, --link-service and --link-kms are required: sign-init starts this program");
+    if (cs_args_str(a, "config-fd") == NULL || cs_args_str(a, "link-service") == NULL ||
+        cs_args_str(a, "link-kms") == NULL) {
+        return cs_usage_error(a,
+                              "--config-fd, --link-service and --link-kms are required: sign-init starts this program");
     }
     cs_harden_process();
     take_signals();
@@ -193,8 +199,11 @@ static int run(const cs_args *a)
 int main(int argc, char **argv)
 {
     const cs_cmd cmds[] = {
-        {.name = "", .synopsis = "--config-fd N --link-service N --link-kms N", .summary = cs_platform.about,
-         .opts = cs_platform_opts, .run = run},
+        {.name = "",
+         .synopsis = "--config-fd N --link-service N --link-kms N",
+         .summary = cs_platform.about,
+         .opts = cs_platform_opts,
+         .run = run},
         {0},
     };
 

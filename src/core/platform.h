@@ -20,8 +20,8 @@ extern const cs_opt cs_platform_opts[];
 
 /* Options of both programs: docs/formats/launch.md. */
 #define CS_CORE_OPTS                                                                                                   \
-    {"config-fd", 0, CS_OPT_U64, "N", "descriptor with the core section of the measured configuration", NULL, NULL, 0, \
-     65535},                                                                                                           \
+    {"config-fd", 0,    CS_OPT_U64, "N",  "descriptor with the core section of the measured configuration",            \
+     NULL,        NULL, 0,          65535},                                                                            \
         {"link-service", 0, CS_OPT_U64, "N", "socket pair to sign-service", NULL, NULL, 0, 65535},                     \
     {                                                                                                                  \
         "link-kms", 0, CS_OPT_U64, "N", "socket pair to sign-kms", NULL, NULL, 0, 65535                                \

@@ -35,7 +35,7 @@ typedef struct cs_spawn {
     const char *const *argv; /* ends with NULL */
     const int *fds;          /* descriptors to inherit; they keep their numbers */
     size_t num_fds;
-    int err_fd;              /* becomes standard error */
+    int err_fd; /* becomes standard error */
 } cs_spawn;
 /* cs_spawn_start - fork and exec with an empty environment; all other descriptors are closed. CS_E_LAUNCH. */
 CS_MUST cs_err cs_spawn_start(pid_t *out, const cs_spawn *s);
@@ -57,14 +57,15 @@ void cs_proxy_free(cs_proxy *p);
 
 /* ---- enclave.c ---- */
 typedef struct cs_enclave_opts {
-    const char *image, *dir;     /* simulated image; run directory */
-    const char *nsm_control;     /* the emulator's control socket */
-    cs_endpoint grpc, kms;       /* where gRPC listens; where KMS is */
+    const char *image, *dir; /* simulated image; run directory */
+    const char *nsm_control; /* the emulator's control socket */
+    cs_endpoint grpc, kms;   /* where gRPC listens; where KMS is */
     bool debug, verbose;
 } cs_enclave_opts;
 typedef struct cs_enclave cs_enclave;
 /* on_halt is called once when the enclave has ended by itself. */
-CS_MUST cs_err cs_enclave_start(cs_enclave **out, cs_loop *l, const cs_enclave_opts *o, cs_loop_fn *on_halt, void *cookie);
+CS_MUST cs_err cs_enclave_start(cs_enclave **out, cs_loop *l, const cs_enclave_opts *o, cs_loop_fn *on_halt,
+                                void *cookie);
 /* cs_enclave_grpc - where it really listens. */
 const cs_endpoint *cs_enclave_grpc(const cs_enclave *e);
 const cs_pcr *cs_enclave_pcrs(const cs_enclave *e);
@@ -83,11 +84,12 @@ typedef struct cs_inject_answer {
  * cs_inject_send - connect (again until the port listens, at most wait_ms), send all, read the answer (at most answer_ms).
  * CS_OK: a->code has the enclave's verdict. CS_E_CONNECT | CS_E_TIMEOUT | CS_E_CLOSED | CS_E_IO.
  */
-CS_MUST cs_err cs_inject_send(cs_inject_answer *a, const cs_endpoint *to, cs_slice bytes, uint32_t wait_ms, uint32_t answer_ms);
+CS_MUST cs_err cs_inject_send(cs_inject_answer *a, const cs_endpoint *to, cs_slice bytes, uint32_t wait_ms,
+                              uint32_t answer_ms);
 
 /* ---- preload.c ---- */
 typedef struct cs_preload_opts {
-    const char *dir;                         /* run directory, for the injectors' sockets */
+    const char *dir;                          /* run directory, for the injectors' sockets */
     const char *imds, *s3, *ca_file, *region; /* endpoints; NULL: AWS's own */
     const char *age_uri, *shares_uri;
     const cs_endpoint *grpc;

@@ -310,7 +310,8 @@ static cs_err run_grpc(cs_endpoint *out, char pid[24], const char *dir)
     const char *end = at != NULL ? strchr(at + 8, '"') : NULL;
     const char *p = err == CS_OK ? strstr((const char *)text.p, "\"pid\":") : NULL;
     if (err == CS_OK) {
-        err = end != NULL && p != NULL ? cs_endpoint_parse(out, cs_slice_of(at + 8, (size_t)(end - at - 8))) : CS_E_FORMAT;
+        err = end != NULL && p != NULL ? cs_endpoint_parse(out, cs_slice_of(at + 8, (size_t)(end - at - 8)))
+                                       : CS_E_FORMAT;
     }
     if (err == CS_OK && pid != NULL) {
         (void)snprintf(pid, 24, "%ld", strtol(p + 6, NULL, 10));
@@ -400,22 +401,51 @@ static int cmd_stop(const cs_args *a)
 
 /* ---------------------------------------------------------------- options */
 
-#define OPT_DIR {.name = "dir", .letter = 'd', .kind = CS_OPT_STR, .arg = "DIR", .help = "run directory (sockets, log, run.json)"}
+#define OPT_DIR                                                                                                        \
+    {                                                                                                                  \
+        .name = "dir", .letter = 'd', .kind = CS_OPT_STR, .arg = "DIR",                                                \
+        .help = "run directory (sockets, log, run.json)"                                                               \
+    }
 
 static const cs_opt run_opts[] = {
     {.name = "driver", .kind = CS_OPT_STR, .arg = "NAME", .help = "how the enclave is run", .def = "local"},
     {.name = "image", .kind = CS_OPT_STR, .arg = "DIR", .help = "simulated image (sign-host image build)"},
     OPT_DIR,
     {.name = "nsm-control", .kind = CS_OPT_STR, .arg = "PATH", .help = "control socket of sign-emulator's NSM model"},
-    {.name = "listen", .kind = CS_OPT_STR, .arg = "ENDPOINT", .help = "where gRPC listens", .def = "tcp:127.0.0.1:50051"},
+    {.name = "listen",
+     .kind = CS_OPT_STR,
+     .arg = "ENDPOINT",
+     .help = "where gRPC listens",
+     .def = "tcp:127.0.0.1:50051"},
     {.name = "kms-endpoint", .kind = CS_OPT_STR, .arg = "ENDPOINT", .help = "where the KMS proxy connects to"},
-    {.name = "imds-endpoint", .kind = CS_OPT_STR, .arg = "URL", .help = "instance metadata service (default: AWS's)", .env = "IMDS_ENDPOINT"},
+    {.name = "imds-endpoint",
+     .kind = CS_OPT_STR,
+     .arg = "URL",
+     .help = "instance metadata service (default: AWS's)",
+     .env = "IMDS_ENDPOINT"},
     {.name = "s3-endpoint", .kind = CS_OPT_STR, .arg = "URL", .help = "S3 (default: AWS's)", .env = "S3_ENDPOINT"},
     {.name = "ca-file", .kind = CS_OPT_STR, .arg = "PEM", .help = "roots for S3 over TLS", .env = "AWS_CA_BUNDLE"},
-    {.name = "region", .kind = CS_OPT_STR, .arg = "REGION", .help = "AWS region", .env = "AWS_REGION", .def = "us-east-1"},
-    {.name = "age-key-uri", .kind = CS_OPT_STR, .arg = "S3URI", .help = "KMS-encrypted age identity", .env = "AGE_KEY_S3_URI"},
-    {.name = "key-shares-uri", .kind = CS_OPT_STR, .arg = "S3URI", .help = "age-encrypted shares", .env = "KEY_SHARES_S3_URI"},
-    {.name = "order", .kind = CS_OPT_STR, .arg = "LETTERS", .help = "injections to make: k credentials, a age key, s shares", .def = "kas"},
+    {.name = "region",
+     .kind = CS_OPT_STR,
+     .arg = "REGION",
+     .help = "AWS region",
+     .env = "AWS_REGION",
+     .def = "us-east-1"},
+    {.name = "age-key-uri",
+     .kind = CS_OPT_STR,
+     .arg = "S3URI",
+     .help = "KMS-encrypted age identity",
+     .env = "AGE_KEY_S3_URI"},
+    {.name = "key-shares-uri",
+     .kind = CS_OPT_STR,
+     .arg = "S3URI",
+     .help = "age-encrypted shares",
+     .env = "KEY_SHARES_S3_URI"},
+    {.name = "order",
+     .kind = CS_OPT_STR,
+     .arg = "LETTERS",
+     .help = "injections to make: k credentials, a age key, s shares",
+     .def = "kas"},
     {.name = "no-preload", .kind = CS_OPT_FLAG, .help = "start only; inject later (sign-host inject, socat)"},
     {.name = "keep", .kind = CS_OPT_FLAG, .help = "stay up when the preload is refused"},
     {.name = "debug-mode", .kind = CS_OPT_FLAG, .help = "simulate a debug enclave: PCR0, 1 and 2 are zero"},
@@ -430,7 +460,10 @@ static const cs_opt image_opts[] = {
 
 static const cs_opt inject_opts[] = {
     OPT_DIR,
-    {.name = "credentials", .kind = CS_OPT_STR, .arg = "FILE", .help = "credentials JSON for 7100 (- for standard input)"},
+    {.name = "credentials",
+     .kind = CS_OPT_STR,
+     .arg = "FILE",
+     .help = "credentials JSON for 7100 (- for standard input)"},
     {.name = "age-key", .kind = CS_OPT_STR, .arg = "FILE", .help = "age-private.key.enc for 7101"},
     {.name = "shares", .kind = CS_OPT_STR, .arg = "FILE", .help = "service_key_shares.json.age for 7102"},
     {0},
@@ -443,12 +476,15 @@ static const cs_cmd commands[] = {
     {.name = "run",
      .synopsis = "--image DIR --dir DIR --nsm-control PATH --kms-endpoint ENDPOINT [OPTION...]",
      .summary = "run an enclave and preload its shares",
-     .text = "Fetches credentials (IMDSv2) and the two objects (S3), starts the enclave's programs from the image, injects on\n"
-             "7100, 7101 and 7102, and stays until SIGTERM. Exit status 1 when the preload is refused (without --keep).\n\n"
-             "Example:\n"
-             "  sign-host run --image image --dir run --nsm-control emu/nsm-control.sock --kms-endpoint tcp:127.0.0.1:8443 \\\n"
-             "    --imds-endpoint http://127.0.0.1:8001 --s3-endpoint http://127.0.0.1:9000 \\\n"
-             "    --age-key-uri s3://b/age-private.key.enc --key-shares-uri s3://b/service_key_shares.json.age",
+     .text =
+         "Fetches credentials (IMDSv2) and the two objects (S3), starts the enclave's programs from the image, injects "
+         "on\n"
+         "7100, 7101 and 7102, and stays until SIGTERM. Exit status 1 when the preload is refused (without --keep).\n\n"
+         "Example:\n"
+         "  sign-host run --image image --dir run --nsm-control emu/nsm-control.sock --kms-endpoint tcp:127.0.0.1:8443 "
+         "\\\n"
+         "    --imds-endpoint http://127.0.0.1:8001 --s3-endpoint http://127.0.0.1:9000 \\\n"
+         "    --age-key-uri s3://b/age-private.key.enc --key-shares-uri s3://b/service_key_shares.json.age",
      .opts = run_opts,
      .run = cmd_run},
     {.name = "image build",
@@ -470,8 +506,16 @@ static const cs_cmd commands[] = {
      .summary = "inject into a running enclave (a new pair of 7101 and 7102 is a reload)",
      .opts = inject_opts,
      .run = cmd_inject},
-    {.name = "status", .synopsis = "--dir DIR", .summary = "the enclave's status, JSON", .opts = dir_opts, .run = cmd_status},
-    {.name = "stop", .synopsis = "--dir DIR", .summary = "stop the enclave of a run directory", .opts = dir_opts, .run = cmd_stop},
+    {.name = "status",
+     .synopsis = "--dir DIR",
+     .summary = "the enclave's status, JSON",
+     .opts = dir_opts,
+     .run = cmd_status},
+    {.name = "stop",
+     .synopsis = "--dir DIR",
+     .summary = "stop the enclave of a run directory",
+     .opts = dir_opts,
+     .run = cmd_stop},
     {0},
 };
 

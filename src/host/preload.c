@@ -25,7 +25,8 @@ void cs_phase(const char *name, uint64_t started_ms, cs_err err, const char *det
     (void)fflush(stdout);
 }
 
-static cs_err fetch_object(cs_buf *out, const cs_preload_opts *o, const cs_aws_creds *creds, const char *uri_text, size_t max)
+static cs_err fetch_object(cs_buf *out, const cs_preload_opts *o, const cs_aws_creds *creds, const char *uri_text,
+                           size_t max)
 {
     cs_s3_opts s3 = {.region = o->region, .endpoint = o->s3, .ca_file = o->ca_file, .creds = creds, .max_bytes = max};
     uint64_t start = cs_clock_mono_ms();

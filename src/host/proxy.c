@@ -32,7 +32,8 @@ static void on_done(void *cookie, cs_err why, uint64_t up, uint64_t down)
 {
     struct conn *c = cookie;
 
-    cs_log(CS_LOG_DEBUG, "proxy_closed", CS_LC("why", cs_err_code(why)), CS_LU("bytes_out", up), CS_LU("bytes_in", down));
+    cs_log(CS_LOG_DEBUG, "proxy_closed", CS_LC("why", cs_err_code(why)), CS_LU("bytes_out", up),
+           CS_LU("bytes_in", down));
     *c = (struct conn){.owner = c->owner};
 }
 

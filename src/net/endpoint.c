@@ -60,7 +60,8 @@ static cs_err parse_unix(cs_endpoint *ep, cs_slice path)
 
 static bool name_byte(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+           c == '_';
 }
 
 static cs_err check_host(const char *host, bool brackets)
@@ -121,7 +122,8 @@ cs_err cs_endpoint_parse(cs_endpoint *out, cs_slice text)
         const char *prefix;
         cs_ep_scheme scheme;
         cs_err (*parse)(cs_endpoint *ep, cs_slice rest);
-    } schemes[] = {{"vsock:", CS_EP_VSOCK, parse_vsock}, {"unix:", CS_EP_UNIX, parse_unix}, {"tcp:", CS_EP_TCP, parse_tcp}};
+    } schemes[] = {
+        {"vsock:", CS_EP_VSOCK, parse_vsock}, {"unix:", CS_EP_UNIX, parse_unix}, {"tcp:", CS_EP_TCP, parse_tcp}};
     if (text.len > CS_EP_TEXT_MAX) {
         return CS_E_RANGE;
     }

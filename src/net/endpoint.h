@@ -37,8 +37,8 @@ typedef struct cs_endpoint {
 
 /* What the program accepts: defined once per program by the lib_ep_* it links. */
 typedef struct cs_ep_rules {
-    unsigned schemes; /* bits of cs_ep_scheme that may be parsed, adopted and dialled */
-    unsigned inherit; /* bits of cs_ep_scheme that an inherited listener may have */
+    unsigned schemes;               /* bits of cs_ep_scheme that may be parsed, adopted and dialled */
+    unsigned inherit;               /* bits of cs_ep_scheme that an inherited listener may have */
     cs_err (*map)(cs_endpoint *ep); /* rewrites an endpoint before it is used, or NULL */
     /* names to an address, or NULL: then only numeric hosts; blocking */
     cs_err (*resolve)(struct sockaddr_storage *out, socklen_t *out_len, const char *host, uint16_t port);

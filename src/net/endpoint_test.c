@@ -19,9 +19,10 @@ static cs_err parse(cs_endpoint *ep, const char *text)
 
 static void endpoint_round_trips(void **state)
 {
-    static const char *const texts[] = {"vsock:3:5000", "vsock:any:50051", "vsock:parent:7110", "vsock:16:4294967294",
-                                        "unix:/run/x.sock", "tcp:127.0.0.1:0", "tcp:[::1]:65535", "tcp:localhost:80",
-                                        "tcp:kms.eu-west-1.amazonaws.com:443"};
+    static const char *const texts[] = {
+        "vsock:3:5000",        "vsock:any:50051",  "vsock:parent:7110",
+        "vsock:16:4294967294", "unix:/run/x.sock", "tcp:127.0.0.1:0",
+        "tcp:[::1]:65535",     "tcp:localhost:80", "tcp:kms.eu-west-1.amazonaws.com:443"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         cs_endpoint ep;
         uint8_t mem[CS_EP_TEXT_MAX];
@@ -34,10 +35,11 @@ static void endpoint_round_trips(void **state)
 
 static void endpoint_refuses_bad_syntax(void **state)
 {
-    static const char *const bad[] = {"", "vsock", "vsock:", "vsock:3", "vsock::5000", "vsock:3:", "vsock:x:1", "vsock:03:1",
-                                      "vsock:3:1x", "vsock:3:-1", "unix:", "unix:/", "unix:x", "tcp:", "tcp::80", "tcp:a b:80",
-                                      "tcp:127.1:80", "tcp:[::1:80", "tcp:[zz]:80", "tcp:::1:80", "http:x:80", "VSOCK:3:1",
-                                      "tcp:-x:80", "tcp:.x:80", "tcp:[]:1"};
+    static const char *const bad[] = {"",           "vsock",        "vsock:",      "vsock:3",     "vsock::5000",
+                                      "vsock:3:",   "vsock:x:1",    "vsock:03:1",  "vsock:3:1x",  "vsock:3:-1",
+                                      "unix:",      "unix:/",       "unix:x",      "tcp:",        "tcp::80",
+                                      "tcp:a b:80", "tcp:127.1:80", "tcp:[::1:80", "tcp:[zz]:80", "tcp:::1:80",
+                                      "http:x:80",  "VSOCK:3:1",    "tcp:-x:80",   "tcp:.x:80",   "tcp:[]:1"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cs_endpoint ep = {.port = 77};
         assert_int_equal(parse(&ep, bad[i]), CS_E_FORMAT);

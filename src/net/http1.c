@@ -96,7 +96,8 @@ static int on_value_complete(llhttp_t *ll)
         }
         p->has_length = true;
     } else if (name_is(p, i, "transfer-encoding")) {
-        bool chunked = p->values[i].len == 7 && strncasecmp((const char *)p->text.p + p->values[i].at, "chunked", 7) == 0;
+        bool chunked =
+            p->values[i].len == 7 && strncasecmp((const char *)p->text.p + p->values[i].at, "chunked", 7) == 0;
         if (p->has_length || p->has_coding) {
             return stop(p, CS_E_FORMAT);
         }

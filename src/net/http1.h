@@ -30,12 +30,12 @@ typedef struct cs_http1_msg {
 cs_slice cs_http1_header_get(const cs_http1_msg *m, const char *name);
 
 typedef struct cs_http1_limits {
-    size_t head_max;            /* start line and headers, names and values; 0: 16 KiB */
-    size_t body_max;            /* 0: no body is taken */
-    uint32_t head_timeout_ms;   /* server: from the first byte; 0: 10 s */
-    uint32_t body_timeout_ms;   /* server: whole message; 0: 30 s */
-    uint32_t idle_timeout_ms;   /* server: between requests; 0: 60 s */
-    unsigned conns_max;         /* server; 0: 256 */
+    size_t head_max;          /* start line and headers, names and values; 0: 16 KiB */
+    size_t body_max;          /* 0: no body is taken */
+    uint32_t head_timeout_ms; /* server: from the first byte; 0: 10 s */
+    uint32_t body_timeout_ms; /* server: whole message; 0: 30 s */
+    uint32_t idle_timeout_ms; /* server: between requests; 0: 60 s */
+    unsigned conns_max;       /* server; 0: 256 */
 } cs_http1_limits;
 
 typedef enum cs_http1_kind { CS_HTTP1_REQUEST, CS_HTTP1_RESPONSE } cs_http1_kind;
@@ -80,15 +80,15 @@ struct cs_tls_ctx;
 
 typedef struct cs_http1_server_opts {
     cs_http1_limits limits;
-    uint32_t cid;             /* vsock peers allowed: a CID or CS_EP_CID_ANY */
-    struct cs_tls_ctx *tls;   /* server context, or NULL: plain; borrowed */
+    uint32_t cid;           /* vsock peers allowed: a CID or CS_EP_CID_ANY */
+    struct cs_tls_ctx *tls; /* server context, or NULL: plain; borrowed */
     /* puts TLS on a stream: cs_tls_accept (net/tls.h), so that plain servers do not link OpenSSL */
     cs_err (*tls_wrap)(cs_stream *s, struct cs_tls_ctx *ctx);
 } cs_http1_server_opts;
 
 /* cs_http1_server_new - takes the listener. */
-CS_MUST cs_err cs_http1_server_new(cs_http1_server **out, cs_loop *l, int listen_fd_take, const cs_http1_server_opts *opts,
-                                   cs_http1_handler *handler, void *cookie);
+CS_MUST cs_err cs_http1_server_new(cs_http1_server **out, cs_loop *l, int listen_fd_take,
+                                   const cs_http1_server_opts *opts, cs_http1_handler *handler, void *cookie);
 /*
  * cs_http1_respond - head and body (copied). HEAD requests get the head only. A status of 400 or more with close == true
  * ends the connection afterwards. conn stays the server's; it must not be used after this call.

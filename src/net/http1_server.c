@@ -234,7 +234,10 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
         close(fd);
         return;
     }
-    *c = (cs_http1_conn){.server = s, .next = s->conns, .prev = &s->conns, .again = {.fn = on_again, .cookie = c},
+    *c = (cs_http1_conn){.server = s,
+                         .next = s->conns,
+                         .prev = &s->conns,
+                         .again = {.fn = on_again, .cookie = c},
                          .pending = cs_buf_heap(PENDING_MAX)};
     if (s->conns != NULL) {
         s->conns->prev = &c->next;

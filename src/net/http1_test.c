@@ -96,10 +96,12 @@ static void requests_that_smuggle_are_refused(void **state)
         {"G@T / HTTP/1.1\r\nHost: x\r\n\r\n", CS_E_FORMAT},
         {"GET / HTTP/2.0\r\nHost: x\r\n\r\n", CS_E_UNSUPPORTED},
         {"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", CS_E_UNSUPPORTED},
-        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-T: v\r\n\r\n", CS_E_UNSUPPORTED},
+        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-T: v\r\n\r\n",
+         CS_E_UNSUPPORTED},
         {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", CS_E_FORMAT},
         {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n", CS_E_TOO_LARGE},
-        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello hello\r\n0\r\n\r\n", CS_E_TOO_LARGE},
+        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello hello\r\n0\r\n\r\n",
+         CS_E_TOO_LARGE},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         bool done;
@@ -130,7 +132,8 @@ static void heads_over_the_limit_are_refused(void **state)
 
 static void chunks_are_joined_and_the_rest_is_left(void **state)
 {
-    static const char text[] = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nGET";
+    static const char text[] =
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nGET";
     cs_http1_parser *p;
     size_t used;
     bool done;
@@ -240,7 +243,8 @@ static void stop_loop(void *cookie)
 static void run_job(job *j, cs_tls_ctx *server_tls)
 {
     cs_http1_server *s;
-    cs_http1_server_opts o = {.limits = {.body_max = 1000}, .cid = CS_EP_CID_ANY, .tls = server_tls, .tls_wrap = cs_tls_accept};
+    cs_http1_server_opts o = {
+        .limits = {.body_max = 1000}, .cid = CS_EP_CID_ANY, .tls = server_tls, .tls_wrap = cs_tls_accept};
     int fd;
     pthread_t t;
     assert_int_equal(cs_loop_new(&j->loop), CS_OK);

@@ -166,8 +166,14 @@ cs_err cs_link_new(cs_link **out, cs_loop *l, int fd_take, size_t out_max, const
         free(k);
         return CS_E_NO_MEMORY;
     }
-    *k = (cs_link){.loop = l, .fd = fd_take, .reading = true, .out_max = out_max != 0 ? out_max : 4u << 20,
-                   .tail = &k->head, .flush = {.fn = on_turn_end, .cookie = k}, .events = events, .cookie = cookie};
+    *k = (cs_link){.loop = l,
+                   .fd = fd_take,
+                   .reading = true,
+                   .out_max = out_max != 0 ? out_max : 4u << 20,
+                   .tail = &k->head,
+                   .flush = {.fn = on_turn_end, .cookie = k},
+                   .events = events,
+                   .cookie = cookie};
     (void)setsockopt(fd_take, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     cs_err err = cs_watch_new(&k->watch, l, fd_take, on_ready, k);
     if (err != CS_OK) {

@@ -73,7 +73,8 @@ void cs_watch_free(cs_watch *w);
  */
 typedef struct cs_listener cs_listener;
 typedef void cs_accept_fn(void *cookie, int fd, const cs_ep_peer *peer);
-CS_MUST cs_err cs_listener_new(cs_listener **out, cs_loop *l, int fd_take, uint32_t cid, cs_accept_fn *fn, void *cookie);
+CS_MUST cs_err cs_listener_new(cs_listener **out, cs_loop *l, int fd_take, uint32_t cid, cs_accept_fn *fn,
+                               void *cookie);
 /* cs_listener_pause - stop or go on accepting. */
 void cs_listener_pause(cs_listener *l, bool paused);
 uint64_t cs_listener_refused(const cs_listener *l);

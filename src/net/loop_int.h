@@ -13,7 +13,7 @@ struct cs_loop {
     uv_prepare_t prepare;
     cs_defer *deferred, **deferred_tail;
     bool stopped;
-    uint8_t *read_buf; /* shared by the streams: valid during one callback */
+    uint8_t *read_buf;   /* shared by the streams: valid during one callback */
     uint8_t *packet_buf; /* of the packet links */
 };
 

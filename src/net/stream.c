@@ -201,8 +201,8 @@ void cs_stream_filter_eof(cs_stream *s)
 
 static void at_eof(cs_stream *s)
 {
-    cs_err err = s->filter != NULL && s->filter->at_eof != NULL && !s->lingering ? s->filter->at_eof(s->filter_state)
-                                                                               : CS_OK;
+    cs_err err =
+        s->filter != NULL && s->filter->at_eof != NULL && !s->lingering ? s->filter->at_eof(s->filter_state) : CS_OK;
     if (err != CS_OK && !s->dead) {
         fail(s, err);
         return;
@@ -265,7 +265,11 @@ cs_err cs_stream_new(cs_stream **out, cs_loop *l, int fd_take, const cs_stream_o
         return CS_E_NO_MEMORY;
     }
     size_t size = o->read_size != 0 ? o->read_size : 64u * 1024u;
-    *s = (cs_stream){.loop = l, .fd = fd_take, .events = events, .cookie = cookie, .tail = &s->head,
+    *s = (cs_stream){.loop = l,
+                     .fd = fd_take,
+                     .events = events,
+                     .cookie = cookie,
+                     .tail = &s->head,
                      .read_size = size < CS_LOOP_READ_BUF ? size : CS_LOOP_READ_BUF,
                      .out_high = o->out_high != 0 ? o->out_high : 256u * 1024u,
                      .out_max = o->out_max != 0 ? o->out_max : 4u * 1024u * 1024u,

@@ -157,9 +157,9 @@ SSL *cs_tls_client_ssl(cs_tls_ctx *ctx, const char *host)
     }
     X509_VERIFY_PARAM *param = SSL_get0_param(ssl);
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    bool ok = host[0] != '\0' && (numeric ? X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1
-                                          : X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 &&
-                                                SSL_set_tlsext_host_name(ssl, host) == 1);
+    bool ok = host[0] != '\0' &&
+              (numeric ? X509_VERIFY_PARAM_set1_ip_asc(param, host) == 1
+                       : X509_VERIFY_PARAM_set1_host(param, host, 0) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1);
     if (!ok) {
         SSL_free(ssl);
         return NULL;

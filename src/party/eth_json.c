@@ -51,7 +51,8 @@ static cs_err get_bytes(cs_eth_tx_file *f, const json_t *v, const char *field, s
 {
     cs_slice t = json_is_string(v) ? text_of(v) : CS_SLICE_NULL;
     uint8_t *at = NULL;
-    if (t.len < 2 || t.len % 2 != 0 || t.p[0] != '0' || t.p[1] != 'x' || (exact_len > 0 && t.len != 2 + 2 * exact_len)) {
+    if (t.len < 2 || t.len % 2 != 0 || t.p[0] != '0' || t.p[1] != 'x' ||
+        (exact_len > 0 && t.len != 2 + 2 * exact_len)) {
         return bad(f, field, "not 0x and whole bytes of hex of the right length");
     }
     size_t len = t.len / 2 - 1;
@@ -156,8 +157,9 @@ cs_err cs_eth_tx_of(cs_eth_tx_file *f, const json_t *object, cs_eth_type type)
 
 static cs_err known_fields(cs_eth_tx_file *f, const json_t *object)
 {
-    static const char *const known[] = {"type", "chainId", "nonce", "maxPriorityFeePerGas", "maxFeePerGas", "gasLimit",
-                                        "to", "value", "data", "accessList"};
+    static const char *const known[] = {"type",         "chainId",   "nonce", "maxPriorityFeePerGas",
+                                        "maxFeePerGas", "gasLimit",  "to",    "value",
+                                        "data",         "accessList"};
     const json_t *type = json_object_get(object, "type");
     const char *name;
     json_t *value;

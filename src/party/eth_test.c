@@ -66,7 +66,10 @@ static void rlp_has_the_documented_forms(void **state)
     cs_u256_from_u64(&v, 1024);
     assert_int_equal(cs_rlp_put_u256(&b, &v), CS_OK);
     assert_int_equal(cs_rlp_wrap(&b, 0), CS_OK);
-    assert_memory_equal(mem, "\xca\x83" "dog\x80\x80\x0f\x82\x04\x00", 11);
+    assert_memory_equal(mem,
+                        "\xca\x83"
+                        "dog\x80\x80\x0f\x82\x04\x00",
+                        11);
     b.len = 0;
     assert_int_equal(cs_rlp_put(&b, cs_slice_str("Lorem ipsum dolor sit amet, consectetur adipisicing elit")), CS_OK);
     assert_memory_equal(mem, "\xb8\x38Lorem", 7);
@@ -87,8 +90,10 @@ static void numbers_are_read_strictly(void **state)
     assert_true(n == UINT64_MAX);
     assert_int_equal(cs_u256_parse(&v, cs_slice_str("18446744073709551616")), CS_OK);
     assert_int_equal(cs_u256_u64(&n, &v), CS_E_RANGE);
-    assert_int_equal(cs_u256_parse(&v, cs_slice_str("115792089237316195423570985008687907853269984665640564039457584007913129639936")),
-                     CS_E_RANGE);
+    assert_int_equal(
+        cs_u256_parse(&v,
+                      cs_slice_str("115792089237316195423570985008687907853269984665640564039457584007913129639936")),
+        CS_E_RANGE);
 }
 
 #define TX_HEAD "{\"chainId\":1,\"nonce\":\"0x0\",\"maxPriorityFeePerGas\":1,\"maxFeePerGas\":\"2\",\"gasLimit\":21000,"
@@ -124,8 +129,9 @@ static void bad_fields_are_named(void **state)
     refused_field(TX_HEAD "\"value\":1}", "to");
     refused_field(TX_HEAD "\"to\":null}", "data");
     refused_field("{\"chainId\":1,\"nonce\":\"18446744073709551616\"}", "nonce");
-    refused_field("{\"chainId\":1,\"nonce\":0,\"maxPriorityFeePerGas\":3,\"maxFeePerGas\":\"2\",\"gasLimit\":21000," TX_TO "}",
-                  "maxPriorityFeePerGas");
+    refused_field(
+        "{\"chainId\":1,\"nonce\":0,\"maxPriorityFeePerGas\":3,\"maxFeePerGas\":\"2\",\"gasLimit\":21000," TX_TO "}",
+        "maxPriorityFeePerGas");
 }
 
 static void access_lists_are_serialised(void **state)
@@ -134,10 +140,12 @@ static void access_lists_are_serialised(void **state)
     cs_buf out = cs_buf_heap(4096);
     const char *key = "\"0x1111111111111111111111111111111111111111111111111111111111111111\"";
     char text[1024];
-    (void)snprintf(text, sizeof text,
-                   TX_HEAD TX_TO ",\"data\":\"0xaabb\",\"accessList\":[{\"address\":\"0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed\","
-                                 "\"storageKeys\":[%s,%s]},{\"address\":\"0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed\",\"storageKeys\":[]}]}",
-                   key, key);
+    (void)snprintf(
+        text, sizeof text,
+        TX_HEAD TX_TO
+        ",\"data\":\"0xaabb\",\"accessList\":[{\"address\":\"0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed\","
+        "\"storageKeys\":[%s,%s]},{\"address\":\"0x5aaeb6053f3e94c9b9a09f33669435e7ef1beaed\",\"storageKeys\":[]}]}",
+        key, key);
     assert_int_equal(cs_eth_tx_parse(&f, cs_slice_str(text)), CS_OK);
     assert_int_equal(f.tx.num_access, 2);
     assert_int_equal(f.tx.access[0].keys.len, 64);

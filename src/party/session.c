@@ -210,7 +210,8 @@ static cs_err begin(cs_psign *s, cs_pwork *work, cs_slice *out_frame, const cs_p
     return first_frame(s, work, out_frame, &h);
 }
 
-cs_err cs_psign_new(cs_psign **out, cs_pwork *work, cs_slice *out_frame, cs_pchannel *channel, const cs_psign_request *r)
+cs_err cs_psign_new(cs_psign **out, cs_pwork *work, cs_slice *out_frame, cs_pchannel *channel,
+                    const cs_psign_request *r)
 {
     if (r->key->parties->n != 2) {
         return CS_E_UNSUPPORTED;
@@ -283,8 +284,8 @@ static cs_err take_message(cs_psign *s, cs_pwork *work, cs_slice *out_frame, boo
     return err == CS_E_STATE ? CS_OK : err; /* DROP: nothing has changed */
 }
 
-cs_err cs_psign_on(cs_psign *s, cs_pwork *work, cs_slice *out_frame, bool *out_done, cs_mpc_signature *sig, cs_slice frame,
-                   cs_mpc_verdict *v)
+cs_err cs_psign_on(cs_psign *s, cs_pwork *work, cs_slice *out_frame, bool *out_done, cs_mpc_signature *sig,
+                   cs_slice frame, cs_mpc_verdict *v)
 {
     cs_mpc_verdict ignored;
     size_t len = 0;

@@ -35,15 +35,15 @@ typedef struct cs_psetup cs_psetup;
  * cs_psetup_new - own identity, index of the peer, the pair's mpc object (borrowed). *out_frame: HS1, in work.
  * CS_E_PEER_BANNED | CS_E_CHANNEL_AUTH | CS_E_ENTROPY | CS_E_NO_MEMORY.
  */
-CS_MUST cs_err cs_psetup_new(cs_psetup **out, cs_pwork *work, cs_slice *out_frame, const cs_share_party *own, uint16_t peer,
-                             cs_mpc_peer *mpc_peer);
+CS_MUST cs_err cs_psetup_new(cs_psetup **out, cs_pwork *work, cs_slice *out_frame, const cs_share_party *own,
+                             uint16_t peer, cs_mpc_peer *mpc_peer);
 /*
  * cs_psetup_on - the next frame of the enclave; *out_frame what is to be sent (len 0: nothing), in work. When the set-up is
  * complete *out_channel is set (the caller's, transferred). CS_E_CHANNEL_AUTH | CS_E_ABORT_SESSION | CS_E_PEER_BANNED | the
  * enclave's refusal. v (may be NULL) the check.
  */
-CS_MUST cs_err cs_psetup_on(cs_psetup *s, cs_pwork *work, cs_slice *out_frame, cs_pchannel **out_channel, cs_slice frame,
-                            cs_mpc_verdict *v);
+CS_MUST cs_err cs_psetup_on(cs_psetup *s, cs_pwork *work, cs_slice *out_frame, cs_pchannel **out_channel,
+                            cs_slice frame, cs_mpc_verdict *v);
 void cs_psetup_free(cs_psetup *s);
 
 /* ---- a signature */

@@ -40,9 +40,9 @@ static int start(void **state)
     uint8_t pk[33];
     const cs_share_policy lax = {.allow_unsigned = true};
     if (cs_arena_init((size_t)64 << 20, false) != CS_OK || cs_deal_new(&dealt, 2) != CS_OK ||
-        cs_deal_add(dealt, cs_slice_str("a"), NULL, pk) != CS_OK || cs_deal_add(dealt, cs_slice_str("b"), NULL, pk) != CS_OK ||
-        cs_deal_finish(dealt, 1, NULL, &c, &s) != CS_OK || cs_share_load(&client, c, &lax, NULL) != CS_OK ||
-        cs_share_load(&service, s, &lax, NULL) != CS_OK) {
+        cs_deal_add(dealt, cs_slice_str("a"), NULL, pk) != CS_OK ||
+        cs_deal_add(dealt, cs_slice_str("b"), NULL, pk) != CS_OK || cs_deal_finish(dealt, 1, NULL, &c, &s) != CS_OK ||
+        cs_share_load(&client, c, &lax, NULL) != CS_OK || cs_share_load(&service, s, &lax, NULL) != CS_OK) {
         return -1;
     }
     work = cs_secret_alloc(sizeof *work);
@@ -80,10 +80,12 @@ static cs_slice sealed(cs_data_kind kind, cs_slice payload)
 static cs_slice enclave_hs1(cs_slice frame)
 {
     assert_int_equal(cs_channel_accept(&e.channel, e.out, frame, cs_share_party_at(service, 0)->static_key.b), CS_OK);
-    assert_int_equal(cs_mpc_setup_new(&e.ot, &(cs_mpc_setup_args){.peer = service_peer, .role = CS_MPC_RESPONDER,
-                                                                  .chan32 = e.channel.chan32,
-                                                                  .secret32 = cs_share_party_at(service, 0)->static_key.b}),
-                     CS_OK);
+    assert_int_equal(
+        cs_mpc_setup_new(&e.ot, &(cs_mpc_setup_args){.peer = service_peer,
+                                                     .role = CS_MPC_RESPONDER,
+                                                     .chan32 = e.channel.chan32,
+                                                     .secret32 = cs_share_party_at(service, 0)->static_key.b}),
+        CS_OK);
     return cs_slice_of(e.out, CS_FRAME_HS2_LEN);
 }
 
@@ -151,8 +153,12 @@ static cs_slice enclave_hello(size_t len)
         return sealed(CS_DATA_ANSWER, cs_slice_of(answer, 65));
     }
     assert_int_equal(cs_hello_label(label, &h), CS_OK);
-    cs_mpc_request q = {.key = cs_share_find(service, h.account_id), .peer = 1, .digest32 = h.digest32, .label32 = label,
-                        .path = h.path, .path_len = h.path_len};
+    cs_mpc_request q = {.key = cs_share_find(service, h.account_id),
+                        .peer = 1,
+                        .digest32 = h.digest32,
+                        .label32 = label,
+                        .path = h.path,
+                        .path_len = h.path_len};
     assert_non_null(q.key);
     cs_mpc_sign2_free(e.sign);
     e.sign = NULL;
@@ -268,7 +274,7 @@ static cs_err disturbed(cs_pchannel *c, int what)
         assert_int_equal(cs_psign_new(&s, work, &f, c, &r), CS_OK);
         size_t len = 0;
         assert_int_equal(enclave_open(f, &len), CS_OK);
-        m2 = what == REFUSE ? sealed(CS_DATA_REFUSED, cs_slice_str("EXECUTION_CONFLICT"))
+        m2 = what == REFUSE            ? sealed(CS_DATA_REFUSED, cs_slice_str("EXECUTION_CONFLICT"))
              : what == UNKNOWN_REFUSAL ? sealed(CS_DATA_REFUSED, cs_slice_str("HUH"))
                                        : sealed(CS_DATA_OT, cs_slice_str("HUH"));
     }

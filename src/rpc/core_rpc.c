@@ -225,7 +225,8 @@ cs_err cs_rpc_encode_body(cs_buf *out, cs_rpc_type type, uint64_t id, size_t bod
     if ((err = encode_head(out, r, id)) != CS_OK || (err = put_bytes_head(out, body_len)) != CS_OK) {
         goto out;
     }
-    err = out->len - before + body_len > CS_RPC_MAX || body_len > CS_RPC_MAX ? CS_E_RANGE : cs_put_space(out, body, body_len);
+    err = out->len - before + body_len > CS_RPC_MAX || body_len > CS_RPC_MAX ? CS_E_RANGE
+                                                                             : cs_put_space(out, body, body_len);
 out:
     if (err != CS_OK) {
         out->len = before;

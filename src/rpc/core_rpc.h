@@ -19,28 +19,28 @@
 #define CS_RPC_TABLE(X)                                                                                                \
     /* sign-service -> sign-core */                                                                                    \
     X(PARTY_OPEN, 1, "")                                                                                               \
-    X(PARTY_DATA, 2, "b")           /* body: Frame.body */                                                             \
-    X(PARTY_CLOSE, 3, "")           /* the client went away */                                                         \
-    X(ATTEST, 4, "bt")              /* nonce, account id (may be empty) */                                             \
+    X(PARTY_DATA, 2, "b") /* body: Frame.body */                                                                       \
+    X(PARTY_CLOSE, 3, "") /* the client went away */                                                                   \
+    X(ATTEST, 4, "bt")    /* nonce, account id (may be empty) */                                                       \
     X(STATUS, 5, "")                                                                                                   \
-    X(INJECT_AGE, 6, "b")           /* KMS-encrypted age identity */                                                   \
+    X(INJECT_AGE, 6, "b") /* KMS-encrypted age identity */                                                             \
     X(SHARES_BEGIN, 7, "")                                                                                             \
     X(SHARES_CHUNK, 8, "b")                                                                                            \
     X(SHARES_END, 9, "")                                                                                               \
-    X(SHARES_CANCEL, 10, "")        /* the injector broke off */                                                       \
-    X(UNBAN, 11, "b")               /* order signed by a publisher */                                                  \
+    X(SHARES_CANCEL, 10, "") /* the injector broke off */                                                              \
+    X(UNBAN, 11, "b")        /* order signed by a publisher */                                                         \
     /* sign-core -> sign-service */                                                                                    \
     X(PARTY_SEND, 33, "b")                                                                                             \
-    X(PARTY_END, 34, "t")           /* error code or "OK"; the stream is closed */                                     \
-    X(ATTEST_REPLY, 36, "tb")       /* code, document */                                                               \
-    X(STATUS_REPLY, 37, "b")        /* JSON, see docs/formats/status.md */                                             \
-    X(REPLY, 38, "tt")              /* code, detail (e.g. KMS's __type), for INJECT_AGE, SHARES_END, UNBAN */          \
+    X(PARTY_END, 34, "t")     /* error code or "OK"; the stream is closed */                                           \
+    X(ATTEST_REPLY, 36, "tb") /* code, document */                                                                     \
+    X(STATUS_REPLY, 37, "b")  /* JSON, see docs/formats/status.md */                                                   \
+    X(REPLY, 38, "tt")        /* code, detail (e.g. KMS's __type), for INJECT_AGE, SHARES_END, UNBAN */                \
     /* sign-core -> sign-kms */                                                                                        \
-    X(KMS_CALL, 64, "utbbm")        /* cs_kms_op, key ARN, ciphertext blob, attestation document, context */           \
-    X(CRED_WIPE, 65, "")            /* the load is over: forget the credentials */                                     \
+    X(KMS_CALL, 64, "utbbm") /* cs_kms_op, key ARN, ciphertext blob, attestation document, context */                  \
+    X(CRED_WIPE, 65, "")     /* the load is over: forget the credentials */                                            \
     /* sign-kms -> sign-core */                                                                                        \
-    X(KMS_REPLY, 96, "ttutbb")      /* code, KMS __type, HTTP status, KeyId, CiphertextForRecipient, CiphertextBlob */ \
-    X(CRED_STATE, 97, "uu")         /* cs_cred_state, expiry in ms since the epoch */
+    X(KMS_REPLY, 96, "ttutbb") /* code, KMS __type, HTTP status, KeyId, CiphertextForRecipient, CiphertextBlob */      \
+    X(CRED_STATE, 97, "uu")    /* cs_cred_state, expiry in ms since the epoch */
 
 typedef enum cs_rpc_type {
 #define CS_RPC_ROW(name, num, fields) CS_RPC_##name = (num),

@@ -138,10 +138,11 @@ static void test_maps_are_sorted_without_duplicates_and_bounded(void **state)
     assert_int_equal(cs_rpc_decode(&back, cs_buf_slice(&b)), CS_OK);
     assert_true(cs_slice_eq_str(back.f[4].m.key[0], "b"));
     /* decode refuses another order: swap the two entries "b": "" and "aa": "2" */
-    memcpy(mem + b.len - 8, "\x62"
-                            "aa\x61"
-                            "2\x61"
-                            "b\x60",
+    memcpy(mem + b.len - 8,
+           "\x62"
+           "aa\x61"
+           "2\x61"
+           "b\x60",
            8);
     assert_int_equal(cs_rpc_decode(&back, cs_slice_of(mem, b.len)), CS_E_FORMAT);
     f.f[4].m.key[1] = s("aa");

@@ -101,7 +101,8 @@ static bool x25519_key(cs_secret32 *out, const uint8_t scalar[32], const uint8_t
     return true;
 }
 
-cs_err cs_age_x25519_unwrap(cs_secret16 *out, const cs_age_identity *id, const uint8_t share[32], const uint8_t body[32])
+cs_err cs_age_x25519_unwrap(cs_secret16 *out, const cs_age_identity *id, const uint8_t share[32],
+                            const uint8_t body[32])
 {
     CS_SECRET(cs_secret32) key = {{0}};
     uint8_t salt[64];

@@ -174,8 +174,8 @@ cs_err cs_age_dec_push(cs_age_dec *d, cs_slice bytes)
     if (d->form == FORM_UNKNOWN) {
         d->form = bytes.p[0] == AGE_VERSION_LINE[0] ? FORM_BINARY : FORM_ARMOR;
     }
-    return end_with(d,
-                    d->form == FORM_BINARY ? take_binary(d, bytes) : cs_age_armor_push(&d->armor, bytes, take_binary, d));
+    return end_with(d, d->form == FORM_BINARY ? take_binary(d, bytes)
+                                              : cs_age_armor_push(&d->armor, bytes, take_binary, d));
 }
 
 cs_err cs_age_dec_finish(cs_age_dec *d)

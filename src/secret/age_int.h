@@ -31,10 +31,10 @@ void cs_age_header_mac(uint8_t out[AGE_MAC], const cs_secret16 *file_key, cs_sli
 /* Wrapping of the file key: body is 32 bytes (file key and tag). */
 /* cs_age_x25519_unwrap - CS_E_AGE_NO_MATCH (another recipient's) | CS_E_AGE_HEADER (low-order share). */
 CS_MUST cs_err cs_age_x25519_unwrap(cs_secret16 *out, const cs_age_identity *id, const uint8_t share[32],
-                                 const uint8_t body[32]);
+                                    const uint8_t body[32]);
 /* cs_age_x25519_wrap - CS_E_ENTROPY | CS_E_AGE_IDENTITY. */
 CS_MUST cs_err cs_age_x25519_wrap(uint8_t share[32], uint8_t body[32], const cs_age_recipient *to,
-                               const cs_secret16 *file_key);
+                                  const cs_secret16 *file_key);
 /* cs_age_scrypt_key - the wrapping key of a passphrase. CS_E_NO_MEMORY. */
 CS_MUST cs_err cs_age_scrypt_key(cs_secret32 *out, cs_slice passphrase, const uint8_t salt[16], unsigned work_factor);
 /* cs_age_unwrap, cs_age_wrap - ChaCha20-Poly1305 with a zero nonce; cs_age_unwrap is true when authentic. */

@@ -261,8 +261,8 @@ cs_err cs_csession_open(cs_csession *s, uint8_t *out, size_t cap, size_t *out_le
         return CS_E_RANGE;
     }
     nonce12(nonce, f.counter);
-    if (crypto_aead_chacha20poly1305_ietf_decrypt_detached(out, NULL, f.rest.p, len, f.rest.p + len, frame.p, CS_FRAME_HEAD,
-                                                           nonce, s->receive.b) != 0) {
+    if (crypto_aead_chacha20poly1305_ietf_decrypt_detached(out, NULL, f.rest.p, len, f.rest.p + len, frame.p,
+                                                           CS_FRAME_HEAD, nonce, s->receive.b) != 0) {
         cs_wipe(out, len);
         cs_csession_wipe(s);
         return CS_E_ABORT_SESSION;

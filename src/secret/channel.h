@@ -46,7 +46,7 @@ typedef struct cs_frame {
     uint64_t counter;        /* DATA */
     const uint8_t *client32; /* HS1: static public keys */
     const uint8_t *enclave32;
-    cs_slice rest;           /* HS1, HS2: the Noise message; DATA: ciphertext and tag */
+    cs_slice rest; /* HS1, HS2: the Noise message; DATA: ciphertext and tag */
 } cs_frame;
 
 /* cs_frame_parse - shape only. CS_E_FORMAT (unknown kind, length); CS_E_TOO_LARGE (over CS_FRAME_MAX). */
@@ -55,13 +55,13 @@ CS_MUST cs_err cs_frame_parse(cs_frame *out, cs_slice body);
 /* A channel, complete or (client) waiting for HS2. Secret. */
 typedef struct cs_channel {
     cs_channel_id id;
-    uint8_t chan32[32];    /* handshake hash: `chan` of specs/mpc-wire.md; public */
-    uint8_t client32[32];  /* static public keys */
+    uint8_t chan32[32];   /* handshake hash: `chan` of specs/mpc-wire.md; public */
+    uint8_t client32[32]; /* static public keys */
     uint8_t enclave32[32];
-    cs_secret32 secret;    /* channel secret */
-    bool client;           /* our role */
+    cs_secret32 secret; /* channel secret */
+    bool client;        /* our role */
     bool ready;
-    cs_noise noise;        /* until ready; wiped then */
+    cs_noise noise; /* until ready; wiped then */
 } cs_channel;
 CS_SECRET_DECLARE(cs_channel)
 
@@ -76,7 +76,8 @@ CS_SECRET_DECLARE(cs_channel)
 CS_MUST cs_err cs_channel_start(cs_channel *c, uint8_t out_hs1[CS_FRAME_HS1_LEN], const uint8_t static32[32],
                                 const uint8_t enclave32[32]);
 CS_MUST cs_err cs_channel_finish(cs_channel *c, cs_slice hs2);
-CS_MUST cs_err cs_channel_accept(cs_channel *c, uint8_t out_hs2[CS_FRAME_HS2_LEN], cs_slice hs1, const uint8_t static32[32]);
+CS_MUST cs_err cs_channel_accept(cs_channel *c, uint8_t out_hs2[CS_FRAME_HS2_LEN], cs_slice hs1,
+                                 const uint8_t static32[32]);
 void cs_channel_wipe(cs_channel *c);
 
 /* Both directions of one session. Secret. A name must not be used twice in a channel: the keys would repeat (caller's duty). */

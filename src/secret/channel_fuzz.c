@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     }
     if (f.kind == CS_FRAME_DATA) {
         cs_csession s = {.channel = f.channel, .name = f.session, .next_receive = f.counter, .alive = true};
-        if (f.rest.len > len || cs_csession_open(&s, out, sizeof out, &got, cs_slice_of(data, len)) != CS_E_ABORT_SESSION) {
+        if (f.rest.len > len ||
+            cs_csession_open(&s, out, sizeof out, &got, cs_slice_of(data, len)) != CS_E_ABORT_SESSION) {
             abort();
         }
     }

@@ -121,7 +121,10 @@ static void opening_in_place_is_the_same(void **state)
     cs_buf f = cs_buf_wrap(mem, sizeof mem);
     assert_int_equal(cs_csession_seal_msg(&x.a, &f, CS_DATA_HELLO, cs_slice_str("abc")), CS_OK);
     assert_int_equal(cs_csession_open(&x.b, mem + CS_FRAME_HEAD, sizeof mem, &len, cs_buf_slice(&f)), CS_OK);
-    assert_memory_equal(mem + CS_FRAME_HEAD, "\x20" "abc", 4);
+    assert_memory_equal(mem + CS_FRAME_HEAD,
+                        "\x20"
+                        "abc",
+                        4);
 }
 
 static void expect_abort(ends *x, cs_slice frame)

@@ -133,8 +133,8 @@ cs_err cs_noise_open(cs_noise_cipher *c, cs_buf *out, cs_slice aad, cs_slice sea
         at = &none;
     }
     nonce12(nonce, c->n);
-    if (crypto_aead_chacha20poly1305_ietf_decrypt_detached(at, NULL, sealed.p, len, sealed.p + len, aad.p, aad.len, nonce,
-                                                           c->key.b) != 0) {
+    if (crypto_aead_chacha20poly1305_ietf_decrypt_detached(at, NULL, sealed.p, len, sealed.p + len, aad.p, aad.len,
+                                                           nonce, c->key.b) != 0) {
         cs_wipe(at, len);
         out->len = before;
         return CS_E_AUTH;

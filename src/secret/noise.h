@@ -36,7 +36,7 @@ typedef struct cs_noise {
     cs_noise_pattern pattern;
     bool initiator, failed;
     unsigned next, num_messages;
-    uint8_t h[32];      /* public */
+    uint8_t h[32]; /* public */
     cs_secret32 ck;
     cs_noise_cipher cipher;
     cs_secret32 s, e;
@@ -47,12 +47,12 @@ CS_SECRET_DECLARE(cs_noise)
 
 typedef struct cs_noise_args {
     cs_noise_pattern pattern;
-    const cs_noise_hash *hash;      /* NULL: cs_noise_sha256 */
+    const cs_noise_hash *hash; /* NULL: cs_noise_sha256 */
     bool initiator;
     cs_slice prologue;
-    const uint8_t *s32;             /* own static private key; secret */
-    const uint8_t *rs32;            /* peer's static public key where the pattern knows it before; else NULL */
-    const uint8_t *unsafe_e32;      /* tests: the ephemeral private key; production: NULL (fresh from cs_random) */
+    const uint8_t *s32;        /* own static private key; secret */
+    const uint8_t *rs32;       /* peer's static public key where the pattern knows it before; else NULL */
+    const uint8_t *unsafe_e32; /* tests: the ephemeral private key; production: NULL (fresh from cs_random) */
 } cs_noise_args;
 
 /* cs_noise_init - CS_E_USAGE when a key that the pattern needs is missing (or one is given that it does not know). */
@@ -85,6 +85,7 @@ void cs_x25519_base(uint8_t out32[32], const uint8_t private32[32]);
 CS_MUST cs_err cs_x25519(cs_secret32 *out, const uint8_t private32[32], const uint8_t public32[32]);
 /* cs_hmac_sha256 - over parts; key 0..64 bytes. cs_hkdf_expand_sha256 - RFC 5869, out_len <= 255 * 32. Both secret in, secret out. */
 void cs_hmac_sha256(uint8_t out32[32], cs_slice key, const cs_slice *parts, size_t num_parts);
-void cs_hkdf_expand_sha256(uint8_t *out, size_t out_len, const uint8_t prk32[32], const cs_slice *info, size_t num_info);
+void cs_hkdf_expand_sha256(uint8_t *out, size_t out_len, const uint8_t prk32[32], const cs_slice *info,
+                           size_t num_info);
 
 #endif

@@ -96,8 +96,9 @@ static void low_order_keys_are_refused(void **state)
         cs_buf msg = cs_buf_wrap(mem, sizeof mem), none = {0};
         assert_int_equal(cs_hex_decode(point, 32, cs_slice_str(low[k])), CS_OK);
         assert_int_equal(cs_x25519(&out, key_i, point), CS_E_AUTH);
-        assert_int_equal(cs_noise_init(&n, &(cs_noise_args){.pattern = CS_NOISE_KK, .initiator = true, .s32 = key_i,
-                                                            .rs32 = point}), CS_OK);
+        assert_int_equal(
+            cs_noise_init(&n, &(cs_noise_args){.pattern = CS_NOISE_KK, .initiator = true, .s32 = key_i, .rs32 = point}),
+            CS_OK);
         assert_int_equal(cs_noise_write(&n, &msg, CS_SLICE_NULL), CS_E_AUTH);
         assert_int_equal(msg.len, 0);
         /* as the ephemeral key of a message */
@@ -122,7 +123,8 @@ static void order_and_keys_are_checked(void **state)
     assert_int_equal(cs_noise_read(&r, &none, cs_slice_of(mem, 31)), CS_E_FORMAT);
     assert_int_equal(cs_noise_write(&i, &small, CS_SLICE_NULL), CS_E_RANGE);
     assert_int_equal(small.len, 0);
-    assert_int_equal(cs_noise_init(&i, &(cs_noise_args){.pattern = CS_NOISE_KK, .initiator = true, .s32 = key_i}), CS_E_USAGE);
+    assert_int_equal(cs_noise_init(&i, &(cs_noise_args){.pattern = CS_NOISE_KK, .initiator = true, .s32 = key_i}),
+                     CS_E_USAGE);
     assert_int_equal(cs_noise_init(&i, &(cs_noise_args){.pattern = CS_NOISE_XX, .initiator = true}), CS_E_USAGE);
 }
 
@@ -142,11 +144,14 @@ static void a_failed_generator_ends_the_handshake(void **state)
 static void hkdf_expand_follows_rfc_5869(void **state)
 {
     uint8_t prk[32], info[10], okm[42], want[42];
-    assert_int_equal(cs_hex_decode(prk, 32, cs_slice_str("077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5")),
-                     CS_OK);
+    assert_int_equal(
+        cs_hex_decode(prk, 32, cs_slice_str("077709362c2e32df0ddc3f0dc47bba6390b6c73bb50f9c3122ec844ad7c2b3e5")),
+        CS_OK);
     assert_int_equal(cs_hex_decode(info, 10, cs_slice_str("f0f1f2f3f4f5f6f7f8f9")), CS_OK);
-    assert_int_equal(cs_hex_decode(want, 42, cs_slice_str("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"
-                                                          "34007208d5b887185865")), CS_OK);
+    assert_int_equal(cs_hex_decode(want, 42,
+                                   cs_slice_str("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf"
+                                                "34007208d5b887185865")),
+                     CS_OK);
     cs_hkdf_expand_sha256(okm, 42, prk, (cs_slice[]){{info, 4}, {info + 4, 6}}, 2);
     assert_memory_equal(okm, want, 42);
 }

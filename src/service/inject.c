@@ -21,8 +21,8 @@ struct inject {
     cs_injector *owner;
     cs_stream *stream;
     cs_timer *idle;
-    cs_buf chunk;     /* what is collected for the next frame */
-    uint64_t id;      /* of the transfer (shares) */
+    cs_buf chunk; /* what is collected for the next frame */
+    uint64_t id;  /* of the transfer (shares) */
     uint64_t total;
     bool begun, ended; /* SHARES_BEGIN sent; end of file seen */
 };

@@ -279,7 +279,8 @@ static void health_reply(void *cookie, const cs_rpc_frame *reply)
 
 static void on_health_check(cs_grpc_call *call, cs_slice message)
 {
-    Grpc__Health__V1__HealthCheckRequest *in = grpc__health__v1__health_check_request__unpack(NULL, message.len, message.p);
+    Grpc__Health__V1__HealthCheckRequest *in =
+        grpc__health__v1__health_check_request__unpack(NULL, message.len, message.p);
 
     if (in == NULL) {
         malformed(call);
@@ -367,7 +368,8 @@ static void on_watch(cs_grpc_call *call, cs_slice message)
         return;
     }
     w = calloc(1, sizeof *w);
-    if (w == NULL || cs_timer_new(&w->timer, ((cs_service *)cs_grpc_call_server_cookie(call))->loop, watch_tick, w) != CS_OK) {
+    if (w == NULL ||
+        cs_timer_new(&w->timer, ((cs_service *)cs_grpc_call_server_cookie(call))->loop, watch_tick, w) != CS_OK) {
         free(w);
         grpc__health__v1__health_check_request__free_unpacked(in, NULL);
         cs_grpc_finish(call, CS_E_NO_MEMORY, NULL);
@@ -380,7 +382,8 @@ static void on_watch(cs_grpc_call *call, cs_slice message)
     grpc__health__v1__health_check_request__free_unpacked(in, NULL);
     cs_grpc_call_set_cookie(call, w);
     if (!w->known) {
-        watch_tell(w, SERVICE_UNKNOWN); /* the protocol keeps the stream open: the service may appear later; ours never does */
+        watch_tell(
+            w, SERVICE_UNKNOWN); /* the protocol keeps the stream open: the service may appear later; ours never does */
         return;
     }
     watch_tick(w);

@@ -25,7 +25,8 @@ static int run(const cs_args *a)
 
 const cs_cmd cs_cmds_errors[] = {
     {"errors", "[CODE]", "what an error code means and what to do",
-     "Every refusal of every program has one stable code, a cause and a fix.\n\nexample:\n    signctl errors INJECT_BUSY",
+     "Every refusal of every program has one stable code, a cause and a fix.\n\nexample:\n    signctl errors "
+     "INJECT_BUSY",
      NULL, 0, 1, run},
     {0},
 };

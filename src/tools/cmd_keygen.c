@@ -372,13 +372,15 @@ static const cs_opt keygen_opts[] = {
     {"accounts", 'n', CS_OPT_U64, "N", "how many accounts, named by the prefix and 1..N", NULL, "1", 1, MAX_ACCOUNTS},
     {"prefix", 0, CS_OPT_STR, "TEXT", "prefix of the account ids", NULL, "account-", 0, 0},
     {"account", 'a', CS_OPT_MANY, "ID", "an account id (may repeat; instead of --accounts)", NULL, NULL, 0, 0},
-    {"import", 0, CS_OPT_STR, "FILE", "share these private keys: 64 hex digits, or lines `account_id hex`; - reads standard input",
-     NULL, NULL, 0, 0},
+    {"import", 0, CS_OPT_STR, "FILE",
+     "share these private keys: 64 hex digits, or lines `account_id hex`; - reads standard input", NULL, NULL, 0, 0},
     {"recipient", 'r', CS_OPT_STR, "AGE1", "seal the service's file to this age recipient", NULL, NULL, 0, 0},
-    {"plaintext", 0, CS_OPT_FLAG, NULL, "do not seal the client's file (nor the service's without --recipient)", NULL, NULL, 0, 0},
-    {"passphrase-file", 0, CS_OPT_STR, "FILE", "passphrase of the client's file in its first line (else the terminal asks)", NULL,
+    {"plaintext", 0, CS_OPT_FLAG, NULL, "do not seal the client's file (nor the service's without --recipient)", NULL,
      NULL, 0, 0},
-    {"publisher-key", 0, CS_OPT_STR, "FILE", "sign both files with this key of `signctl publisher keygen`", NULL, NULL, 0, 0},
+    {"passphrase-file", 0, CS_OPT_STR, "FILE",
+     "passphrase of the client's file in its first line (else the terminal asks)", NULL, NULL, 0, 0},
+    {"publisher-key", 0, CS_OPT_STR, "FILE", "sign both files with this key of `signctl publisher keygen`", NULL, NULL,
+     0, 0},
     {"generation", 'g', CS_OPT_U64, "N", "generation of the files", NULL, "1", 0, UINT64_MAX},
     {"out-dir", 'd', CS_OPT_STR, "DIR", "where to write", NULL, ".", 0, 0},
     {"force", 'f', CS_OPT_FLAG, NULL, "replace existing files", NULL, NULL, 0, 0},
@@ -396,7 +398,8 @@ static const cs_opt publisher_opts[] = {
 const cs_cmd cs_cmds_keygen[] = {
     {"keygen", "[-n N | -a ID... | --import FILE] (-r age1... | --plaintext) [-d DIR]",
      "make keys and write the shares of client and service",
-     "Writes client_key_shares.json and service_key_shares.json (.age when sealed), both 0600. A key exists whole only in this\n"
+     "Writes client_key_shares.json and service_key_shares.json (.age when sealed), both 0600. A key exists whole only "
+     "in this\n"
      "process. Existing files are kept unless --force.\n\n"
      "examples:\n"
      "    signctl publisher keygen -o publisher.key\n"

@@ -23,8 +23,7 @@ static const struct {
     suite_fn *fn;
 } suites[] = {
 #define SUITE_ROW(name, fn) {name, fn},
-    CS_SUITES(SUITE_ROW)
-};
+    CS_SUITES(SUITE_ROW)};
 
 static void count_file(cs_suite *s, const char *path, void *cookie)
 {

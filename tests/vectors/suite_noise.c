@@ -92,7 +92,7 @@ static bool message(sides *x, unsigned from, bool transport, cs_slice payload, c
     bool ok = (transport ? cs_noise_seal(&x->tx[from], &wire, CS_SLICE_NULL, payload)
                          : cs_noise_write(&x->hs[from], &wire, payload)) == CS_OK &&
               cs_slice_eq(cs_buf_slice(&wire), want);
-    for (size_t bit = 0; ok && bit < 8 * wire.len; bit += wire.len > 512 ? 97 : 1) {
+    for (size_t bit = 0; ok && bit<8 * wire.len; bit += wire.len> 512 ? 97 : 1) {
         cs_noise hs = x->hs[1 - from];
         cs_noise_cipher rx = x->rx[1 - from];
         wire.p[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -104,8 +104,9 @@ static bool message(sides *x, unsigned from, bool transport, cs_slice payload, c
         ok = err != CS_OK || unprotected;
         got.len = 0;
     }
-    ok = ok && (transport ? cs_noise_open(&x->rx[1 - from], &got, CS_SLICE_NULL, cs_buf_slice(&wire))
-                          : cs_noise_read(&x->hs[1 - from], &got, cs_buf_slice(&wire))) == CS_OK &&
+    ok = ok &&
+         (transport ? cs_noise_open(&x->rx[1 - from], &got, CS_SLICE_NULL, cs_buf_slice(&wire))
+                    : cs_noise_read(&x->hs[1 - from], &got, cs_buf_slice(&wire))) == CS_OK &&
          cs_slice_eq(cs_buf_slice(&got), payload);
     cs_buf_free(&wire);
     cs_buf_free(&got);

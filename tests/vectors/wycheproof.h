@@ -13,8 +13,8 @@ typedef enum wp_verdict {
 
 typedef wp_verdict wp_run(const json_t *group, const json_t *test);
 
-wp_run wp_x25519, wp_ed25519, wp_chacha20_poly1305, wp_hkdf_sha256, wp_hmac_sha256, wp_aes_cbc, wp_rsa_oaep, wp_ecdsa_der,
-    wp_ecdsa_bitcoin, wp_ecdsa_p1363;
+wp_run wp_x25519, wp_ed25519, wp_chacha20_poly1305, wp_hkdf_sha256, wp_hmac_sha256, wp_aes_cbc, wp_rsa_oaep,
+    wp_ecdsa_der, wp_ecdsa_bitcoin, wp_ecdsa_p1363;
 
 /* wp_bytes - the named hex field (missing or malformed: aborts, the file is broken); freed by the caller. */
 cs_buf wp_bytes(const json_t *obj, const char *key);

@@ -11,7 +11,8 @@
 
 wp_verdict wp_ed25519(const json_t *group, const json_t *test)
 {
-    cs_buf pk = wp_bytes(json_object_get(group, "publicKey"), "pk"), msg = wp_bytes(test, "msg"), sig = wp_bytes(test, "sig");
+    cs_buf pk = wp_bytes(json_object_get(group, "publicKey"), "pk"), msg = wp_bytes(test, "msg"),
+           sig = wp_bytes(test, "sig");
     bool ok = pk.len == 32 && sig.len == 64 && cs_publisher_verify(pk.p, sig.p, cs_buf_slice(&msg)) == CS_OK;
     cs_buf_free(&pk);
     cs_buf_free(&msg);
@@ -121,8 +122,8 @@ wp_verdict wp_ecdsa_p1363(const json_t *group, const json_t *test)
         if (strcmp(curve_of(group), rows[i].curve) == 0 && strcmp(cs_suite_str(group, "sha"), rows[i].sha) == 0) {
             cs_buf msg = wp_bytes(test, "msg"), sig = wp_bytes(test, "sig");
             EVP_PKEY *key = der_key(group);
-            cs_err err = key == NULL ? CS_E_FORMAT
-                                     : cs_cose_verify(key, rows[i].alg, cs_buf_slice(&msg), cs_buf_slice(&sig));
+            cs_err err =
+                key == NULL ? CS_E_FORMAT : cs_cose_verify(key, rows[i].alg, cs_buf_slice(&msg), cs_buf_slice(&sig));
             EVP_PKEY_free(key);
             cs_buf_free(&msg);
             cs_buf_free(&sig);

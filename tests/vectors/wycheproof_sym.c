@@ -53,10 +53,11 @@ static wp_verdict open_chacha(const json_t *test, cs_buf f[6])
     wp_verdict v = WP_REFUSED;
     (void)test;
     /* f: key, iv, aad, msg, ct, tag */
-    if (f[0].len == crypto_aead_chacha20poly1305_ietf_KEYBYTES && f[1].len == crypto_aead_chacha20poly1305_ietf_NPUBBYTES &&
+    if (f[0].len == crypto_aead_chacha20poly1305_ietf_KEYBYTES &&
+        f[1].len == crypto_aead_chacha20poly1305_ietf_NPUBBYTES &&
         f[5].len == crypto_aead_chacha20poly1305_ietf_ABYTES && cs_put_space(&out, &plain, f[4].len + 1) == CS_OK &&
-        crypto_aead_chacha20poly1305_ietf_decrypt_detached(plain, NULL, f[4].p, f[4].len, f[5].p, f[2].p, f[2].len, f[1].p,
-                                                           f[0].p) == 0) {
+        crypto_aead_chacha20poly1305_ietf_decrypt_detached(plain, NULL, f[4].p, f[4].len, f[5].p, f[2].p, f[2].len,
+                                                           f[1].p, f[0].p) == 0) {
         v = wp_compare(cs_slice_of(plain, f[4].len), cs_buf_slice(&f[3]));
     }
     cs_buf_free(&out);
@@ -125,7 +126,8 @@ wp_verdict wp_hkdf_sha256(const json_t *group, const json_t *test)
 }
 
 /* as the CMS content is opened: EVP with padding */
-static wp_verdict open_cbc(const EVP_CIPHER *cipher, const cs_buf *key, const cs_buf *iv, const cs_buf *ct, const cs_buf *msg)
+static wp_verdict open_cbc(const EVP_CIPHER *cipher, const cs_buf *key, const cs_buf *iv, const cs_buf *ct,
+                           const cs_buf *msg)
 {
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     cs_buf out = cs_buf_heap((size_t)1 << 20);
@@ -134,8 +136,7 @@ static wp_verdict open_cbc(const EVP_CIPHER *cipher, const cs_buf *key, const cs
     wp_verdict v = WP_REFUSED;
     if (c != NULL && cs_put_space(&out, &at, ct->len + 32) == CS_OK &&
         EVP_DecryptInit_ex(c, cipher, NULL, key->p, iv->p) == 1 &&
-        EVP_DecryptUpdate(c, at, &n, ct->p, (int)ct->len) == 1 &&
-        EVP_DecryptFinal_ex(c, at + n, &last) == 1) {
+        EVP_DecryptUpdate(c, at, &n, ct->p, (int)ct->len) == 1 && EVP_DecryptFinal_ex(c, at + n, &last) == 1) {
         v = wp_compare(cs_slice_of(at, (size_t)n + (size_t)last), cs_buf_slice(msg));
     }
     EVP_CIPHER_CTX_free(c);
@@ -145,8 +146,11 @@ static wp_verdict open_cbc(const EVP_CIPHER *cipher, const cs_buf *key, const cs
 
 wp_verdict wp_aes_cbc(const json_t *group, const json_t *test)
 {
-    cs_buf key = wp_bytes(test, "key"), iv = wp_bytes(test, "iv"), msg = wp_bytes(test, "msg"), ct = wp_bytes(test, "ct");
-    const EVP_CIPHER *cipher = key.len == 32 ? EVP_aes_256_cbc() : key.len == 24 ? EVP_aes_192_cbc() : EVP_aes_128_cbc();
+    cs_buf key = wp_bytes(test, "key"), iv = wp_bytes(test, "iv"), msg = wp_bytes(test, "msg"),
+           ct = wp_bytes(test, "ct");
+    const EVP_CIPHER *cipher = key.len == 32   ? EVP_aes_256_cbc()
+                               : key.len == 24 ? EVP_aes_192_cbc()
+                                               : EVP_aes_128_cbc();
     wp_verdict v = WP_REFUSED;
     (void)group;
     if (iv.len == 16 && (key.len == 16 || key.len == 24 || key.len == 32)) {

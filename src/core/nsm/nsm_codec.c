@@ -51,7 +51,8 @@ static void take_code(char *code, const char *name)
 {
     size_t n = strlen(name);
 
-    if (code == NULL || n >= CS_NSM_CODE_MAX || strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != n) {
+    if (code == NULL || n >= CS_NSM_CODE_MAX ||
+        strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != n) {
         return;
     }
     memcpy(code, name, n + 1);

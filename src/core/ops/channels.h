@@ -28,10 +28,10 @@ typedef struct cs_names {
 typedef struct cs_chan {
     cs_channel *secret; /* arena */
     cs_peer *peer;
-    cs_pair_ref *pair;  /* NULL: half open */
+    cs_pair_ref *pair; /* NULL: half open */
     cs_names names;
     uint64_t opened_ms;
-    unsigned streams;   /* that point here */
+    unsigned streams;            /* that point here */
     struct cs_chan *next, *prev; /* most recently used first */
 } cs_chan;
 

@@ -236,8 +236,9 @@ static void step_failed(cs_core *c, cs_stream *s, cs_err err, const cs_mpc_verdi
     if (by_check) {
         c->counters.aborts[v->check]++;
     }
-    cs_log_err(by_check ? CS_LOG_WARN : CS_LOG_INFO, err == CS_E_STATE ? "drop" : "session_end", err, CS_LU("stream", id),
-               CS_LC("class", cs_mpc_class_name(v->cls)), CS_LC("check", cs_mpc_check_name(v->check)));
+    cs_log_err(by_check ? CS_LOG_WARN : CS_LOG_INFO, err == CS_E_STATE ? "drop" : "session_end", err,
+               CS_LU("stream", id), CS_LC("class", cs_mpc_class_name(v->cls)),
+               CS_LC("check", cs_mpc_check_name(v->check)));
     if (err == CS_E_STATE) {
         return; /* DROP: nothing is answered, the silence deadline runs on */
     }

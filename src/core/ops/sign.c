@@ -41,11 +41,16 @@ static void adopt(cs_core *c, cs_stream *s, const cs_sign_grant *g)
     s->began_ns = cs_clock_mono_ns();
 }
 
-static cs_err execute(cs_core *c, cs_stream *s, const cs_sign_permit *permit, cs_slice m1, cs_mpc_verdict *v, bool *done)
+static cs_err execute(cs_core *c, cs_stream *s, const cs_sign_permit *permit, cs_slice m1, cs_mpc_verdict *v,
+                      bool *done)
 {
     const cs_sign_grant *g = cs_sign_permit_grant(permit);
-    cs_mpc_request request = {.key = g->key, .peer = g->peer, .digest32 = g->digest32, .label32 = g->label32,
-                              .path = g->path, .path_len = g->path_len};
+    cs_mpc_request request = {.key = g->key,
+                              .peer = g->peer,
+                              .digest32 = g->digest32,
+                              .label32 = g->label32,
+                              .path = g->path,
+                              .path_len = g->path_len};
     uint8_t *body = NULL;
     cs_buf frame;
 

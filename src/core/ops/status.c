@@ -33,7 +33,8 @@ static void put_shares(cs_jw *w, const cs_core *c)
 
 static void put_load(cs_jw *w, const cs_core *c)
 {
-    static const char *const stages[] = {"idle", "waiting for the other file", "waiting for credentials", "waiting for KMS"};
+    static const char *const stages[] = {"idle", "waiting for the other file", "waiting for credentials",
+                                         "waiting for KMS"};
     const cs_load *l = &c->load;
 
     cs_jw_object(w, "load");

@@ -20,7 +20,7 @@ typedef struct cs_stream {
     cs_csession *session; /* arena; NULL before the first DATA */
     cs_mpc_setup *setup;
     cs_mpc_sign2 *sign;
-    cs_pair_ref *pair;    /* reference of sign */
+    cs_pair_ref *pair; /* reference of sign */
     uint8_t label32[32], kid32[32];
     char account[129];
     int64_t tx_id;

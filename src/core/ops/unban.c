@@ -23,7 +23,8 @@ static cs_err check_time(const cs_core *c, const cs_unban *u)
 void cs_op_unban(cs_core *c, const cs_permit *p)
 {
     const cs_rpc_frame *f = cs_permit_frame(p);
-    cs_unban_check check = {.publishers = c->config->publisher, .num_publishers = c->config->num_publishers,
+    cs_unban_check check = {.publishers = c->config->publisher,
+                            .num_publishers = c->config->num_publishers,
                             .now_s = cs_clock_wall_ms() / 1000};
     cs_unban u;
     cs_err err = cs_unban_verify(&u, f->f[0].s, &check);

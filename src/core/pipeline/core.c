@@ -128,8 +128,9 @@ cs_err cs_core_new(cs_core **out, const cs_core_args *args)
         cs_core_free(c);
         return err;
     }
-    cs_log(CS_LOG_INFO, "phase", CS_LC("phase", cs_phase_name(c->phase)), CS_LHEX("boot", cs_slice_of(c->boot, sizeof c->boot)),
-           CS_LB("debug", c->debug), CS_LB("emulated", c->emulated), CS_LB("locked", cs_arena_locked()));
+    cs_log(CS_LOG_INFO, "phase", CS_LC("phase", cs_phase_name(c->phase)),
+           CS_LHEX("boot", cs_slice_of(c->boot, sizeof c->boot)), CS_LB("debug", c->debug),
+           CS_LB("emulated", c->emulated), CS_LB("locked", cs_arena_locked()));
     *out = c;
     return CS_OK;
 }

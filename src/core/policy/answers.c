@@ -86,7 +86,8 @@ static cs_err hash_data(uint8_t out[32], const cs_hello *h)
     return SHA256(b.p, b.len, out) == NULL ? CS_E_INTERNAL : CS_OK;
 }
 
-cs_err cs_answers_claim(cs_answers *a, cs_answer_found *out, const uint8_t label32[32], const cs_hello *h, uint64_t stream)
+cs_err cs_answers_claim(cs_answers *a, cs_answer_found *out, const uint8_t label32[32], const cs_hello *h,
+                        uint64_t stream)
 {
     cs_answer_entry *e = find(a, label32);
     uint8_t data[32];

@@ -237,10 +237,12 @@ void cs_op_kms_reply(cs_core *c, const cs_permit *p)
 {
     const cs_rpc_frame *f = cs_permit_frame(p);
     cs_load *l = &c->load;
-    cs_share_policy policy = {.publishers = c->config->publisher, .num_publishers = c->config->num_publishers,
-                              .allow_unsigned = !c->config->require_signed, .min_generation = c->config->min_generation};
-    cs_unseal_args args = {.rsa = l->rsa.key, .envelope = f->f[4].s,
-                           .file = cs_slice_of(l->shares.map, l->shares.len), .policy = &policy};
+    cs_share_policy policy = {.publishers = c->config->publisher,
+                              .num_publishers = c->config->num_publishers,
+                              .allow_unsigned = !c->config->require_signed,
+                              .min_generation = c->config->min_generation};
+    cs_unseal_args args = {
+        .rsa = l->rsa.key, .envelope = f->f[4].s, .file = cs_slice_of(l->shares.map, l->shares.len), .policy = &policy};
     const char *what = "";
     cs_share_set *set = NULL;
     cs_err err;

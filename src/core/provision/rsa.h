@@ -10,7 +10,7 @@
 #define CS_RSA_SPKI_MAX 400
 
 typedef struct cs_rsa {
-    EVP_PKEY *key; /* in the arena, by the allocator of core; NULL: there is none */
+    EVP_PKEY *key;                 /* in the arena, by the allocator of core; NULL: there is none */
     uint8_t spki[CS_RSA_SPKI_MAX]; /* SubjectPublicKeyInfo, DER */
     size_t spki_len;
 } cs_rsa;

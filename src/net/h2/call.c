@@ -4,7 +4,7 @@
 
 #include "net/h2/conn.h"
 
-#define COPY_BELOW 2048 /* pieces smaller than this are copied into the stream's queue: a reference costs more */
+#define COPY_BELOW 2048    /* pieces smaller than this are copied into the stream's queue: a reference costs more */
 #define HEADER_OVERHEAD 32 /* RFC 9113 6.5.2 */
 
 cs_err cs_h2_call_new(cs_grpc_call **out, size_t message_max, size_t header_max)

@@ -134,7 +134,8 @@ static cs_grpc_call *role_begin(cs_h2_conn *conn, int32_t id)
 static void role_header(cs_grpc_call *c, cs_slice name, cs_slice value)
 {
     if (cs_slice_eq_str(name, ":status") && value.len == 3) {
-        c->http_status = (unsigned)(value.p[0] - '0') * 100 + (unsigned)(value.p[1] - '0') * 10 + (unsigned)(value.p[2] - '0');
+        c->http_status =
+            (unsigned)(value.p[0] - '0') * 100 + (unsigned)(value.p[1] - '0') * 10 + (unsigned)(value.p[2] - '0');
         c->http_ok = c->http_status == 200;
     } else if (cs_slice_eq_str(name, "content-type")) {
         c->content_ok = value.len >= 16 && memcmp(value.p, "application/grpc", 16) == 0;
@@ -164,7 +165,8 @@ static void role_message(cs_grpc_call *c, cs_slice message)
 static void role_bad_data(cs_grpc_call *c, cs_err err)
 {
     cs_h2_call_reset(c, NGHTTP2_CANCEL);
-    cs_grpc_status status = err == CS_E_TOO_LARGE || err == CS_E_NO_MEMORY ? CS_GRPC_RESOURCE_EXHAUSTED : CS_GRPC_INTERNAL;
+    cs_grpc_status status =
+        err == CS_E_TOO_LARGE || err == CS_E_NO_MEMORY ? CS_GRPC_RESOURCE_EXHAUSTED : CS_GRPC_INTERNAL;
     end_call(c, status, err, CS_SLICE_NULL);
 }
 
@@ -220,9 +222,9 @@ static void role_conn_closed(cs_h2_conn *conn, cs_err err)
     }
 }
 
-static const cs_h2_role client_role = {role_begin,      role_header, role_headers_done, role_message, role_bad_data,
-                                       role_peer_ended, role_closed, role_late,         role_drained, role_ready,
-                                       role_conn_closed};
+static const cs_h2_role client_role = {role_begin,    role_header,     role_headers_done, role_message,
+                                       role_bad_data, role_peer_ended, role_closed,       role_late,
+                                       role_drained,  role_ready,      role_conn_closed};
 
 /* ---- connection ---- */
 
@@ -401,7 +403,8 @@ static cs_err submit(cs_grpc_client *c, cs_grpc_call *call)
 
 static bool can_submit(const cs_grpc_client *c)
 {
-    return c->conn != NULL && c->conn->ready && !c->conn->goaway_seen && nghttp2_session_check_request_allowed(c->conn->session) != 0;
+    return c->conn != NULL && c->conn->ready && !c->conn->goaway_seen &&
+           nghttp2_session_check_request_allowed(c->conn->session) != 0;
 }
 
 static void submit_waiting(cs_grpc_client *c)

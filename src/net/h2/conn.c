@@ -465,8 +465,13 @@ cs_err cs_h2_conn_new(cs_h2_conn **out, cs_loop *l, int fd_take, bool server, co
     if (c == NULL) {
         return err;
     }
-    *c = (cs_h2_conn){.loop = l, .role = role, .opts = opts, .owner = owner, .heard = cs_loop_now(l),
-                      .tick_at = UINT64_MAX, .pump = {.fn = on_pump, .cookie = c}};
+    *c = (cs_h2_conn){.loop = l,
+                      .role = role,
+                      .opts = opts,
+                      .owner = owner,
+                      .heard = cs_loop_now(l),
+                      .tick_at = UINT64_MAX,
+                      .pump = {.fn = on_pump, .cookie = c}};
     if ((err = make_session(c, server)) != CS_OK || (err = greet(c, server)) != CS_OK ||
         (err = cs_timer_new(&c->tick, l, on_tick, c)) != CS_OK ||
         (err = cs_timer_new(&c->keepalive, l, on_keepalive, c)) != CS_OK ||

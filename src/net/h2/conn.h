@@ -63,17 +63,17 @@ struct cs_grpc_call {
 
 /* What differs between server and client. All may be called inside nghttp2's callbacks. */
 typedef struct cs_h2_role {
-    cs_grpc_call *(*begin)(cs_h2_conn *c, int32_t id);                       /* server: a request starts; NULL refuses */
+    cs_grpc_call *(*begin)(cs_h2_conn *c, int32_t id); /* server: a request starts; NULL refuses */
     void (*header)(cs_grpc_call *call, cs_slice name, cs_slice value);
     void (*headers_done)(cs_grpc_call *call, bool end);
     void (*message)(cs_grpc_call *call, cs_slice message);
-    void (*bad_data)(cs_grpc_call *call, cs_err err);                        /* of the framing */
+    void (*bad_data)(cs_grpc_call *call, cs_err err); /* of the framing */
     void (*peer_ended)(cs_grpc_call *call);
-    void (*closed)(cs_grpc_call *call, uint32_t h2_error);                   /* the stream is gone; frees nothing */
-    void (*late)(cs_grpc_call *call);                                        /* deadline or limit has passed */
+    void (*closed)(cs_grpc_call *call, uint32_t h2_error); /* the stream is gone; frees nothing */
+    void (*late)(cs_grpc_call *call);                      /* deadline or limit has passed */
     void (*drained)(cs_grpc_call *call);
-    void (*ready)(cs_h2_conn *c);                                            /* the peer's first SETTINGS came */
-    void (*conn_closed)(cs_h2_conn *c, cs_err err);                          /* after all calls have heard; owner drops it */
+    void (*ready)(cs_h2_conn *c);                   /* the peer's first SETTINGS came */
+    void (*conn_closed)(cs_h2_conn *c, cs_err err); /* after all calls have heard; owner drops it */
 } cs_h2_role;
 
 struct cs_h2_conn {
@@ -88,10 +88,10 @@ struct cs_h2_conn {
     cs_grpc_call *buried; /* ended by cs_h2_conn_close; freed with the connection, as callbacks may still hold them */
     size_t num_calls;
     cs_defer pump;
-    cs_timer *tick;      /* deadlines */
+    cs_timer *tick; /* deadlines */
     uint64_t tick_at;
     cs_timer *keepalive;
-    uint64_t heard;      /* last byte received */
+    uint64_t heard; /* last byte received */
     bool pinged, drain_pending, dead, goaway_sent, goaway_seen, ready;
     int busy;
     cs_grpc_stats *stats;

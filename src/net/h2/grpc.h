@@ -14,11 +14,11 @@
 
 #include "net/loop.h"
 
-#define CS_GRPC_PREFIX 5                      /* flag, length */
-#define CS_GRPC_MESSAGE_MAX (256u * 1024u)    /* default of message_max */
+#define CS_GRPC_PREFIX 5                   /* flag, length */
+#define CS_GRPC_MESSAGE_MAX (256u * 1024u) /* default of message_max */
 #define CS_GRPC_WINDOW_STREAM (1u << 20)
 #define CS_GRPC_WINDOW_CONN (16u << 20)
-#define CS_GRPC_QUEUE (1u << 20)              /* default of queue_max: bytes waiting in one call */
+#define CS_GRPC_QUEUE (1u << 20) /* default of queue_max: bytes waiting in one call */
 
 /*
  * One call (= HTTP/2 stream), on either side. Valid from its opening until
@@ -54,24 +54,25 @@ typedef struct cs_grpc_server cs_grpc_server;
 typedef struct cs_grpc_method {
     const char *path; /* "/countersign.v1.Party/Session" */
     bool client_streams, server_streams;
-    void (*on_open)(cs_grpc_call *c, void *server_cookie);  /* headers are there; NULL: none (unary) */
-    void (*on_message)(cs_grpc_call *c, cs_slice message);  /* unary requests: called once, after the request has ended */
-    void (*on_half_close)(cs_grpc_call *c);                 /* the client sends no more; streaming only */
+    void (*on_open)(cs_grpc_call *c, void *server_cookie); /* headers are there; NULL: none (unary) */
+    void (*on_message)(cs_grpc_call *c,
+                       cs_slice message);   /* unary requests: called once, after the request has ended */
+    void (*on_half_close)(cs_grpc_call *c); /* the client sends no more; streaming only */
     void (*on_drain)(cs_grpc_call *c);
-    void (*on_gone)(cs_grpc_call *c);                       /* the client left or the deadline passed; do not finish */
+    void (*on_gone)(cs_grpc_call *c); /* the client left or the deadline passed; do not finish */
 } cs_grpc_method;
 
 typedef struct cs_grpc_opts {
-    size_t message_max;        /* 0: CS_GRPC_MESSAGE_MAX */
-    size_t queue_max;          /* 0: CS_GRPC_QUEUE */
-    unsigned streams_max;      /* per connection, server; 0: 1024 */
-    unsigned calls_max;        /* server: calls at once on all connections, above: RESOURCE_EXHAUSTED; 0: 8192 */
-    unsigned conns_max;        /* server; 0: 256 */
-    size_t header_list_max;    /* 0: 16 KiB */
-    uint32_t keepalive_ms;     /* PING after this silence; 0: 60 s */
+    size_t message_max;            /* 0: CS_GRPC_MESSAGE_MAX */
+    size_t queue_max;              /* 0: CS_GRPC_QUEUE */
+    unsigned streams_max;          /* per connection, server; 0: 1024 */
+    unsigned calls_max;            /* server: calls at once on all connections, above: RESOURCE_EXHAUSTED; 0: 8192 */
+    unsigned conns_max;            /* server; 0: 256 */
+    size_t header_list_max;        /* 0: 16 KiB */
+    uint32_t keepalive_ms;         /* PING after this silence; 0: 60 s */
     uint32_t keepalive_timeout_ms; /* 0: 20 s */
-    uint32_t request_ms;       /* server: unary requests must be complete in this time; 0: 30 s */
-    uint32_t cid;              /* server: vsock peers allowed (CS_EP_CID_ANY: all); 0: all */
+    uint32_t request_ms;           /* server: unary requests must be complete in this time; 0: 30 s */
+    uint32_t cid;                  /* server: vsock peers allowed (CS_EP_CID_ANY: all); 0: all */
 } cs_grpc_opts;
 
 /* cs_grpc_server_new - takes the listener; methods and opts (may be NULL) are copied. */

@@ -54,7 +54,12 @@ static void gone(cs_grpc_call *c)
 }
 
 static const cs_grpc_method methods[] = {
-    {.path = "/t/Echo", .client_streams = true, .server_streams = true, .on_message = echo, .on_half_close = finish_ok, .on_gone = gone},
+    {.path = "/t/Echo",
+     .client_streams = true,
+     .server_streams = true,
+     .on_message = echo,
+     .on_half_close = finish_ok,
+     .on_gone = gone},
     {.path = "/t/Unary", .on_message = unary_echo},
     {.path = "/t/Refuse", .on_message = refuse},
     {.path = "/t/Hold", .client_streams = true, .server_streams = true, .on_message = hold, .on_gone = gone},
@@ -125,7 +130,8 @@ static void ended(cs_grpc_call *c, void *cookie, const cs_grpc_result *r)
     s->done = true;
     s->status = r->status;
     s->err = r->err;
-    memcpy(s->text, r->message.p != NULL ? (const char *)r->message.p : "", r->message.len < 511 ? r->message.len : 511);
+    memcpy(s->text, r->message.p != NULL ? (const char *)r->message.p : "",
+           r->message.len < 511 ? r->message.len : 511);
 }
 static const cs_grpc_call_events events = {got, feed_more, ended};
 
@@ -392,7 +398,8 @@ static void reference_is_released_once(void **state)
     released = 0;
     start(&f, NULL);
     assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Echo", 0, &events, &s), CS_OK);
-    assert_int_equal(cs_grpc_send_ref(c, cs_slice_of(head, head_len), cs_slice_of(body, sizeof body), on_release, NULL), CS_OK);
+    assert_int_equal(cs_grpc_send_ref(c, cs_slice_of(head, head_len), cs_slice_of(body, sizeof body), on_release, NULL),
+                     CS_OK);
     until(&f, &s.done);
     assert_int_equal(s.bytes, head_len + sizeof body);
     assert_int_equal(released, 1);

@@ -356,9 +356,9 @@ static void role_conn_closed(cs_h2_conn *conn, cs_err err)
     forget(conn->owner, conn);
 }
 
-static const cs_h2_role server_role = {role_begin,      role_header, role_headers_done, role_message, role_bad_data,
-                                       role_peer_ended, role_closed, role_late,         role_drained, role_ready,
-                                       role_conn_closed};
+static const cs_h2_role server_role = {role_begin,    role_header,     role_headers_done, role_message,
+                                       role_bad_data, role_peer_ended, role_closed,       role_late,
+                                       role_drained,  role_ready,      role_conn_closed};
 
 static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
 {
@@ -406,7 +406,8 @@ cs_err cs_grpc_server_new(cs_grpc_server **out, cs_loop *l, int listen_fd_take, 
         return CS_E_NO_MEMORY;
     }
     memcpy(copy, methods, num * sizeof *copy);
-    *s = (cs_grpc_server){.loop = l, .methods = copy, .cookie = server_cookie, .drain = {.fn = on_drained, .cookie = s}};
+    *s =
+        (cs_grpc_server){.loop = l, .methods = copy, .cookie = server_cookie, .drain = {.fn = on_drained, .cookie = s}};
     cs_h2_defaults(&s->opts, opts);
     cs_err err = cs_listener_new(&s->listener, l, listen_fd_take, s->opts.cid, on_accept, s);
     if (err != CS_OK) {

@@ -16,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     cs_buf a = cs_buf_heap(1u << 20);
     cs_buf b = cs_buf_heap(1u << 20);
     cs_buf c = cs_buf_heap(1u << 20);
-    if (cs_percent_get(&a, in) == CS_OK && cs_percent_put(&b, in) == CS_OK && cs_percent_get(&c, cs_buf_slice(&b)) == CS_OK &&
-        !cs_slice_eq(cs_buf_slice(&c), in)) {
+    if (cs_percent_get(&a, in) == CS_OK && cs_percent_put(&b, in) == CS_OK &&
+        cs_percent_get(&c, cs_buf_slice(&b)) == CS_OK && !cs_slice_eq(cs_buf_slice(&c), in)) {
         abort();
     }
     cs_buf_free(&a);

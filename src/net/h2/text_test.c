@@ -15,7 +15,9 @@ static void timeout_is_parsed_strictly(void **state)
     static const struct {
         const char *text;
         uint64_t ms;
-    } good[] = {{"1H", 3600000}, {"2M", 120000}, {"3S", 3000}, {"4m", 4}, {"1u", 1}, {"1001u", 2}, {"1n", 1}, {"0m", 0}, {"99999999H", 359999996400000}};
+    } good[] = {{"1H", 3600000}, {"2M", 120000}, {"3S", 3000},
+                {"4m", 4},       {"1u", 1},      {"1001u", 2},
+                {"1n", 1},       {"0m", 0},      {"99999999H", 359999996400000}};
     static const char *const bad[] = {"", "1", "m", "1x", "-1m", " 1m", "1m ", "123456789m", "1.5S", "1s"};
     uint64_t ms = 7;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -84,7 +86,9 @@ static void bad_prefixes_are_refused(void **state)
     static const struct {
         uint8_t wire[5];
         cs_err err;
-    } bad[] = {{{1, 0, 0, 0, 1}, CS_E_UNSUPPORTED}, {{2, 0, 0, 0, 1}, CS_E_FORMAT}, {{0, 0, 0, 0, 4}, CS_E_TOO_LARGE},
+    } bad[] = {{{1, 0, 0, 0, 1}, CS_E_UNSUPPORTED},
+               {{2, 0, 0, 0, 1}, CS_E_FORMAT},
+               {{0, 0, 0, 0, 4}, CS_E_TOO_LARGE},
                {{0, 255, 255, 255, 255}, CS_E_TOO_LARGE}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cs_unframer u = {.max = 3};
@@ -107,14 +111,31 @@ static void frame_body_follows_proto3(void **state)
     assert_int_equal(cs_frame_body(&body, CS_SLICE_NULL), CS_OK);
     assert_int_equal(body.len, 0);
     /* unknown fields 2 (varint), 3 (eight bytes), 4 (bytes), 5 (four bytes); the last body wins */
-    static const char mixed[] = "\x0a\x01" "a" "\x10\x96\x01" "\x19" "12345678" "\x22\x02zz" "\x2d" "1234" "\x0a\x01" "b";
+    static const char mixed[] = "\x0a\x01"
+                                "a"
+                                "\x10\x96\x01"
+                                "\x19"
+                                "12345678"
+                                "\x22\x02zz"
+                                "\x2d"
+                                "1234"
+                                "\x0a\x01"
+                                "b";
     assert_int_equal(cs_frame_body(&body, cs_slice_of(mixed, sizeof mixed - 1)), CS_OK);
     assert_true(cs_slice_eq_str(body, "b"));
     static const struct {
         const char *p;
         size_t len;
-    } bad[] = {{"\x0a", 1}, {"\x0a\x03hi", 4}, {"\x0b\x01", 2}, {"\x00\x01", 2}, {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 11},
-               {"\x10", 1}, {"\x19" "123", 4}, {"\x80", 1}};
+    } bad[] = {{"\x0a", 1},
+               {"\x0a\x03hi", 4},
+               {"\x0b\x01", 2},
+               {"\x00\x01", 2},
+               {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 11},
+               {"\x10", 1},
+               {"\x19"
+                "123",
+                4},
+               {"\x80", 1}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(cs_frame_body(&body, cs_slice_of(bad[i].p, bad[i].len)), CS_E_FORMAT);
     }
@@ -123,10 +144,8 @@ static void frame_body_follows_proto3(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(timeout_is_parsed_strictly),
-        cmocka_unit_test(percent_encoding_round_trips),
-        cmocka_unit_test(message_is_found_at_any_cut),
-        cmocka_unit_test(bad_prefixes_are_refused),
+        cmocka_unit_test(timeout_is_parsed_strictly),  cmocka_unit_test(percent_encoding_round_trips),
+        cmocka_unit_test(message_is_found_at_any_cut), cmocka_unit_test(bad_prefixes_are_refused),
         cmocka_unit_test(frame_body_follows_proto3),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

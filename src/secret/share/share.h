@@ -15,8 +15,8 @@
 /* One own identity: a set of parties and the static key of our place in it. In the arena; lives as long as its share set. */
 typedef struct cs_share_party {
     cs_mpc_parties parties;
-    uint16_t index;          /* ours */
-    cs_secret32 static_key;  /* X25519 private key */
+    uint16_t index;         /* ours */
+    cs_secret32 static_key; /* X25519 private key */
     uint8_t static_pub[32];
 } cs_share_party;
 
@@ -26,8 +26,8 @@ typedef struct cs_share_set cs_share_set;
 typedef struct cs_share_policy {
     const uint8_t (*publishers)[32]; /* Ed25519 public keys */
     size_t num_publishers;
-    bool allow_unsigned;             /* requireSignedShares: false; also accepts signatures of unknown publishers (client) */
-    uint64_t min_generation;         /* lower ones are CS_E_SHARES_GENERATION */
+    bool allow_unsigned;     /* requireSignedShares: false; also accepts signatures of unknown publishers (client) */
+    uint64_t min_generation; /* lower ones are CS_E_SHARES_GENERATION */
 } cs_share_policy;
 
 /*
@@ -39,7 +39,8 @@ CS_MUST cs_err cs_share_verify(cs_sharefile_header *out, cs_slice file, const cs
  * cs_share_load - verify, then parse into a new set in the arena. file: the whole plaintext, secret, borrowed. fault may be
  * NULL. As above and CS_E_SHARES_ACCOUNT (range, not a point, parties) | CS_E_SHARES_DUPLICATE | CS_E_SHARES_LIMIT (arena full).
  */
-CS_MUST cs_err cs_share_load(cs_share_set **out, cs_slice file, const cs_share_policy *policy, cs_sharefile_fault *fault);
+CS_MUST cs_err cs_share_load(cs_share_set **out, cs_slice file, const cs_share_policy *policy,
+                             cs_sharefile_fault *fault);
 /* cs_share_free - wipes all; NULL is fine. cs_mpc_key and cs_share_party pointers into it are dead then. */
 void cs_share_free(cs_share_set *s);
 
