@@ -174,8 +174,12 @@ static void report(struct bench *b, const struct server *s, uint64_t inflight, u
 
 static cs_err set_up(struct bench *b, struct server *s)
 {
-    static const cs_grpc_method methods[] = {{.path = "/bench/Session", .client_streams = true, .server_streams = true,
-                                              .on_message = echo, .on_half_close = half_close, .on_gone = gone},
+    static const cs_grpc_method methods[] = {{.path = "/bench/Session",
+                                              .client_streams = true,
+                                              .server_streams = true,
+                                              .on_message = echo,
+                                              .on_half_close = half_close,
+                                              .on_gone = gone},
                                              {.path = NULL}};
     cs_endpoint ep;
     int fd = -1;
@@ -230,14 +234,27 @@ static int run(const cs_args *a)
 
 static const cs_opt options[] = {
     {.name = "seconds", .kind = CS_OPT_U64, .arg = "S", .help = "length of the run", .def = "5", .min = 1, .max = 600},
-    {.name = "inflight", .kind = CS_OPT_U64, .arg = "N", .help = "sessions at once", .def = "32", .min = 1, .max = 1000},
-    {.name = "bytes", .kind = CS_OPT_U64, .arg = "N", .help = "bytes of a message", .def = "43000", .min = 1, .max = 262000},
+    {.name = "inflight",
+     .kind = CS_OPT_U64,
+     .arg = "N",
+     .help = "sessions at once",
+     .def = "32",
+     .min = 1,
+     .max = 1000},
+    {.name = "bytes",
+     .kind = CS_OPT_U64,
+     .arg = "N",
+     .help = "bytes of a message",
+     .def = "43000",
+     .min = 1,
+     .max = 262000},
     {0},
 };
 
 int main(int argc, char **argv)
 {
     static const cs_cmd commands[] = {
-        {.name = "", .synopsis = "[options]", .summary = "throughput of the gRPC layer", .opts = options, .run = run}, {0}};
+        {.name = "", .synopsis = "[options]", .summary = "throughput of the gRPC layer", .opts = options, .run = run},
+        {0}};
     return cs_cmd_main("bench-grpc", "throughput of the gRPC layer", commands, argc, argv);
 }

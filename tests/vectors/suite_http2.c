@@ -148,15 +148,16 @@ static size_t put_frame(uint8_t *out, uint8_t type, uint8_t flags, uint32_t id, 
  */
 static nghttp2_session *pushed_stream(nghttp2_session_callbacks *cb, struct seen *v, uint32_t id, bool headers_end)
 {
-    static const nghttp2_nv get[] = {{(uint8_t *)(uintptr_t)":method", (uint8_t *)(uintptr_t)"GET", 7, 3, 0},
-                                     {(uint8_t *)(uintptr_t)":path", (uint8_t *)(uintptr_t)"/", 5, 1, 0},
-                                     {(uint8_t *)(uintptr_t)":scheme", (uint8_t *)(uintptr_t)"http", 7, 4, 0}};
+    static const nghttp2_nv get[] = {{(uint8_t *)(uintptr_t) ":method", (uint8_t *)(uintptr_t) "GET", 7, 3, 0},
+                                     {(uint8_t *)(uintptr_t) ":path", (uint8_t *)(uintptr_t) "/", 5, 1, 0},
+                                     {(uint8_t *)(uintptr_t) ":scheme", (uint8_t *)(uintptr_t) "http", 7, 4, 0}};
     uint8_t in[200];
     uint8_t promise[] = {0, 0, 0, 0, 0x82, 0x84, 0x86, 0x41, 1, 'x'};
     const uint8_t *out;
     nghttp2_session *session = NULL;
     cs_store_u32(promise, id);
-    if (nghttp2_session_client_new(&session, cb, v) != 0 || nghttp2_submit_request(session, NULL, get, 3, NULL, NULL) != 1) {
+    if (nghttp2_session_client_new(&session, cb, v) != 0 ||
+        nghttp2_submit_request(session, NULL, get, 3, NULL, NULL) != 1) {
         return session;
     }
     while (nghttp2_session_mem_send(session, &out) > 0) {
@@ -199,11 +200,12 @@ static void normal_case(cs_suite *s, const char *path, const json_t *frame, cs_s
     nghttp2_session_del(session);
     nghttp2_session_callbacks_del(cb);
     bool has_payload = v.hd.type == NGHTTP2_PING || v.hd.type == NGHTTP2_SETTINGS;
-    cs_suite_check(s, v.has && (v.payload_ok || !has_payload) &&
-                          (json_int_t)v.hd.length == json_integer_value(json_object_get(frame, "length")) &&
-                          v.hd.type == json_integer_value(json_object_get(frame, "type")) &&
-                          v.hd.flags == json_integer_value(json_object_get(frame, "flags")) &&
-                          v.hd.stream_id == json_integer_value(json_object_get(frame, "stream_identifier")),
+    cs_suite_check(s,
+                   v.has && (v.payload_ok || !has_payload) &&
+                       (json_int_t)v.hd.length == json_integer_value(json_object_get(frame, "length")) &&
+                       v.hd.type == json_integer_value(json_object_get(frame, "type")) &&
+                       v.hd.flags == json_integer_value(json_object_get(frame, "flags")) &&
+                       v.hd.stream_id == json_integer_value(json_object_get(frame, "stream_identifier")),
                    path, "the frame is read differently");
 }
 
@@ -233,7 +235,8 @@ static bool header_equal(const nghttp2_nv *nv, const json_t *want)
     const char *name = json_object_iter_key(json_object_iter((json_t *)(uintptr_t)want));
     const json_t *value = name != NULL ? json_object_get(want, name) : NULL;
     return value != NULL && cs_slice_eq(cs_slice_of(nv->name, nv->namelen), cs_slice_str(name)) &&
-           cs_slice_eq(cs_slice_of(nv->value, nv->valuelen), cs_slice_of(json_string_value(value), json_string_length(value)));
+           cs_slice_eq(cs_slice_of(nv->value, nv->valuelen),
+                       cs_slice_of(json_string_value(value), json_string_length(value)));
 }
 
 static bool inflate_equal(nghttp2_hd_inflater *in, cs_slice wire, const json_t *headers)
@@ -274,7 +277,8 @@ static void story_file(cs_suite *s, const char *path, void *cookie)
         json_decref(doc);
         return;
     }
-    json_array_foreach(json_object_get(doc, "cases"), at, c) {
+    json_array_foreach(json_object_get(doc, "cases"), at, c)
+    {
         cs_buf wire = {0};
         const json_t *size = json_object_get(c, "header_table_size");
         bool ok = cs_suite_hex(c, "wire", &wire) == CS_OK;

@@ -1,6 +1,5 @@
 /* Fuzz target.
- * Target: cs_grpc_timeout_parse
- * Target: cs_percent_get */
+ * Target: cs_grpc_timeout_parse, cs_percent_get */
 #include <stdlib.h>
 
 #include "net/h2/text.h"
