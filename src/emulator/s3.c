@@ -1,6 +1,6 @@
 /*
- * S3: buckets and objects, path style and virtual host, signed requests only. Get, Head and Put of whole objects (one byte
- * range is understood); uploads in parts are not. Source: specs/nitro-kms.md 9.2. See reply.h.
+ * S3: buckets and objects, path style and virtual host, signed requests only. Get (also of one byte range), Head, Put, and
+ * uploads in parts (s3_multipart.c). Source: specs/nitro-kms.md 9.2. See reply.h.
  */
 #include <errno.h>
 #include <openssl/evp.h>
@@ -13,20 +13,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "emulator/reply.h"
+#include "emulator/s3_call.h"
 #include "emulator/s3_chunked.h"
-
-typedef struct s3_call {
-    cs_emu_state *s;
-    cs_emu_principal who;
-    cs_emu_request *q;
-    cs_emu_reply *reply;
-    char bucket[64];
-    char key[1025];  /* decoded; "" for the bucket itself */
-    char base[4096]; /* path of the object's files without their endings */
-    cs_buf decoded;  /* body of an aws-chunked upload */
-    cs_slice body;
-} s3_call;
 
 static void put_escaped(cs_buf *out, const char *text)
 {
@@ -40,7 +28,7 @@ static void put_escaped(cs_buf *out, const char *text)
 }
 
 /* extra: a further element, ready-made, or "" */
-static void refuse_with(s3_call *c, unsigned status, const char *code, const char *message, const char *extra)
+static void refuse_with(cs_emu_s3_call *c, unsigned status, const char *code, const char *message, const char *extra)
 {
     uint8_t mem[4096];
     cs_buf b = cs_buf_wrap(mem, sizeof mem - 1);
@@ -62,7 +50,7 @@ static void refuse_with(s3_call *c, unsigned status, const char *code, const cha
            CS_LC("errorCode", code));
 }
 
-static void refuse(s3_call *c, unsigned status, const char *code, const char *message)
+void cs_emu_s3_refuse(cs_emu_s3_call *c, unsigned status, const char *code, const char *message)
 {
     refuse_with(c, status, code, message, "");
 }
@@ -87,7 +75,7 @@ static bool bucket_valid(const char *b)
            b[0] != '-' && strstr(b, "..") == NULL;
 }
 
-static bool parse_address(s3_call *c)
+static bool parse_address(cs_emu_s3_call *c)
 {
     cs_slice host = CS_SLICE_NULL, path = c->q->sig.path;
     uint8_t mem[2048];
@@ -118,7 +106,7 @@ static bool parse_address(s3_call *c)
     return bucket_valid(c->bucket);
 }
 
-static void set_base(s3_call *c)
+static void set_base(cs_emu_s3_call *c)
 {
     char hash[65] = "";
     if (cs_sigv4_hash(hash, cs_slice_str(c->key)) != CS_OK) {
@@ -128,7 +116,7 @@ static void set_base(s3_call *c)
 }
 
 /* The hash that the client signed must be that of the body; streaming uploads are unpacked. */
-static bool check_payload(s3_call *c)
+static bool check_payload(cs_emu_s3_call *c)
 {
     cs_slice h = CS_SLICE_NULL;
     char actual[65];
@@ -143,25 +131,25 @@ static bool check_payload(s3_call *c)
     if (cs_slice_eq_str(h, "STREAMING-UNSIGNED-PAYLOAD-TRAILER")) {
         c->decoded = cs_buf_heap(CS_EMU_MAX_BODY);
         if (cs_emu_s3_unchunk(&c->decoded, c->q->body) != CS_OK) {
-            refuse(c, 400, "IncompleteBody", "The aws-chunked body is malformed.");
+            cs_emu_s3_refuse(c, 400, "IncompleteBody", "The aws-chunked body is malformed.");
             return false;
         }
         c->body = cs_buf_slice(&c->decoded);
         return true;
     }
     if (h.len != 64) {
-        refuse(c, 501, "NotImplemented", "This form of payload signing is not emulated.");
+        cs_emu_s3_refuse(c, 501, "NotImplemented", "This form of payload signing is not emulated.");
         return false;
     }
     if (cs_sigv4_hash(actual, c->q->body) != CS_OK || !cs_slice_eq_str(h, actual)) {
-        refuse(c, 400, "XAmzContentSHA256Mismatch",
-               "The provided 'x-amz-content-sha256' header does not match what was computed.");
+        cs_emu_s3_refuse(c, 400, "XAmzContentSHA256Mismatch",
+                         "The provided 'x-amz-content-sha256' header does not match what was computed.");
         return false;
     }
     return true;
 }
 
-static bool check_auth(s3_call *c)
+static bool check_auth(cs_emu_s3_call *c)
 {
     static const struct {
         unsigned status;
@@ -191,16 +179,16 @@ static bool check_auth(s3_call *c)
     return false;
 }
 
-static bool allowed(s3_call *c, const char *action)
+bool cs_emu_s3_allowed(cs_emu_s3_call *c, const char *action)
 {
     if (cs_emu_iam_allows(&c->who, action)) {
         return true;
     }
-    refuse(c, 403, "AccessDenied", "Access Denied");
+    cs_emu_s3_refuse(c, 403, "AccessDenied", "Access Denied");
     return false;
 }
 
-static bool bucket_exists(const s3_call *c)
+static bool bucket_exists(const cs_emu_s3_call *c)
 {
     char path[4096];
     struct stat st;
@@ -208,23 +196,23 @@ static bool bucket_exists(const s3_call *c)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static void put_bucket(s3_call *c)
+static void put_bucket(cs_emu_s3_call *c)
 {
     char path[4096];
-    if (!allowed(c, "s3:CreateBucket")) {
+    if (!cs_emu_s3_allowed(c, "s3:CreateBucket")) {
         return;
     }
     snprintf(path, sizeof path, "%s/s3/%s", c->s->o.dir, c->bucket);
     if (mkdir(path, 0700) != 0) {
-        refuse(c, errno == EEXIST ? 409 : 500, errno == EEXIST ? "BucketAlreadyOwnedByYou" : "InternalError",
-               "not created");
+        cs_emu_s3_refuse(c, errno == EEXIST ? 409 : 500, errno == EEXIST ? "BucketAlreadyOwnedByYou" : "InternalError",
+                         "not created");
         return;
     }
     cs_emu_reply_header(c->reply, "Location", "/%s", c->bucket);
     c->reply->status = 200;
 }
 
-static bool md5_hex(char out[33], cs_slice body)
+bool cs_emu_s3_md5(char out[33], cs_slice body)
 {
     uint8_t md[16];
     unsigned n = 0;
@@ -235,21 +223,16 @@ static bool md5_hex(char out[33], cs_slice body)
     return ok;
 }
 
-static void put_object(s3_call *c)
+bool cs_emu_s3_store(cs_emu_s3_call *c, cs_slice body, const char *etag)
 {
-    char etag[33], path[4200];
+    char path[4200];
     cs_slice type = cs_slice_str("binary/octet-stream");
-    if (!allowed(c, "s3:PutObject")) {
-        return;
-    }
     (void)cs_sigv4_header_find(&c->q->sig, "content-type", &type);
-    json_t *meta = md5_hex(etag, c->body)
-                       ? json_pack("{s:s,s:s,s:s%,s:I}", "key", c->key, "etag", etag, "type", (const char *)type.p,
-                                   type.len, "modified", (json_int_t)(cs_clock_wall_ms() / 1000))
-                       : NULL;
+    json_t *meta = json_pack("{s:s,s:s,s:s%,s:I}", "key", c->key, "etag", etag, "type", (const char *)type.p, type.len,
+                             "modified", (json_int_t)(cs_clock_wall_ms() / 1000));
     char *text = meta != NULL ? json_dumps(meta, 0) : NULL;
     snprintf(path, sizeof path, "%s.data", c->base);
-    cs_err err = text != NULL ? cs_emu_file_write(path, c->body) : CS_E_IO;
+    cs_err err = text != NULL ? cs_emu_file_write(path, body) : CS_E_IO;
     if (err == CS_OK) {
         snprintf(path, sizeof path, "%s.json", c->base);
         err = cs_emu_file_write(path, cs_slice_str(text));
@@ -257,11 +240,19 @@ static void put_object(s3_call *c)
     free(text);
     json_decref(meta);
     if (err != CS_OK) {
-        refuse(c, 500, "InternalError", "The object could not be stored.");
-        return;
+        cs_emu_s3_refuse(c, 500, "InternalError", "The object could not be stored.");
+        return false;
     }
-    cs_emu_reply_header(c->reply, "ETag", "\"%s\"", etag);
-    c->reply->status = 200;
+    return true;
+}
+
+static void put_object(cs_emu_s3_call *c)
+{
+    char etag[33] = "";
+    if (cs_emu_s3_allowed(c, "s3:PutObject") && cs_emu_s3_md5(etag, c->body) && cs_emu_s3_store(c, c->body, etag)) {
+        cs_emu_reply_header(c->reply, "ETag", "\"%s\"", etag);
+        c->reply->status = 200;
+    }
 }
 
 /* "bytes=A-B" or "bytes=A-"; false: no range that fits. */
@@ -283,7 +274,7 @@ static bool parse_range(cs_slice v, uint64_t size, uint64_t *from, uint64_t *to)
     return true;
 }
 
-static void set_object_headers(s3_call *c, const json_t *meta)
+static void set_object_headers(cs_emu_s3_call *c, const json_t *meta)
 {
     char date[64];
     struct tm tm;
@@ -296,12 +287,12 @@ static void set_object_headers(s3_call *c, const json_t *meta)
     }
 }
 
-static void get_object(s3_call *c)
+static void get_object(cs_emu_s3_call *c)
 {
     char path[4200];
     cs_slice range;
     uint64_t from = 0, to = 0;
-    if (!allowed(c, "s3:GetObject")) {
+    if (!cs_emu_s3_allowed(c, "s3:GetObject")) {
         return;
     }
     snprintf(path, sizeof path, "%s.json", c->base);
@@ -310,8 +301,8 @@ static void get_object(s3_call *c)
     if (meta == NULL || cs_emu_file_read(&c->reply->body, path) != CS_OK) {
         /* whether it is missing is only for those who may list [nitro-kms.md 9.2] */
         bool may_list = cs_emu_iam_allows(&c->who, "s3:ListBucket");
-        refuse(c, may_list ? 404 : 403, may_list ? "NoSuchKey" : "AccessDenied",
-               may_list ? "The specified key does not exist." : "Access Denied");
+        cs_emu_s3_refuse(c, may_list ? 404 : 403, may_list ? "NoSuchKey" : "AccessDenied",
+                         may_list ? "The specified key does not exist." : "Access Denied");
         json_decref(meta);
         return;
     }
@@ -327,14 +318,16 @@ static void get_object(s3_call *c)
     json_decref(meta);
 }
 
-static void route(s3_call *c)
+static void route(cs_emu_s3_call *c)
 {
     cs_slice method = c->q->sig.method;
     bool put = cs_slice_eq_str(method, "PUT"), get = cs_slice_eq_str(method, "GET") || cs_slice_eq_str(method, "HEAD");
     if (put && c->key[0] == '\0') {
         put_bucket(c);
     } else if (!bucket_exists(c)) {
-        refuse(c, 404, "NoSuchBucket", "The specified bucket does not exist");
+        cs_emu_s3_refuse(c, 404, "NoSuchBucket", "The specified bucket does not exist");
+    } else if (cs_emu_s3_multipart(c)) {
+        return;
     } else if (put) {
         put_object(c);
     } else if (get && c->key[0] != '\0') {
@@ -343,16 +336,16 @@ static void route(s3_call *c)
         c->reply->status = 200;
         cs_emu_reply_header(c->reply, "x-amz-bucket-region", "%s", c->s->o.region);
     } else {
-        refuse(c, 501, "NotImplemented", "This operation is not emulated.");
+        cs_emu_s3_refuse(c, 501, "NotImplemented", "This operation is not emulated.");
     }
 }
 
 void cs_emu_s3(cs_emu_state *s, cs_emu_reply *reply, cs_emu_request *q)
 {
-    s3_call c = {.s = s, .q = q, .reply = reply, .body = q->body};
+    cs_emu_s3_call c = {.s = s, .q = q, .reply = reply, .body = q->body};
     cs_emu_reply_header(reply, "x-amz-request-id", "EMULATED");
     if (!parse_address(&c)) {
-        refuse(&c, 400, "InvalidBucketName", "The specified bucket or key is not valid.");
+        cs_emu_s3_refuse(&c, 400, "InvalidBucketName", "The specified bucket or key is not valid.");
     } else if (check_payload(&c) && check_auth(&c)) {
         set_base(&c);
         route(&c);

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CS_EXT_ROW 80u    /* bytes of a row: 640 columns */
+#define CS_EXT_ROW 80u /* bytes of a row: 640 columns */
 #define CS_EXT_ROWS 128u
 #define CS_EXT_COLS 416u
 #define CS_EXT_LEAVES 16u

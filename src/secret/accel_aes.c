@@ -94,7 +94,7 @@ static void sub_bytes(planes *x)
     }
 }
 
-#define LANES(m) ((uint64_t)(m) * 0x0001000100010001ull)
+#define LANES(m) ((uint64_t)(m)*0x0001000100010001ull)
 
 /* rotate every 16-bit lane right by n */
 static uint64_t ror16(uint64_t x, int n)

@@ -64,16 +64,18 @@ INLINE SHA_TARGET __m128i sha_next(__m128i a, __m128i b, __m128i c, __m128i d)
     return _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(a, b), _mm_alignr_epi8(d, c, 4)), d);
 }
 
-#define SHA_STEP(s, w, i)                                                                  \
-    do {                                                                                   \
-        if ((i) >= 4) {                                                                    \
-            w[(i) & 3] = sha_next(w[(i) & 3], w[((i) + 1) & 3], w[((i) + 2) & 3], w[((i) + 3) & 3]); \
-        }                                                                                  \
-        sha_rounds4(&(s), w[(i) & 3], (i));                                                \
+#define SHA_STEP(s, w, i)                                                                                              \
+    do {                                                                                                               \
+        if ((i) >= 4) {                                                                                                \
+            w[(i)&3] = sha_next(w[(i)&3], w[((i) + 1) & 3], w[((i) + 2) & 3], w[((i) + 3) & 3]);                       \
+        }                                                                                                              \
+        sha_rounds4(&(s), w[(i)&3], (i));                                                                              \
     } while (0)
-#define SHA_ALL(STEP) \
-    STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11) STEP(12) STEP(13) \
-    STEP(14) STEP(15)
+#define SHA_ALL(STEP)                                                                                                  \
+    STEP(0)                                                                                                            \
+    STEP(1)                                                                                                            \
+    STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11) STEP(12) STEP(13) STEP(14)       \
+        STEP(15)
 
 static SHA_TARGET void sha256_ni(uint32_t h[8], const uint8_t *p, size_t n)
 {
@@ -113,7 +115,9 @@ static SHA_TARGET void sha256_many_ni(uint8_t *out, const uint32_t mid[8], const
         __m128i w[4], x[4];
         sha_words(w, blocks);
         sha_words(x, blocks + 64);
-#define STEP(i) SHA_STEP(s, w, i); SHA_STEP(t, x, i);
+#define STEP(i)                                                                                                        \
+    SHA_STEP(s, w, i);                                                                                                 \
+    SHA_STEP(t, x, i);
         SHA_ALL(STEP)
 #undef STEP
         sha_out(out, s, m);
@@ -141,26 +145,26 @@ INLINE AES_TARGET __m128i next_key(__m128i k, __m128i assist)
 }
 
 /* K keys with B blocks each, round keys made on the fly; x[b * K + k] is block b of key k */
-#define AES_ROUND(K, B, rcon, ENC)                                                 \
-    for (int k_ = 0; k_ < (K); k_++) {                                             \
-        key[k_] = next_key(key[k_], _mm_aeskeygenassist_si128(key[k_], (rcon)));   \
-    }                                                                              \
-    for (int b_ = 0; b_ < (K) * (B); b_++) {                                       \
-        x[b_] = ENC(x[b_], key[b_ % (K)]);                                         \
+#define AES_ROUND(K, B, rcon, ENC)                                                                                     \
+    for (int k_ = 0; k_ < (K); k_++) {                                                                                 \
+        key[k_] = next_key(key[k_], _mm_aeskeygenassist_si128(key[k_], (rcon)));                                       \
+    }                                                                                                                  \
+    for (int b_ = 0; b_ < (K) * (B); b_++) {                                                                           \
+        x[b_] = ENC(x[b_], key[b_ % (K)]);                                                                             \
     }
-#define AES_ALL(K, B)                                                              \
-    for (int b_ = 0; b_ < (K) * (B); b_++) {                                       \
-        x[b_] = _mm_xor_si128(x[b_], key[b_ % (K)]);                               \
-    }                                                                              \
-    AES_ROUND(K, B, 0x01, _mm_aesenc_si128)                                        \
-    AES_ROUND(K, B, 0x02, _mm_aesenc_si128)                                        \
-    AES_ROUND(K, B, 0x04, _mm_aesenc_si128)                                        \
-    AES_ROUND(K, B, 0x08, _mm_aesenc_si128)                                        \
-    AES_ROUND(K, B, 0x10, _mm_aesenc_si128)                                        \
-    AES_ROUND(K, B, 0x20, _mm_aesenc_si128)                                        \
-    AES_ROUND(K, B, 0x40, _mm_aesenc_si128)                                        \
-    AES_ROUND(K, B, 0x80, _mm_aesenc_si128)                                        \
-    AES_ROUND(K, B, 0x1b, _mm_aesenc_si128)                                        \
+#define AES_ALL(K, B)                                                                                                  \
+    for (int b_ = 0; b_ < (K) * (B); b_++) {                                                                           \
+        x[b_] = _mm_xor_si128(x[b_], key[b_ % (K)]);                                                                   \
+    }                                                                                                                  \
+    AES_ROUND(K, B, 0x01, _mm_aesenc_si128)                                                                            \
+    AES_ROUND(K, B, 0x02, _mm_aesenc_si128)                                                                            \
+    AES_ROUND(K, B, 0x04, _mm_aesenc_si128)                                                                            \
+    AES_ROUND(K, B, 0x08, _mm_aesenc_si128)                                                                            \
+    AES_ROUND(K, B, 0x10, _mm_aesenc_si128)                                                                            \
+    AES_ROUND(K, B, 0x20, _mm_aesenc_si128)                                                                            \
+    AES_ROUND(K, B, 0x40, _mm_aesenc_si128)                                                                            \
+    AES_ROUND(K, B, 0x80, _mm_aesenc_si128)                                                                            \
+    AES_ROUND(K, B, 0x1b, _mm_aesenc_si128)                                                                            \
     AES_ROUND(K, B, 0x36, _mm_aesenclast_si128)
 
 INLINE AES_TARGET __m128i load(const uint8_t *p)

@@ -136,7 +136,8 @@ void cs_pt_h2p(cs_pt *out, const cs_sha256 *head)
         cs_sha256_put(&y, tail, 2);
         cs_sha256_end(&y, parity);
         b[0] = (uint8_t)(2 | (parity[0] & 1));
-        CS_CT_PUBLIC(b, sizeof b, "a public slot, or a hash of one; the tries of both tags together do not depend on the choice");
+        CS_CT_PUBLIC(b, sizeof b,
+                     "a public slot, or a hash of one; the tries of both tags together do not depend on the choice");
         if (cs_pt_parse(out, b) == CS_OK) {
             return;
         }
@@ -147,7 +148,8 @@ void cs_pt_h2p(cs_pt *out, const cs_sha256 *head)
 bool cs_ecdsa_verify(const uint8_t rs[64], const uint8_t digest[32], const cs_pt *pk)
 {
     secp256k1_ecdsa_signature s;
-    return secp256k1_ecdsa_signature_parse_compact(ctx, &s, rs) == 1 && secp256k1_ecdsa_verify(ctx, &s, digest, pk) == 1;
+    return secp256k1_ecdsa_signature_parse_compact(ctx, &s, rs) == 1 &&
+           secp256k1_ecdsa_verify(ctx, &s, digest, pk) == 1;
 }
 
 cs_err cs_ecdsa_recover(cs_pt *out, const uint8_t rs[64], unsigned recid, const uint8_t digest[32])

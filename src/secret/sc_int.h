@@ -134,9 +134,9 @@ static inline __attribute__((always_inline)) void cs_sci_fold(uint64_t *r, const
 static inline __attribute__((always_inline)) void cs_sci_tail(uint64_t out[4], const uint64_t t[7])
 {
     uint64_t a[6], b[5], d[5];
-    cs_sci_fold(a, t, 3);   /* < 2^256 + 2^259: a[4] < 16, a[5] = 0 */
-    cs_sci_fold(b, a, 1);   /* < 2^256 + 2^133: b[4] is 0 or 1, and then the rest is < 2^133 */
-    cs_sci_fold(d, b, 1);   /* < 2^256 */
+    cs_sci_fold(a, t, 3); /* < 2^256 + 2^259: a[4] < 16, a[5] = 0 */
+    cs_sci_fold(b, a, 1); /* < 2^256 + 2^133: b[4] is 0 or 1, and then the rest is < 2^133 */
+    cs_sci_fold(d, b, 1); /* < 2^256 */
     (void)cs_sci_final(out, d, 0);
 }
 
@@ -150,8 +150,8 @@ static inline void cs_sci_reduce512(uint64_t out[4], const uint64_t t[8])
 static inline void cs_sci_reduce576(uint64_t out[4], const uint64_t t[9])
 {
     uint64_t r[8], s[7];
-    cs_sci_fold(r, t, 5);  /* < 2^450 */
-    cs_sci_fold(s, r, 4);  /* < 2^324 */
+    cs_sci_fold(r, t, 5); /* < 2^450 */
+    cs_sci_fold(s, r, 4); /* < 2^324 */
     cs_sci_tail(out, s);
 }
 

@@ -255,6 +255,7 @@ void cs_drbg_scalar(const cs_drbg *d, cs_sc *out, const char *name, int i)
         label_text(label, name, i, attempt);
         draw(d, b.b, sizeof b.b, label);
         ok = cs_sc_from_be_check(out, b.b) & (cs_sc_is_zero(out) ^ 1);
-        CS_CT_PUBLIC(&ok, sizeof ok, "a rejected draw (2^-127) is thrown away and says nothing about the one that is used");
+        CS_CT_PUBLIC(&ok, sizeof ok,
+                     "a rejected draw (2^-127) is thrown away and says nothing about the one that is used");
     }
 }

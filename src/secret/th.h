@@ -23,33 +23,33 @@ void cs_sha256_put(cs_sha256 *s, const void *data, size_t len);
 /* cs_sha256_end - the digest; s is wiped. */
 void cs_sha256_end(cs_sha256 *s, uint8_t out[32]);
 
-#define CS_TAGS(X)               \
-    X(SEED, "seed")              \
-    X(KID, "kid")                \
-    X(PSID, "psid")              \
-    X(OSID, "osid")              \
-    X(POK_OT_A, "pok/ot-a")      \
-    X(OT_H0, "ot-h0")            \
-    X(OT_H1, "ot-h1")            \
-    X(OT_OTHER, "ot-other")      \
-    X(OT_KEY, "ot-key")          \
-    X(PPRF, "pprf")              \
-    X(PPRF_PROOF, "pprf-proof")  \
-    X(PPRF_HASH, "pprf-hash")    \
-    X(GADGET, "gadget")          \
-    X(RID, "rid")                \
-    X(XID, "xid")                \
-    X(SSID, "ssid")              \
-    X(RVOLE, "rvole")            \
-    X(COM_R, "com/R")            \
-    X(EXT, "ext")                \
-    X(U, "U")                    \
-    X(CHI, "chi")                \
-    X(T, "t")                    \
-    X(PAD, "pad")                \
-    X(AT, "at")                  \
-    X(THETA, "theta")            \
-    X(MU, "mu")                  \
+#define CS_TAGS(X)                                                                                                     \
+    X(SEED, "seed")                                                                                                    \
+    X(KID, "kid")                                                                                                      \
+    X(PSID, "psid")                                                                                                    \
+    X(OSID, "osid")                                                                                                    \
+    X(POK_OT_A, "pok/ot-a")                                                                                            \
+    X(OT_H0, "ot-h0")                                                                                                  \
+    X(OT_H1, "ot-h1")                                                                                                  \
+    X(OT_OTHER, "ot-other")                                                                                            \
+    X(OT_KEY, "ot-key")                                                                                                \
+    X(PPRF, "pprf")                                                                                                    \
+    X(PPRF_PROOF, "pprf-proof")                                                                                        \
+    X(PPRF_HASH, "pprf-hash")                                                                                          \
+    X(GADGET, "gadget")                                                                                                \
+    X(RID, "rid")                                                                                                      \
+    X(XID, "xid")                                                                                                      \
+    X(SSID, "ssid")                                                                                                    \
+    X(RVOLE, "rvole")                                                                                                  \
+    X(COM_R, "com/R")                                                                                                  \
+    X(EXT, "ext")                                                                                                      \
+    X(U, "U")                                                                                                          \
+    X(CHI, "chi")                                                                                                      \
+    X(T, "t")                                                                                                          \
+    X(PAD, "pad")                                                                                                      \
+    X(AT, "at")                                                                                                        \
+    X(THETA, "theta")                                                                                                  \
+    X(MU, "mu")                                                                                                        \
     X(ZERO, "zero")
 
 typedef enum cs_tag {

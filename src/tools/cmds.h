@@ -16,6 +16,7 @@
     X(service) \
     X(bench_stack) \
     X(config) \
+    X(bench_mpc) \
     X(errors)
 
 #define CS_CMD_EXTERN(name) extern const cs_cmd cs_cmds_##name[];

@@ -144,6 +144,8 @@ refused bad-policy MalformedPolicyDocument kms put-key-policy --key-id "$arn" --
 
 check s3-cp-small upload_download "$work/age-private.key.enc" age-private.key.enc
 check s3-cp-large upload_download "$work/shares" 'service key+shares~.json.age'
+head -c 20000000 /dev/urandom >"$work/many-shares"
+check s3-cp-in-parts upload_download "$work/many-shares" many.age
 check s3-presigned curl -sf -o "$work/back" "$("$aws" --endpoint-url "$(get s3)" s3 presign s3://your-bucket/enclave/age-private.key.enc)"
 refused s3-missing '404' s3 cp s3://your-bucket/none "$work/none"
 refused s3-no-bucket 'NoSuchBucket\|404' s3 cp s3://other-bucket/none "$work/none"

@@ -1,4 +1,4 @@
-/* Shared by the two files of suite mpc-model. */
+/* Shared by the files of suite mpc-model. */
 #ifndef CS_TESTS_MPC_MODEL_H
 #define CS_TESTS_MPC_MODEL_H
 
@@ -11,6 +11,8 @@ bool cs_mm_fixed_text(uint8_t *out, size_t len, const json_t *str);
 /* cs_mm_same - hex at obj[key] equals got; false when absent. */
 bool cs_mm_same(const json_t *obj, const char *key, cs_slice got);
 bool cs_mm_same_text(const json_t *str, cs_slice got);
+/* cs_mm_u - the integer at obj[key], 0 when absent. */
+unsigned cs_mm_u(const json_t *obj, const char *key);
 /* cs_mm_path - number of indices. */
 size_t cs_mm_path(uint32_t out[CS_MPC_MAX_PATH], const json_t *array);
 /* cs_mm_key - a share as the model shows it. */

@@ -113,7 +113,8 @@ static void symmetric(cs_suite *s, const json_t *root, const cs_accel *a)
 
 static void columns(cs_suite *s, const json_t *root, const cs_accel *a, scratch *w)
 {
-    const json_t *t = json_object_get(root, "transpose"), *p = json_object_get(root, "pads"), *c = json_object_get(root, "check");
+    const json_t *t = json_object_get(root, "transpose"), *p = json_object_get(root, "pads"),
+                 *c = json_object_get(root, "check");
     uint8_t rsid[32], xid[32], u[U_LEN], chi[64], row[80], out[96];
     cs_sha256 h;
     cs_mm_fixed(w->rows, sizeof w->rows, t, "rows");
@@ -128,7 +129,8 @@ static void columns(cs_suite *s, const json_t *root, const cs_accel *a, scratch 
         cs_sc_from_be_mod(&v, w->pads + 32 * k);
         cs_sc_to_be(out, &v);
         cs_sha256_put(&h, out, 32);
-        first = first && (k >= SLOTS || cs_mm_same_text(json_array_get(json_object_get(p, "first"), k), cs_slice_of(out, 32)));
+        first = first &&
+                (k >= SLOTS || cs_mm_same_text(json_array_get(json_object_get(p, "first"), k), cs_slice_of(out, 32)));
     }
     cs_suite_check(s, first, "primitives.json", "pads first");
     cs_sha256_end(&h, out);
@@ -150,7 +152,8 @@ static void pprf(cs_suite *s, const json_t *root)
     cs_mm_fixed(osid, 32, p, "osid");
     bool ok = true;
     for (unsigned i = 0; i < 8; i++) {
-        ok = cs_mm_fixed_text(keys[i], 16, json_array_get(json_array_get(json_object_get(p, "keys"), i / 2), i % 2)) && ok;
+        ok = cs_mm_fixed_text(keys[i], 16, json_array_get(json_array_get(json_object_get(p, "keys"), i / 2), i % 2)) &&
+             ok;
     }
     cs_pprf_build(leaves, msg, osid, tree, (const uint8_t(*)[16])keys);
     for (unsigned y = 0; y < 16; y++) {
@@ -172,7 +175,8 @@ static void pprf(cs_suite *s, const json_t *root)
         chk got = cs_pprf_open(opened, &y, osid, tree, choice, (const uint8_t(*)[16])mine, msg);
         ok = got == CS_MPC_CHK_NONE && y == json_integer_value(json_object_get(row, "y"));
         for (unsigned k = 0; k < 16; k++) {
-            ok = ok && (k == y ? cs_ct_is_zero(opened + 16 * k, 16) == 1 : cs_ct_eq(opened + 16 * k, leaves + 16 * k, 16) == 1);
+            ok = ok && (k == y ? cs_ct_is_zero(opened + 16 * k, 16) == 1
+                               : cs_ct_eq(opened + 16 * k, leaves + 16 * k, 16) == 1);
         }
         cs_suite_check(s, ok, "primitives.json", "pprf open");
     }
@@ -192,7 +196,8 @@ static void gadget(cs_suite *s, const json_t *root)
     for (unsigned j = 0; j < XI; j++) {
         cs_sc_to_be(out, &v[j]);
         cs_sha256_put(&h, out, 32);
-        first = first && (j >= 3 || cs_mm_same_text(json_array_get(json_object_get(g, "first"), j), cs_slice_of(out, 32)));
+        first =
+            first && (j >= 3 || cs_mm_same_text(json_array_get(json_object_get(g, "first"), j), cs_slice_of(out, 32)));
     }
     cs_suite_check(s, first, "primitives.json", "gadget first");
     cs_sha256_end(&h, out);
@@ -221,8 +226,12 @@ static void key_values(cs_suite *s, const json_t *k, const cs_mpc_key *mine)
     cs_mm_fixed(label, 32, k, "label");
     cs_mm_fixed(digest, 32, k, "digest");
     cs_mm_fixed(ssid, 32, k, "ssid");
-    cs_mpc_request r = {.key = mine, .peer = ids[0] == mine->index ? ids[1] : ids[0], .digest32 = digest, .label32 = label,
-                        .path = path, .path_len = path_len};
+    cs_mpc_request r = {.key = mine,
+                        .peer = ids[0] == mine->index ? ids[1] : ids[0],
+                        .digest32 = digest,
+                        .label32 = label,
+                        .path = path,
+                        .path_len = path_len};
     ok = cs_mpc_request_id(out, pk, &r) == CS_OK && cs_mm_same(k, "rid", cs_slice_of(out, 32));
     cs_suite_check(s, ok, "primitives.json", "rid");
     (void)snprintf(name, sizeof name, "%u", mine->index);

@@ -14,78 +14,6 @@ void cs_suite_mpc_model(cs_suite *s, const char *dir);
 #define MAX_N 5
 #define ARENA ((size_t)64 << 20)
 
-/* ---------------------------------------------------------------- JSON helpers */
-
-bool cs_mm_fixed_text(uint8_t *out, size_t len, const json_t *str)
-{
-    cs_buf b = {0};
-    memset(out, 0, len);
-    bool ok = json_is_string(str) && cs_suite_hex_text(json_string_value(str), &b) == CS_OK && b.len == len;
-    if (ok) {
-        memcpy(out, b.p, len);
-    }
-    cs_buf_free(&b);
-    return ok;
-}
-
-bool cs_mm_fixed(uint8_t *out, size_t len, const json_t *obj, const char *key)
-{
-    return cs_mm_fixed_text(out, len, json_object_get(obj, key));
-}
-
-bool cs_mm_same_text(const json_t *str, cs_slice got)
-{
-    cs_buf b = {0};
-    bool ok = json_is_string(str) && cs_suite_hex_text(json_string_value(str), &b) == CS_OK &&
-              cs_slice_eq(cs_buf_slice(&b), got);
-    cs_buf_free(&b);
-    return ok;
-}
-
-bool cs_mm_same(const json_t *obj, const char *key, cs_slice got)
-{
-    return cs_mm_same_text(json_object_get(obj, key), got);
-}
-
-size_t cs_mm_path(uint32_t out[CS_MPC_MAX_PATH], const json_t *array)
-{
-    size_t n = json_array_size(array) < CS_MPC_MAX_PATH ? json_array_size(array) : CS_MPC_MAX_PATH;
-    for (size_t i = 0; i < n; i++) {
-        out[i] = (uint32_t)json_integer_value(json_array_get(array, i));
-    }
-    return n;
-}
-
-static unsigned get_u(const json_t *obj, const char *key)
-{
-    return (unsigned)json_integer_value(json_object_get(obj, key));
-}
-
-bool cs_mm_key(cs_mpc_key *out, cs_mpc_parties *parties, const json_t *share)
-{
-    uint8_t pk[33], cc[32], sk[32], zero[32 * CS_MPC_MAX_PARTIES];
-    char name[8];
-    bool ok = true;
-    size_t at = 0;
-    memset(parties, 0, sizeof *parties);
-    parties->n = (uint16_t)get_u(share, "n");
-    parties->t = (uint16_t)get_u(share, "t");
-    cs_mpc_key_args a = {.parties = parties, .epoch = get_u(share, "epoch"), .index = (uint16_t)get_u(share, "id"),
-                         .pk33 = pk, .cc32 = cc, .s32 = sk, .zero = zero};
-    if (parties->n > CS_MPC_MAX_PARTIES) {
-        return false;
-    }
-    for (unsigned i = 1; i <= parties->n; i++) {
-        (void)snprintf(name, sizeof name, "%u", i);
-        ok = cs_mm_fixed(parties->idkey[i - 1], 32, json_object_get(share, "idkeys"), name) && ok;
-        if (i != a.index) {
-            ok = cs_mm_fixed(zero + 32 * at++, 32, json_object_get(share, "zero"), name) && ok;
-        }
-    }
-    ok = cs_mm_fixed(pk, 33, share, "pk") && cs_mm_fixed(cc, 32, share, "cc") && cs_mm_fixed(sk, 32, share, "s") && ok;
-    return ok && cs_mpc_key_init(out, &a) == CS_OK;
-}
-
 /* ---------------------------------------------------------------- the world of one scenario */
 
 /* A mutation on the way, and where it ended. */
@@ -167,12 +95,13 @@ static bool load_keys(world *w, const char *set)
     json_t *row;
     json_object_foreach(json_object_get(json_object_get(w->root, "keys"), set), name, row)
     {
-        unsigned i = get_u(row, "id");
+        unsigned i = cs_mm_u(row, "id");
         if (i > MAX_N) {
             return false;
         }
         cs_mpc_key_wipe(&w->keys[i]);
-        ok = cs_mm_key(&w->keys[i], &w->parties[i], row) && cs_mm_same(row, "kid", cs_slice_of(w->keys[i].kid32, 32)) && ok;
+        ok = cs_mm_key(&w->keys[i], &w->parties[i], row) && cs_mm_same(row, "kid", cs_slice_of(w->keys[i].kid32, 32)) &&
+             ok;
     }
     (void)snprintf(w->key_set, sizeof w->key_set, "%s", set);
     return ok;
@@ -197,7 +126,7 @@ static void travel(world *w, const json_t *step, size_t i, cs_slice sent, cs_buf
     if (cs_put_slice(in, sent) != CS_OK) {
         abort();
     }
-    if (w->t.row == NULL || get_u(w->t.row, "no") != get_u(m, "no")) {
+    if (w->t.row == NULL || cs_mm_u(w->t.row, "no") != cs_mm_u(m, "no")) {
         return;
     }
     const char *op = cs_suite_str(w->t.row, "op");
@@ -209,7 +138,7 @@ static void travel(world *w, const json_t *step, size_t i, cs_slice sent, cs_buf
     } else if (strcmp(op, "short") == 0) {
         in->len = 39;
     } else {
-        in->p[get_u(w->t.row, "offset")] ^= (uint8_t)get_u(w->t.row, "xor");
+        in->p[cs_mm_u(w->t.row, "offset")] ^= (uint8_t)cs_mm_u(w->t.row, "xor");
     }
 }
 
@@ -273,15 +202,18 @@ static bool failed(world *w, unsigned party, const cs_mpc_verdict *v, bool quiet
 static bool run_setup(world *w, const json_t *step)
 {
     const json_t *in = json_object_get(step, "inputs");
-    unsigned id[2] = {get_u(in, "initiator"), get_u(in, "responder")};
+    unsigned id[2] = {cs_mm_u(in, "initiator"), cs_mm_u(in, "responder")};
     uint8_t chan[32], seed[32], zeros[32] = {0};
     cs_mpc_setup *s[2] = {NULL, NULL};
     cs_mpc_verdict v = {0};
     cs_buf arrived = {0}, out = cs_buf_heap(CS_MPC_SETUP_MAX_LEN);
     bool ok = cs_mm_fixed(chan, 32, in, "chan") && id[0] >= 1 && id[0] <= MAX_N && id[1] >= 1 && id[1] <= MAX_N;
     for (unsigned r = 0; r < 2 && ok; r++) {
-        cs_mpc_setup_args a = {.peer = peer_of(w, id[r], id[1 - r]), .role = r == 0 ? CS_MPC_INITIATOR : CS_MPC_RESPONDER,
-                               .chan32 = chan, .secret32 = zeros, .unsafe_seed32 = seed};
+        cs_mpc_setup_args a = {.peer = peer_of(w, id[r], id[1 - r]),
+                               .role = r == 0 ? CS_MPC_INITIATOR : CS_MPC_RESPONDER,
+                               .chan32 = chan,
+                               .secret32 = zeros,
+                               .unsafe_seed32 = seed};
         ok = a.peer != NULL && seed_of(seed, step, id[r]) && cs_mpc_setup_new(&s[r], &a) == CS_OK;
     }
     ok = ok && cs_mpc_setup_start(s[0], &out, &v) == CS_OK;
@@ -294,7 +226,8 @@ static bool run_setup(world *w, const json_t *step)
             bool quiet = out.len == 0 && cs_mpc_setup_take(s[to]) == NULL;
             bool drop = v.cls == CS_MPC_DROP;
             quiet = quiet && (drop || cs_mpc_setup_on(s[to], cs_buf_slice(&arrived), &out, &again) != CS_OK);
-            quiet = quiet && (cs_mpc_peer_banned(peer_of(w, id[to], id[1 - to])) != CS_MPC_CHK_NONE) == (v.cls == CS_MPC_BAN);
+            quiet = quiet &&
+                    (cs_mpc_peer_banned(peer_of(w, id[to], id[1 - to])) != CS_MPC_CHK_NONE) == (v.cls == CS_MPC_BAN);
             ok = failed(w, id[to], &v, quiet && out.len == 0);
         }
     }
@@ -367,7 +300,8 @@ static void session_values(world *w, const json_t *step, const cs_mpc_sign2 *s, 
     }
 }
 
-static cs_err sign_step(cs_mpc_sign2 *s, unsigned i, cs_slice in, uint8_t *out, cs_mpc_signature *sig, cs_mpc_verdict *v)
+static cs_err sign_step(cs_mpc_sign2 *s, unsigned i, cs_slice in, uint8_t *out, cs_mpc_signature *sig,
+                        cs_mpc_verdict *v)
 {
     switch (i) {
     case 0:
@@ -382,8 +316,8 @@ static cs_err sign_step(cs_mpc_sign2 *s, unsigned i, cs_slice in, uint8_t *out, 
 }
 
 /* After a failure: no output, the session answers nothing any more (DROP: goes on with the true message), a ban took the pair. */
-static bool is_quiet(cs_mpc_sign2 *s, unsigned i, cs_mpc_pair *pair, const cs_mpc_verdict *v, cs_slice sent, uint8_t *out,
-                     size_t out_len)
+static bool is_quiet(cs_mpc_sign2 *s, unsigned i, cs_mpc_pair *pair, const cs_mpc_verdict *v, cs_slice sent,
+                     uint8_t *out, size_t out_len)
 {
     cs_mpc_signature sig = {0};
     cs_mpc_verdict again = {0};
@@ -400,8 +334,9 @@ static bool is_quiet(cs_mpc_sign2 *s, unsigned i, cs_mpc_pair *pair, const cs_mp
 static void signature_value(world *w, const json_t *step, const cs_mpc_signature *sig)
 {
     const json_t *want = json_object_get(step, "signature");
-    note(w, cs_mm_same(want, "pk", cs_slice_of(sig->pk33, 33)) && cs_mm_same(want, "r", cs_slice_of(sig->r, 32)) &&
-                cs_mm_same(want, "s", cs_slice_of(sig->s, 32)) && get_u(want, "recid") == sig->recid,
+    note(w,
+         cs_mm_same(want, "pk", cs_slice_of(sig->pk33, 33)) && cs_mm_same(want, "r", cs_slice_of(sig->r, 32)) &&
+             cs_mm_same(want, "s", cs_slice_of(sig->s, 32)) && cs_mm_u(want, "recid") == sig->recid,
          "signature");
 }
 
@@ -437,15 +372,20 @@ static bool run_messages(world *w, const json_t *step, cs_mpc_sign2 *s[2], const
 static bool run_sign2(world *w, const json_t *step)
 {
     const json_t *in = json_object_get(step, "inputs");
-    unsigned id[2] = {get_u(in, "initiator"), get_u(in, "responder")};
+    unsigned id[2] = {cs_mm_u(in, "initiator"), cs_mm_u(in, "responder")};
     uint8_t digest[32], label[32], seed[32];
     uint32_t path[CS_MPC_MAX_PATH];
     cs_mpc_sign2 *s[2] = {NULL, NULL};
-    bool ok = cs_mm_fixed(digest, 32, in, "digest") && cs_mm_fixed(label, 32, in, "label") && id[0] <= MAX_N && id[1] <= MAX_N &&
-              w->pairs[id[0]][id[1]] != NULL && w->pairs[id[1]][id[0]] != NULL;
+    bool ok = cs_mm_fixed(digest, 32, in, "digest") && cs_mm_fixed(label, 32, in, "label") && id[0] <= MAX_N &&
+              id[1] <= MAX_N && w->pairs[id[0]][id[1]] != NULL && w->pairs[id[1]][id[0]] != NULL;
     for (unsigned r = 0; r < 2 && ok; r++) {
-        cs_mpc_request q = {.key = &w->keys[id[r]], .peer = (uint16_t)id[1 - r], .digest32 = digest, .label32 = label,
-                            .path = path, .path_len = cs_mm_path(path, json_object_get(in, "path")), .unsafe_seed32 = seed};
+        cs_mpc_request q = {.key = &w->keys[id[r]],
+                            .peer = (uint16_t)id[1 - r],
+                            .digest32 = digest,
+                            .label32 = label,
+                            .path = path,
+                            .path_len = cs_mm_path(path, json_object_get(in, "path")),
+                            .unsafe_seed32 = seed};
         ok = seed_of(seed, step, id[r]) && cs_mpc_sign2_new(&s[r], w->pairs[id[r]][id[1 - r]], &q) == CS_OK;
     }
     ok = ok && run_messages(w, step, s, id);
@@ -458,16 +398,17 @@ static void run_dealer(world *w, const json_t *step)
 {
     uint8_t seed[32];
     cs_mpc_key out[MAX_N];
-    unsigned n = get_u(json_object_get(step, "inputs"), "n");
+    unsigned n = cs_mm_u(json_object_get(step, "inputs"), "n");
     bool ok = load_keys(w, "dealt") && n <= MAX_N && cs_mm_fixed(seed, 32, json_object_get(step, "seeds"), "dealer") &&
               cs_mpc_deal(out, &w->parties[1], NULL, seed) == CS_OK;
     note(w, ok, "dealer");
     for (unsigned i = 1; ok && i <= n; i++) {
         const cs_mpc_key *a = &out[i - 1], *b = &w->keys[i];
-        bool same = cs_sc_eq(&a->s, &b->s) == 1 && cs_ct_eq(a->pk33, b->pk33, 33) == 1 && cs_ct_eq(a->cc32, b->cc32, 32) == 1 &&
-                    cs_ct_eq(a->kid32, b->kid32, 32) == 1;
+        bool same = cs_sc_eq(&a->s, &b->s) == 1 && cs_ct_eq(a->pk33, b->pk33, 33) == 1 &&
+                    cs_ct_eq(a->cc32, b->cc32, 32) == 1 && cs_ct_eq(a->kid32, b->kid32, 32) == 1;
         for (unsigned j = 1; j <= n; j++) {
-            same = same && (j == i || cs_ct_eq(cs_mpc_key_zero(a, (uint16_t)j), cs_mpc_key_zero(b, (uint16_t)j), 32) == 1);
+            same =
+                same && (j == i || cs_ct_eq(cs_mpc_key_zero(a, (uint16_t)j), cs_mpc_key_zero(b, (uint16_t)j), 32) == 1);
         }
         note(w, same, "dealt share");
     }
@@ -530,7 +471,7 @@ static bool expected(const world *w, const json_t *want)
     if (json_is_string(want)) {
         return w->t.fired && w->t.party == 0;
     }
-    return w->t.fired && w->t.quiet && w->t.party == get_u(want, "party") &&
+    return w->t.fired && w->t.quiet && w->t.party == cs_mm_u(want, "party") &&
            strcmp(cs_mpc_class_name(w->t.v.cls), cs_suite_str(want, "class")) == 0 &&
            strcmp(cs_mpc_check_name(w->t.v.check), cs_suite_str(want, "check")) == 0 && w->t.v.culprit != 0 &&
            w->t.v.culprit != w->t.party;
@@ -557,9 +498,9 @@ static void run_mutation(cs_suite *s, const json_t *root, const json_t *row)
     if (expected(w, json_object_get(row, "expect"))) {
         cs_suite_pass(s);
     } else {
-        cs_suite_failf(s, "mutations.json", "no %u %s %s: party %u %s %s%s", get_u(row, "no"), cs_suite_str(row, "name"),
-                       cs_suite_str(row, "field"), w->t.party, cs_mpc_class_name(w->t.v.cls), cs_mpc_check_name(w->t.v.check),
-                       w->t.quiet ? "" : ", not quiet");
+        cs_suite_failf(s, "mutations.json", "no %u %s %s: party %u %s %s%s", cs_mm_u(row, "no"),
+                       cs_suite_str(row, "name"), cs_suite_str(row, "field"), w->t.party, cs_mpc_class_name(w->t.v.cls),
+                       cs_mpc_check_name(w->t.v.check), w->t.quiet ? "" : ", not quiet");
     }
     world_end(w);
     free(w);

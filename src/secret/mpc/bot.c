@@ -14,7 +14,8 @@ static void pok_challenge(cs_sc *e, const uint8_t osid[32], const uint8_t y[33],
     cs_th_end_sc(&s, e);
 }
 
-cs_err cs_bot_sender_start(bot_sender *b, uint8_t out_a[33], uint8_t out_pok[65], const cs_drbg *d, const uint8_t osid[32])
+cs_err cs_bot_sender_start(bot_sender *b, uint8_t out_a[33], uint8_t out_pok[65], const cs_drbg *d,
+                           const uint8_t osid[32])
 {
     CS_SECRET(cs_sc) rho = {{0}}, s = {{0}};
     cs_sc e;
@@ -148,7 +149,8 @@ cs_err cs_bot_receiver_run(chk *c, bot_receiver *r, uint8_t *out_slots, const cs
 }
 
 /* Both keys of one instance; the points are public, a is not. */
-static chk send_one(uint8_t keys[2][16], const bot_sender *b, const uint8_t osid[32], unsigned i, const uint8_t slots[66])
+static chk send_one(uint8_t keys[2][16], const bot_sender *b, const uint8_t osid[32], unsigned i,
+                    const uint8_t slots[66])
 {
     static const cs_tag tags[2] = {CS_TAG_OT_H0, CS_TAG_OT_H1};
     CS_SECRET(cs_secret64) xy = {{0}};
@@ -169,7 +171,8 @@ static chk send_one(uint8_t keys[2][16], const bot_sender *b, const uint8_t osid
     return CS_MPC_CHK_NONE;
 }
 
-chk cs_bot_sender_finish(uint8_t keys[2 * LAMBDA][16], const bot_sender *b, const uint8_t osid[32], const uint8_t *slots)
+chk cs_bot_sender_finish(uint8_t keys[2 * LAMBDA][16], const bot_sender *b, const uint8_t osid[32],
+                         const uint8_t *slots)
 {
     for (unsigned i = 0; i < LAMBDA; i++) {
         CHK(send_one(keys + 2 * i, b, osid, i, slots + 66 * i));

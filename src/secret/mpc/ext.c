@@ -68,7 +68,8 @@ static void rows_hash(uint8_t out[32], const uint8_t xid[32], const uint8_t fold
     cs_th_end(&s, out);
 }
 
-void cs_ext_bob(uint8_t *block, uint8_t *v, scratch *w, const ot_half *ot, const uint8_t xid[32], const uint8_t xhat[80])
+void cs_ext_bob(uint8_t *block, uint8_t *v, scratch *w, const ot_half *ot, const uint8_t xid[32],
+                const uint8_t xhat[80])
 {
     uint64_t total[ROW_WORDS], side[4][ROW_WORDS], x[ROW_WORDS];
     uint8_t chi[64];

@@ -133,7 +133,8 @@ static void dealer_zero(dealer *d, unsigned n, unsigned i)
     }
 }
 
-cs_err cs_mpc_deal(cs_mpc_key *out, const cs_mpc_parties *parties, const uint8_t *import32, const uint8_t *unsafe_seed32)
+cs_err cs_mpc_deal(cs_mpc_key *out, const cs_mpc_parties *parties, const uint8_t *import32,
+                   const uint8_t *unsafe_seed32)
 {
     static const uint8_t zeros[32];
     CS_SECRET(dealer) d;
@@ -159,7 +160,8 @@ cs_err cs_mpc_deal(cs_mpc_key *out, const cs_mpc_parties *parties, const uint8_t
     cs_pt_ser(pk33, &pk);
     cs_err err = CS_OK;
     for (unsigned i = 1; i <= parties->n && err == CS_OK; i++) {
-        cs_mpc_key_args a = {.parties = parties, .index = (uint16_t)i, .pk33 = pk33, .cc32 = cc, .s32 = d.s32, .zero = d.zero};
+        cs_mpc_key_args a = {
+            .parties = parties, .index = (uint16_t)i, .pk33 = pk33, .cc32 = cc, .s32 = d.s32, .zero = d.zero};
         poly(&d.share, d.coefs, parties->t, i);
         cs_sc_to_be(d.s32, &d.share);
         dealer_zero(&d, parties->n, i);
@@ -171,7 +173,8 @@ cs_err cs_mpc_deal(cs_mpc_key *out, const cs_mpc_parties *parties, const uint8_t
     return err;
 }
 
-cs_err cs_mpc_deal2(cs_mpc_key out[2], const cs_mpc_parties *parties, const uint8_t *import32, const uint8_t *unsafe_seed32)
+cs_err cs_mpc_deal2(cs_mpc_key out[2], const cs_mpc_parties *parties, const uint8_t *import32,
+                    const uint8_t *unsafe_seed32)
 {
     if (parties->n != 2 || parties->t != 2) {
         return CS_E_SHARES_ACCOUNT;
@@ -200,8 +203,8 @@ static cs_err child(cs_sc *left, cs_pt *pk, uint8_t cc[32], uint32_t index)
     return CS_OK;
 }
 
-cs_err cs_mpc_derive(uint8_t out_pk33[33], cs_sc *out_delta, uint8_t *out_cc32, const cs_mpc_key *k, const uint32_t *path,
-                     size_t path_len)
+cs_err cs_mpc_derive(uint8_t out_pk33[33], cs_sc *out_delta, uint8_t *out_cc32, const cs_mpc_key *k,
+                     const uint32_t *path, size_t path_len)
 {
     cs_sc delta = {{0}}, left;
     uint8_t cc[32];

@@ -35,29 +35,29 @@ typedef enum cs_mpc_class {
 } cs_mpc_class;
 
 /* Every check [mpc-wire.md 6]: name, class with two signers, id as text. "banned" is DROP on input, ABORT_SESSION on output. */
-#define CS_MPC_CHECKS(X)                        \
-    X(NONE, FINE, "")                           \
-    X(PHASE, DROP, "phase")                     \
-    X(HEADER, DROP, "header")                   \
-    X(LENGTH, ABORT, "length")                  \
-    X(BANNED, DROP, "banned")                   \
-    X(CTR_REPLAY, DROP, "ctr-replay")           \
-    X(PSID, ABORT, "psid")                      \
-    X(SSID, ABORT, "ssid")                      \
-    X(XID, ABORT, "xid")                        \
-    X(MALFORMED_POINT, ABORT, "malformed-point") \
-    X(MALFORMED_SCALAR, ABORT, "malformed-scalar") \
-    X(POK, ABORT, "pok")                        \
-    X(SLOTS_EQUAL, ABORT, "slots-equal")        \
-    X(SLOT_INFINITY, ABORT, "slot-infinity")    \
-    X(COM, ABORT, "com")                        \
-    X(R, ABORT, "R")                            \
-    X(PPRF, BAN, "pprf")                        \
-    X(OT_CHECK, BAN, "ot-check")                \
-    X(MU, BAN, "mu")                            \
-    X(GAMMA_U, BAN, "gamma-u")                  \
-    X(GAMMA_V, BAN, "gamma-v")                  \
-    X(PK_SUM, BAN, "pk-sum")                    \
+#define CS_MPC_CHECKS(X)                                                                                               \
+    X(NONE, FINE, "")                                                                                                  \
+    X(PHASE, DROP, "phase")                                                                                            \
+    X(HEADER, DROP, "header")                                                                                          \
+    X(LENGTH, ABORT, "length")                                                                                         \
+    X(BANNED, DROP, "banned")                                                                                          \
+    X(CTR_REPLAY, DROP, "ctr-replay")                                                                                  \
+    X(PSID, ABORT, "psid")                                                                                             \
+    X(SSID, ABORT, "ssid")                                                                                             \
+    X(XID, ABORT, "xid")                                                                                               \
+    X(MALFORMED_POINT, ABORT, "malformed-point")                                                                       \
+    X(MALFORMED_SCALAR, ABORT, "malformed-scalar")                                                                     \
+    X(POK, ABORT, "pok")                                                                                               \
+    X(SLOTS_EQUAL, ABORT, "slots-equal")                                                                               \
+    X(SLOT_INFINITY, ABORT, "slot-infinity")                                                                           \
+    X(COM, ABORT, "com")                                                                                               \
+    X(R, ABORT, "R")                                                                                                   \
+    X(PPRF, BAN, "pprf")                                                                                               \
+    X(OT_CHECK, BAN, "ot-check")                                                                                       \
+    X(MU, BAN, "mu")                                                                                                   \
+    X(GAMMA_U, BAN, "gamma-u")                                                                                         \
+    X(GAMMA_V, BAN, "gamma-v")                                                                                         \
+    X(PK_SUM, BAN, "pk-sum")                                                                                           \
     X(BAD_SIGNATURE, BAN, "bad-signature")
 
 typedef enum cs_mpc_check {
@@ -117,7 +117,7 @@ typedef struct cs_mpc_pair cs_mpc_pair;
 typedef struct cs_mpc_setup cs_mpc_setup;
 
 typedef struct cs_mpc_setup_args {
-    cs_mpc_peer *peer;            /* borrowed, must outlive the pair */
+    cs_mpc_peer *peer; /* borrowed, must outlive the pair */
     cs_mpc_role role;
     const uint8_t *chan32;        /* handshake hash of the complete Noise_KK handshake, public */
     const uint8_t *secret32;      /* own Noise static private key: only mixed into the seed of this step; secret */
@@ -159,8 +159,8 @@ cs_mpc_peer *cs_mpc_pair_peer(const cs_mpc_pair *p);
 
 /* The parties of a key: public; one object is shared by all keys of the same parties (10^5 keys point at it). */
 typedef struct cs_mpc_parties {
-    uint16_t n, t;                           /* 2 <= t <= n <= CS_MPC_MAX_PARTIES */
-    uint8_t idkey[CS_MPC_MAX_PARTIES][32];   /* static X25519 public keys of parties 1..n, all different */
+    uint16_t n, t;                         /* 2 <= t <= n <= CS_MPC_MAX_PARTIES */
+    uint8_t idkey[CS_MPC_MAX_PARTIES][32]; /* static X25519 public keys of parties 1..n, all different */
 } cs_mpc_parties;
 
 /* cs_mpc_parties_check - CS_OK or CS_E_SHARES_ACCOUNT. */
@@ -173,13 +173,13 @@ CS_MUST cs_err cs_mpc_parties_check(const cs_mpc_parties *p);
 typedef struct cs_mpc_key {
     const cs_mpc_parties *parties; /* borrowed */
     uint32_t epoch;
-    uint16_t index;                /* own index, 1..n */
-    uint8_t pk33[33];              /* group public key, compressed */
-    uint8_t cc32[32];              /* BIP-32 chain code */
+    uint16_t index;   /* own index, 1..n */
+    uint8_t pk33[33]; /* group public key, compressed */
+    uint8_t cc32[32]; /* BIP-32 chain code */
     uint8_t kid32[32];
     cs_sc s;
-    cs_secret32 zero1;             /* zero seed shared with the first other party */
-    cs_secret32 *zero_more;        /* n > 2: the n - 2 further ones in ascending party order, arena; n = 2: NULL */
+    cs_secret32 zero1;      /* zero seed shared with the first other party */
+    cs_secret32 *zero_more; /* n > 2: the n - 2 further ones in ascending party order, arena; n = 2: NULL */
 } cs_mpc_key;
 
 typedef struct cs_mpc_key_args {
@@ -187,8 +187,8 @@ typedef struct cs_mpc_key_args {
     uint32_t epoch;
     uint16_t index;
     const uint8_t *pk33, *cc32;
-    const uint8_t *s32;            /* big endian, 1..q-1; secret */
-    const uint8_t *zero;           /* 32 (n - 1) bytes: seeds shared with the other parties, ascending; secret */
+    const uint8_t *s32;  /* big endian, 1..q-1; secret */
+    const uint8_t *zero; /* 32 (n - 1) bytes: seeds shared with the other parties, ascending; secret */
 } cs_mpc_key_args;
 
 /*
@@ -227,11 +227,11 @@ CS_MUST cs_err cs_mpc_derive(uint8_t out_pk33[33], cs_sc *out_delta, uint8_t *ou
 
 /* What is to be signed; both parties must hold the same (it is hashed into rid). */
 typedef struct cs_mpc_request {
-    const cs_mpc_key *key;        /* t = 2; borrowed during cs_mpc_sign2_new only */
-    uint16_t peer;                /* the other signer's index (n = 2: 3 - key->index) */
-    const uint8_t *digest32;      /* the message hash, authorised by the caller */
-    const uint8_t *label32;       /* name of the request, agreed by both; never reused for another digest */
-    const uint32_t *path;         /* BIP-32, non-hardened; may be NULL when path_len is 0 */
+    const cs_mpc_key *key;   /* t = 2; borrowed during cs_mpc_sign2_new only */
+    uint16_t peer;           /* the other signer's index (n = 2: 3 - key->index) */
+    const uint8_t *digest32; /* the message hash, authorised by the caller */
+    const uint8_t *label32;  /* name of the request, agreed by both; never reused for another digest */
+    const uint32_t *path;    /* BIP-32, non-hardened; may be NULL when path_len is 0 */
     size_t path_len;
     const uint8_t *unsafe_seed32; /* tests only, else NULL */
 } cs_mpc_request;

@@ -39,8 +39,16 @@ enum { O3_PSID = 40, O3_A = 72, O3_POK = 105, O3_SLOTS = 170, O3_END = 8618 };
 enum { O4_PSID = 40, O4_SLOTS = 72, O4_PPRF = 8520, O4_END = 13640 };
 enum { O5_PSID = 40, O5_PPRF = 72, O5_END = 5192 };
 enum { BOB_CTR = 0, BOB_XID = 8, BOB_U = 40, BOB_X = 2600, BOB_HT = 2616, BOB_END = 2648 };
-enum { ALICE_AT = 0, ALICE_ETA = 39936, ALICE_MU = 39968, ALICE_GU = 40000, ALICE_GV = 40033, ALICE_PSI = 40066,
-       ALICE_PK = 40098, ALICE_END = 40131 };
+enum {
+    ALICE_AT = 0,
+    ALICE_ETA = 39936,
+    ALICE_MU = 39968,
+    ALICE_GU = 40000,
+    ALICE_GV = 40033,
+    ALICE_PSI = 40066,
+    ALICE_PK = 40098,
+    ALICE_END = 40131
+};
 enum { M1_NONCE = 40, M1_COM = 72, M1_BOB = 104, M1_END = 2752 };
 enum { M2_SSID = 40, M2_NONCE = 72, M2_R = 104, M2_BOB = 137, M2_ALICE = 2785, M2_END = 42916 };
 enum { M3_SSID = 40, M3_R = 72, M3_SALT = 105, M3_ALICE = 137, M3_W = 40268, M3_U = 40300, M3_END = 40332 };
@@ -52,12 +60,12 @@ _Static_assert(M1_BOB + BOB_END == M1_END && M2_BOB + BOB_END == M2_ALICE && M2_
 
 /* A step's result: a check that failed, or CS_MPC_CHK_NONE. Local failures are cs_err. */
 typedef cs_mpc_check chk;
-#define CHK(x)                           \
-    do {                                 \
-        chk chk_ = (x);                  \
-        if (chk_ != CS_MPC_CHK_NONE) {   \
-            return chk_;                 \
-        }                                \
+#define CHK(x)                                                                                                         \
+    do {                                                                                                               \
+        chk chk_ = (x);                                                                                                \
+        if (chk_ != CS_MPC_CHK_NONE) {                                                                                 \
+            return chk_;                                                                                               \
+        }                                                                                                              \
     } while (0)
 
 /* cs_mpc_header - the 40 bytes. cs_mpc_header_check - HEADER, then LENGTH. */
@@ -82,10 +90,11 @@ typedef struct bot_receiver {
 CS_MUST cs_err cs_bot_sender_start(bot_sender *b, uint8_t out_a[33], uint8_t out_pok[65], const cs_drbg *d,
                                    const uint8_t osid[32]);
 /* cs_bot_receiver_run - verifies A and its proof, makes the slots (SLOTS_LEN). err: local failure only. */
-CS_MUST cs_err cs_bot_receiver_run(chk *c, bot_receiver *r, uint8_t *out_slots, const cs_drbg *d, const uint8_t osid[32],
-                                   const uint8_t *a_pok);
+CS_MUST cs_err cs_bot_receiver_run(chk *c, bot_receiver *r, uint8_t *out_slots, const cs_drbg *d,
+                                   const uint8_t osid[32], const uint8_t *a_pok);
 /* cs_bot_sender_finish - keys[2 i + c] of all instances. */
-chk cs_bot_sender_finish(uint8_t keys[2 * LAMBDA][16], const bot_sender *b, const uint8_t osid[32], const uint8_t *slots);
+chk cs_bot_sender_finish(uint8_t keys[2 * LAMBDA][16], const bot_sender *b, const uint8_t osid[32],
+                         const uint8_t *slots);
 
 /* cs_pprf_build - one tree: 16 leaves and the 160-byte message. keys: [2 i + c] of the four base OTs. */
 void cs_pprf_build(uint8_t leaves[TREE_LEN], uint8_t msg[160], const uint8_t osid[32], unsigned tree,
@@ -116,8 +125,8 @@ typedef struct scratch {
     uint8_t rows[CS_EXT_ROWS * CS_EXT_ROW];
     uint8_t streams[16 * CS_EXT_ROW];
     uint8_t folds[CS_EXT_ROWS * 16];
-    uint8_t cols[COLS_LEN];        /* w of this step */
-    uint8_t other[COLS_LEN];       /* w xor Delta */
+    uint8_t cols[COLS_LEN];  /* w of this step */
+    uint8_t other[COLS_LEN]; /* w xor Delta */
     uint8_t pads[XI * CS_PAD_LEN];
     uint8_t pads1[XI * CS_PAD_LEN];
     uint8_t blocks[XI * 64];
@@ -127,7 +136,8 @@ typedef struct scratch {
 } scratch;
 
 /* cs_ext_bob - writes u, x, h_t at BOB_U.. of block and v (COLS_LEN). xhat: beta || dummy || check. */
-void cs_ext_bob(uint8_t *block, uint8_t *v, scratch *w, const ot_half *ot, const uint8_t xid[32], const uint8_t xhat[80]);
+void cs_ext_bob(uint8_t *block, uint8_t *v, scratch *w, const ot_half *ot, const uint8_t xid[32],
+                const uint8_t xhat[80]);
 /* cs_ext_alice - checks block, w->cols = columns. OT_CHECK. */
 chk cs_ext_alice(scratch *w, const ot_half *ot, const uint8_t xid[32], const uint8_t *block);
 /* cs_ext_chi - 64 bytes: the four coefficients. */
@@ -138,8 +148,8 @@ void cs_mpc_bob_input(cs_sc *b, const cs_sc g[XI], const uint8_t beta[BETA_LEN])
 void cs_mpc_pads(uint8_t *out, scratch *w, const uint8_t rsid[32], const uint8_t *cols);
 
 typedef struct rvole_io {
-    cs_sc in[SLOTS];  /* Alice: a_1, a_2, ahat */
-    cs_sc out[2];     /* Alice: c_u, c_v; Bob: d_u, d_v */
+    cs_sc in[SLOTS]; /* Alice: a_1, a_2, ahat */
+    cs_sc out[2];    /* Alice: c_u, c_v; Bob: d_u, d_v */
     cs_sc theta[2];
 } rvole_io;
 CS_SECRET_DECLARE(rvole_io)
@@ -160,8 +170,8 @@ struct cs_mpc_peer {
     pthread_mutex_t lock; /* of the ban, all lists and counters below */
     uint8_t me[32], peer[32];
     cs_mpc_check banned;
-    cs_mpc_pair *pairs;  /* all set-ups, also unfinished ones */
-    size_t sessions;     /* not freed yet */
+    cs_mpc_pair *pairs; /* all set-ups, also unfinished ones */
+    size_t sessions;    /* not freed yet */
 };
 
 struct cs_mpc_pair {
@@ -172,7 +182,7 @@ struct cs_mpc_pair {
     bool dead, freed;
     uint8_t psid[32];
     uint64_t next_ctr;
-    uint64_t highest;   /* accepted counters of the peer */
+    uint64_t highest; /* accepted counters of the peer */
     uint64_t seen[CTR_WINDOW / 64];
     ot_half *alice, *bob; /* arena; NULL when gone */
 };

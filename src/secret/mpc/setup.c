@@ -3,7 +3,15 @@
 
 #include "secret/mpc/mpc_int.h"
 
-typedef enum setup_phase { SETUP_NEW, SETUP_SENT1, SETUP_SENT2, SETUP_SENT3, SETUP_SENT4, SETUP_DONE, SETUP_OVER } setup_phase;
+typedef enum setup_phase {
+    SETUP_NEW,
+    SETUP_SENT1,
+    SETUP_SENT2,
+    SETUP_SENT3,
+    SETUP_SENT4,
+    SETUP_DONE,
+    SETUP_OVER
+} setup_phase;
 
 struct cs_mpc_setup {
     cs_mpc_role role;

@@ -28,7 +28,8 @@ void cs_mpc_sign2_free(cs_mpc_sign2 *s)
 
 static bool idkeys_fit(const cs_mpc_peer *p, const cs_mpc_key *k, uint16_t peer)
 {
-    return cs_ct_eq(p->me, k->parties->idkey[k->index - 1], 32) == 1 && cs_ct_eq(p->peer, k->parties->idkey[peer - 1], 32) == 1;
+    return cs_ct_eq(p->me, k->parties->idkey[k->index - 1], 32) == 1 &&
+           cs_ct_eq(p->peer, k->parties->idkey[peer - 1], 32) == 1;
 }
 
 /* rid, derived key, lambda (s + delta), then the first draws */
@@ -96,8 +97,8 @@ typedef struct sign2_step {
     sign2_phase phase, next;
     unsigned type_in, type_out; /* 0: none */
     size_t len_in, len_out;
-    bool has_ssid;              /* at HEADER_LEN, known before this message */
-    size_t ctr;                 /* place of a counter; 0: none */
+    bool has_ssid; /* at HEADER_LEN, known before this message */
+    size_t ctr;    /* place of a counter; 0: none */
     chk (*run)(sign2_work *k);
 } sign2_step;
 
@@ -188,12 +189,11 @@ static chk run_on_m4(sign2_work *k)
 }
 
 static const sign2_step step_m1 = {PHASE_NEW, PHASE_M1_SENT, 0, TYPE_M1, 0, M1_END, false, 0, run_m1};
-static const sign2_step step_on_m1 = {
-    PHASE_NEW, PHASE_M2_SENT, TYPE_M1, TYPE_M2, M1_END, M2_END, false, M1_BOB + BOB_CTR, run_on_m1};
-static const sign2_step step_on_m2 = {
-    PHASE_M1_SENT, PHASE_M3_SENT, TYPE_M2, TYPE_M3, M2_END, M3_END, false, M2_BOB + BOB_CTR, run_on_m2};
-static const sign2_step step_on_m3 = {
-    PHASE_M2_SENT, PHASE_OVER, TYPE_M3, TYPE_M4, M3_END, M4_END, true, 0, run_on_m3};
+static const sign2_step step_on_m1 = {PHASE_NEW, PHASE_M2_SENT, TYPE_M1,          TYPE_M2,  M1_END,
+                                      M2_END,    false,         M1_BOB + BOB_CTR, run_on_m1};
+static const sign2_step step_on_m2 = {PHASE_M1_SENT, PHASE_M3_SENT, TYPE_M2,          TYPE_M3,  M2_END,
+                                      M3_END,        false,         M2_BOB + BOB_CTR, run_on_m2};
+static const sign2_step step_on_m3 = {PHASE_M2_SENT, PHASE_OVER, TYPE_M3, TYPE_M4, M3_END, M4_END, true, 0, run_on_m3};
 static const sign2_step step_on_m4 = {PHASE_M3_SENT, PHASE_OVER, TYPE_M4, 0, M4_END, 0, true, 0, run_on_m4};
 
 static bool ssid_fits(const cs_mpc_sign2 *s, const uint8_t *m)

@@ -20,7 +20,7 @@ typedef struct sign2_secrets {
     cs_sc sk;            /* share + zeta, known with ssid */
     cs_sc b;             /* Bob's input, of beta */
     cs_sc zeta;
-    cs_secret32 zero;    /* zero seed with the peer */
+    cs_secret32 zero; /* zero seed with the peer */
     uint8_t salt[32];
     uint8_t xhat[XHAT_LEN];
     uint8_t v[COLS_LEN];
@@ -40,7 +40,7 @@ struct cs_mpc_sign2 {
     uint8_t rid[32], digest[32], nonce[32], peer_nonce[32], ssid[32], peer_com[32];
     uint8_t xid_bob[32], xid_alice[32], r33[33], pk_i33[33], pk33[33];
     cs_pt pk, R_i, pk_i, R_sum;
-    cs_sc rx;            /* x(R) mod q */
+    cs_sc rx; /* x(R) mod q */
     unsigned x_high, y_odd;
     sign2_secrets x;
 };

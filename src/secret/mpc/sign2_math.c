@@ -10,8 +10,8 @@ static void keep_err(sign2_work *k, cs_err err)
     }
 }
 
-void cs_sign2_commitment(uint8_t out[32], const cs_mpc_sign2 *s, uint16_t id, const uint8_t nonce[32], const uint8_t r33[33],
-                         const uint8_t salt[32])
+void cs_sign2_commitment(uint8_t out[32], const cs_mpc_sign2 *s, uint16_t id, const uint8_t nonce[32],
+                         const uint8_t r33[33], const uint8_t salt[32])
 {
     CS_SECRET(cs_sha256) h;
     cs_th_begin(&h, CS_TAG_COM_R);

@@ -21,8 +21,8 @@ typedef struct alice_points {
     cs_sc psi;
 } alice_points;
 
-void cs_sign2_commitment(uint8_t out[32], const cs_mpc_sign2 *s, uint16_t id, const uint8_t nonce[32], const uint8_t r33[33],
-                         const uint8_t salt[32]);
+void cs_sign2_commitment(uint8_t out[32], const cs_mpc_sign2 *s, uint16_t id, const uint8_t nonce[32],
+                         const uint8_t r33[33], const uint8_t salt[32]);
 /* cs_sign2_set_ssid - from both nonces: ssid, zeta, sk, pk_i. */
 void cs_sign2_set_ssid(sign2_work *k);
 /* cs_sign2_bob_block - draws xhat, writes ctr, xid, u, x, ht (BOB_END bytes). */

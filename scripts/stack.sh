@@ -1,0 +1,95 @@
+#!/bin/bash
+# stack.sh up|down: the whole service on this machine, everything of AWS emulated, in build/run. `up` leaves it running and
+# writes build/run/endpoints.env; `down` stops it. Loopback only, free ports, no root.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+RUN=${COUNTERSIGN_RUN:-$(dirname "$here")/build/run}
+# shellcheck source=scripts/stack-lib.sh
+. "$here/stack-lib.sh"
+
+phase() { printf '%-46s %5d ms\n' "$1" $((($(date +%s%N) - started) / 1000000)); }
+step() {
+    local name=$1
+    shift
+    started=$(date +%s%N)
+    "$@"
+    phase "$name"
+}
+
+down() {
+    [ -d "$RUN" ] || return 0
+    host_down "$RUN/host"
+    emulator_down
+    rm -f "$RUN/endpoints.env"
+}
+
+store() {
+    age_seal "$RUN/age-private.key" "$RUN/age-private.key.enc"
+    s3_put "$RUN/age-private.key.enc" enclave/age-private.key.enc
+    s3_put "$RUN/shares/service_key_shares.json.age" enclave/service_key_shares.json.age
+}
+
+launch() {
+    host_up "$RUN/host" "$RUN/image" || die "sign-host did not start: $(cat "$RUN/host.err")"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    wait_until 60 bash -c '[ "$("$0" status --dir "$1" | jq -r .phase)" = SERVING ] || ! kill -0 "$2"' "$BIN/sign-host" "$RUN/host" "$HOST_PID"
+    cat "$RUN/host.out"
+    serving "$RUN/host" || die "the enclave does not serve: $(cat "$RUN/host.err"; tail -5 "$RUN/host/enclave.log")"
+}
+
+endpoints() {
+    local file=$RUN/endpoints.env
+    : >"$file.new"
+    chmod 600 "$file.new"
+    cat >>"$file.new" <<EOF
+SIGN_SERVICE_GRPC=$GRPC
+ACCOUNT_ID=$(jq -r '.accounts[0].account_id' "$RUN/shares/keygen.json")
+PUBLIC_KEY=$(jq -r '.accounts[0].public_key' "$RUN/shares/keygen.json")
+ETH_ADDRESS=$(jq -r '.accounts[0].eth_address' "$RUN/shares/keygen.json")
+KMS_ENDPOINT=$KMS
+KMS_KEY_ARN=$KEY_ARN
+S3_ENDPOINT=$S3
+IMDS_ENDPOINT=$IMDS
+AWS_CA_BUNDLE=$CA
+AWS_REGION=$REGION
+AWS_ACCESS_KEY_ID=$(emu_get access_key_id)
+AWS_SECRET_ACCESS_KEY=$(emu_get secret_access_key)
+CLIENT_SHARES=$RUN/shares/client_key_shares.json
+NSM_ROOT_PEM=$(emu_get nsm_root)
+PCR0=$PCR0
+PCR1=$PCR1
+PCR2=$PCR2
+AGE_KEY_S3_URI=s3://$BUCKET/enclave/age-private.key.enc
+KEY_SHARES_S3_URI=s3://$BUCKET/enclave/service_key_shares.json.age
+HOST_DIR=$RUN/host
+EOF
+    mv "$file.new" "$file"
+}
+
+up() {
+    down
+    rm -rf "$RUN"
+    mkdir -p "$RUN"
+    step "emulated KMS, S3, IMDS, NSM" emulator_up
+    step "publisher key" publisher_new
+    step "age identity" age_new
+    step "KMS key" key_new
+    step "image: configuration compiled and measured" image_build "$RUN/image"
+    step "key policy bound to PCR0" key_bind "$PCR0"
+    step "key shares (dealt, signed, sealed to age)" shares_new "$RUN/shares" 1 -n "${ACCOUNTS:-2}"
+    step "age identity sealed by KMS; both stored in S3" store
+    step "enclave started, unsealed, SERVING" launch
+    endpoints
+    echo "running; endpoints in ${RUN#"$PWD"/}/endpoints.env; stop with: make down"
+}
+
+case ${1:-} in
+up)
+    status=1
+    trap '[ $status = 0 ] || down' EXIT
+    up
+    status=0
+    ;;
+down) down ;;
+*) echo "usage: stack.sh up|down" >&2 && exit 2 ;;
+esac

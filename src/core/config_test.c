@@ -1,0 +1,154 @@
+/* Tests of core/config: every key, every refusal. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "codec/cbor.h"
+#include "core/config.h"
+
+#define HEX64 "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+typedef struct entry {
+    const char *key;
+    enum { BOOL, UINT, TEXT, LIST, MAP, NUL } kind;
+    uint64_t u;
+    const char *t;
+} entry;
+
+#define NUM 12
+static const entry good[NUM] = {
+    {"level", TEXT, 0, "warn"},      {"keyArn", TEXT, 0, "arn:x"}, {"region", TEXT, 0, "eu-central-1"}, {"arenaMiB", UINT, 64, NULL},
+    {"maxBytes", UINT, 4096, NULL},  {"sessions", UINT, 10, NULL}, {"silenceMs", UINT, 500, NULL},      {"publishers", LIST, 0, HEX64},
+    {"debugAllowed", BOOL, 0, NULL}, {"minGeneration", UINT, 9, NULL}, {"encryptionContext", MAP, 0, "k"},
+    {"requireSignedShares", BOOL, 1, NULL},
+};
+
+static void put(cs_buf *b, const entry *e)
+{
+    assert_int_equal(cs_cbor_put_text(b, e->key), CS_OK);
+    switch (e->kind) {
+    case BOOL:
+        assert_int_equal(cs_cbor_put_bool(b, e->u != 0), CS_OK);
+        break;
+    case UINT:
+        assert_int_equal(cs_cbor_put_uint(b, e->u), CS_OK);
+        break;
+    case TEXT:
+        assert_int_equal(cs_cbor_put_text(b, e->t), CS_OK);
+        break;
+    case LIST:
+        assert_int_equal(cs_cbor_put_array(b, 1), CS_OK);
+        assert_int_equal(cs_cbor_put_text(b, e->t), CS_OK);
+        break;
+    case MAP:
+        assert_int_equal(cs_cbor_put_map(b, 1), CS_OK);
+        assert_int_equal(cs_cbor_put_text(b, e->t), CS_OK);
+        assert_int_equal(cs_cbor_put_text(b, "v"), CS_OK);
+        break;
+    default:
+        assert_int_equal(cs_cbor_put_null(b), CS_OK);
+    }
+}
+
+static cs_slice section(const entry *entries, size_t num)
+{
+    static uint8_t mem[2048];
+    cs_buf b = cs_buf_wrap(mem, sizeof mem);
+
+    assert_int_equal(cs_cbor_put_map(&b, num), CS_OK);
+    for (size_t i = 0; i < num; i++) {
+        put(&b, &entries[i]);
+    }
+    return cs_buf_slice(&b);
+}
+
+static void test_a_whole_section_is_read(void **state)
+{
+    cs_core_config c;
+    const char *bad = "x";
+
+    assert_int_equal(cs_core_config_read(&c, &bad, section(good, NUM)), CS_OK);
+    assert_string_equal(bad, "");
+    assert_true(!c.debug_allowed && c.require_signed && c.level == CS_LOG_WARN);
+    assert_true(c.arena_mib == 64 && c.max_bytes == 4096 && c.sessions == 10 && c.silence_ms == 500 && c.min_generation == 9);
+    assert_true(cs_slice_eq_str(c.region, "eu-central-1") && cs_slice_eq_str(c.key_arn, "arn:x"));
+    assert_int_equal(c.num_context, 1);
+    assert_true(cs_slice_eq_str(c.context_key[0], "k") && cs_slice_eq_str(c.context_value[0], "v"));
+    assert_int_equal(c.num_publishers, 1);
+    assert_int_equal(c.publisher[0][1], 0x11);
+}
+
+static void test_a_missing_unknown_or_repeated_key_is_refused_by_name(void **state)
+{
+    cs_core_config c;
+    const char *bad;
+    entry e[NUM + 1];
+
+    for (size_t i = 0; i < NUM; i++) {
+        memcpy(e, good, sizeof good);
+        e[i] = e[NUM - 1];
+        assert_int_equal(cs_core_config_read(&c, &bad, section(e, NUM - 1)), CS_E_CONFIG);
+        assert_string_equal(bad, good[i].key);
+    }
+    memcpy(e, good, sizeof good);
+    e[NUM] = (entry){"zzz", UINT, 1, NULL};
+    assert_int_equal(cs_core_config_read(&c, &bad, section(e, NUM + 1)), CS_E_CONFIG);
+    assert_string_equal(bad, "unknown key");
+    e[NUM] = good[3];
+    assert_int_equal(cs_core_config_read(&c, &bad, section(e, NUM + 1)), CS_E_CONFIG);
+}
+
+static void test_values_of_the_wrong_type_or_range_are_refused_by_key(void **state)
+{
+    static const entry wrong[] = {
+        {"arenaMiB", UINT, 3, NULL},     {"arenaMiB", TEXT, 0, "64"},      {"maxBytes", UINT, 100, NULL}, {"sessions", UINT, 0, NULL},
+        {"sessions", UINT, 65537, NULL}, {"silenceMs", UINT, 99, NULL},    {"silenceMs", NUL, 0, NULL},   {"publishers", LIST, 0, "00"},
+        {"publishers", TEXT, 0, HEX64},  {"debugAllowed", UINT, 0, NULL},  {"region", TEXT, 0, ""},       {"keyArn", UINT, 0, NULL},
+        {"level", TEXT, 0, "loud"},      {"minGeneration", BOOL, 0, NULL}, {"encryptionContext", LIST, 0, "k"},
+        {"requireSignedShares", NUL, 0, NULL},
+    };
+    cs_core_config c;
+    const char *bad;
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        entry e[NUM];
+
+        memcpy(e, good, sizeof good);
+        for (size_t k = 0; k < NUM; k++) {
+            if (strcmp(e[k].key, wrong[i].key) == 0) {
+                e[k] = wrong[i];
+            }
+        }
+        assert_int_equal(cs_core_config_read(&c, &bad, section(e, NUM)), CS_E_CONFIG);
+        assert_string_equal(bad, wrong[i].key);
+    }
+}
+
+static void test_bytes_that_are_no_section_are_refused(void **state)
+{
+    static uint8_t big[CS_CONFIG_MAX_BYTES + 1];
+    cs_core_config c;
+    cs_slice whole = section(good, NUM);
+
+    assert_int_equal(cs_core_config_read(&c, NULL, CS_SLICE_NULL), CS_E_CONFIG);
+    assert_int_equal(cs_core_config_read(&c, NULL, cs_slice_of("\x80", 1)), CS_E_CONFIG);
+    assert_int_equal(cs_core_config_read(&c, NULL, cs_slice_of("\xa1\x01\x01", 3)), CS_E_CONFIG);
+    assert_int_equal(cs_core_config_read(&c, NULL, cs_slice_of(big, sizeof big)), CS_E_CONFIG);
+    for (size_t n = 0; n < whole.len; n++) {
+        assert_int_equal(cs_core_config_read(&c, NULL, cs_slice_of(whole.p, n)), CS_E_CONFIG);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_whole_section_is_read),
+        cmocka_unit_test(test_a_missing_unknown_or_repeated_key_is_refused_by_name),
+        cmocka_unit_test(test_values_of_the_wrong_type_or_range_are_refused_by_key),
+        cmocka_unit_test(test_bytes_that_are_no_section_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
