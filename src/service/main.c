@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/opts.h"
+#include "service/filter.h"
 #include "service/service.h"
 
 #define CONFIG_MAX 65536
@@ -81,7 +82,8 @@ static cs_err set_up(const cs_args *a)
     CS_TRY(open_injector(&service.inject_shares, CS_INJECT_SHARES, (int)cs_args_u64(a, "listen-shares")));
     CS_TRY(cs_timer_new(&drain_timer, service.loop, stop, NULL));
     CS_TRY(cs_signal_new(&term, service.loop, SIGTERM, on_terminate, NULL));
-    return cs_signal_new(&interrupt, service.loop, SIGINT, on_terminate, NULL);
+    CS_TRY(cs_signal_new(&interrupt, service.loop, SIGINT, on_terminate, NULL));
+    return cs_service_filter_install(); /* everything is open: from here on only what is there */
 }
 
 static int run(const cs_args *a)
