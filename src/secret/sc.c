@@ -4,31 +4,13 @@
  */
 #include "secret/sc.h"
 
-#include <string.h>
-
 #include "secret/sc_int.h"
 
 const cs_sc cs_sc_one = {{1, 0, 0, 0}};
 
-static uint64_t load_be(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, 8);
-    return __builtin_bswap64(v);
-}
-
-static void store_be(uint8_t *p, uint64_t v)
-{
-    v = __builtin_bswap64(v);
-    memcpy(p, &v, 8);
-}
-
 unsigned cs_sc_from_be_check(cs_sc *out, const uint8_t b[32])
 {
-    uint64_t r[4] = {load_be(b + 24), load_be(b + 16), load_be(b + 8), load_be(b)};
-    uint64_t was_less = cs_sci_final(out->v, r, 0);
-    cs_wipe(r, sizeof r);
-    return (unsigned)(was_less & 1);
+    return cs_sci_from_be(out, b);
 }
 
 cs_err cs_sc_from_be(cs_sc *out, const uint8_t b[32])
@@ -43,9 +25,7 @@ void cs_sc_from_be_mod(cs_sc *out, const uint8_t b[32])
 
 void cs_sc_to_be(uint8_t out[32], const cs_sc *a)
 {
-    for (int i = 0; i < 4; i++) {
-        store_be(out + 8 * i, a->v[3 - i]);
-    }
+    cs_sci_to_be(out, a);
 }
 
 void cs_sc_from_u64(cs_sc *out, uint64_t a)

@@ -2,6 +2,8 @@
 #ifndef CS_SECRET_SC_INT_H
 #define CS_SECRET_SC_INT_H
 
+#include <string.h>
+
 #include "secret/sc.h"
 
 __extension__ typedef unsigned __int128 cs_u128;
@@ -58,6 +60,32 @@ static inline uint64_t cs_sci_final(uint64_t out[4], const uint64_t r[4], uint64
         out[i] = (r[i] & m) | (d[i] & ~m);
     }
     return keep;
+}
+
+/* out = b mod q; 1 when b < q, else 0 */
+static inline unsigned cs_sci_from_be(cs_sc *out, const uint8_t b[32])
+{
+    uint64_t r[4];
+    for (int i = 0; i < 4; i++) {
+        memcpy(&r[i], b + 24 - 8 * i, 8);
+        r[i] = __builtin_bswap64(r[i]);
+    }
+    return (unsigned)cs_sci_final(out->v, r, 0);
+}
+
+static inline void cs_sci_to_be(uint8_t out[32], const cs_sc *a)
+{
+    for (int i = 0; i < 4; i++) {
+        uint64_t v = __builtin_bswap64(a->v[3 - i]);
+        memcpy(out + 8 * i, &v, 8);
+    }
+}
+
+static inline void cs_sci_mask(cs_sc *out, const cs_sc *a, uint64_t m)
+{
+    for (int i = 0; i < 4; i++) {
+        out->v[i] = a->v[i] & m;
+    }
 }
 
 static inline void cs_sci_add(cs_sc *out, const cs_sc *a, const cs_sc *b)

@@ -203,20 +203,30 @@ static cs_err child(cs_sc *left, cs_pt *pk, uint8_t cc[32], uint32_t index)
     return CS_OK;
 }
 
+cs_err cs_mpc_derive_pt(cs_pt *out, cs_sc *out_delta, uint8_t out_cc32[32], const cs_mpc_key *k, const uint32_t *path,
+                        size_t path_len)
+{
+    cs_sc delta = {{0}}, left;
+    if (path_len > CS_MPC_MAX_PATH || cs_pt_parse(out, k->pk33) != CS_OK) {
+        return CS_E_RANGE;
+    }
+    memcpy(out_cc32, k->cc32, 32);
+    for (size_t i = 0; i < path_len; i++) {
+        CS_TRY(child(&left, out, out_cc32, path[i]));
+        cs_sc_add(&delta, &delta, &left);
+    }
+    *out_delta = delta;
+    return CS_OK;
+}
+
 cs_err cs_mpc_derive(uint8_t out_pk33[33], cs_sc *out_delta, uint8_t *out_cc32, const cs_mpc_key *k,
                      const uint32_t *path, size_t path_len)
 {
-    cs_sc delta = {{0}}, left;
+    cs_sc delta;
     uint8_t cc[32];
     cs_pt pk;
-    if (path_len > CS_MPC_MAX_PATH || cs_pt_parse(&pk, k->pk33) != CS_OK) {
-        return CS_E_RANGE;
-    }
-    memcpy(cc, k->cc32, 32);
-    for (size_t i = 0; i < path_len; i++) {
-        CS_TRY(child(&left, &pk, cc, path[i]));
-        cs_sc_add(&delta, &delta, &left);
-    }
+    CS_TRY(cs_pt_init());
+    CS_TRY(cs_mpc_derive_pt(&pk, &delta, cc, k, path, path_len));
     cs_pt_ser(out_pk33, &pk);
     if (out_delta != NULL) {
         *out_delta = delta;

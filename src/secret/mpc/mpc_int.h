@@ -207,6 +207,9 @@ CS_MUST bool cs_mpc_ctr_add(cs_mpc_pair *p, uint64_t ctr);
 
 /* ---------------------------------------------------------------- keys */
 
+/* cs_mpc_derive_pt - cs_mpc_derive as a point; cs_pt_init was called. */
+CS_MUST cs_err cs_mpc_derive_pt(cs_pt *out, cs_sc *out_delta, uint8_t out_cc32[32], const cs_mpc_key *k,
+                                const uint32_t *path, size_t path_len);
 /* cs_mpc_lagrange - coefficient at 0 of party i over the distinct ids (public). */
 void cs_mpc_lagrange(cs_sc *out, uint16_t i, const uint16_t *ids, size_t num_ids);
 /* cs_mpc_zero_share - zeta of party k->index over the signers. */

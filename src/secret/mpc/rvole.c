@@ -25,7 +25,7 @@ void cs_mpc_bob_input(cs_sc *b, const cs_sc g[XI], const uint8_t beta[BETA_LEN])
     CS_SECRET(cs_sc_acc) acc = {{0}};
     CS_SECRET(cs_sc) t = {{0}};
     for (unsigned j = 0; j < XI; j++) {
-        cs_sc_mask(&t, &g[j], beta_bit(beta, j));
+        cs_sci_mask(&t, &g[j], cs_ct_mask(beta_bit(beta, j)));
         cs_sci_acc_add(acc.v, t.v);
     }
     cs_sc_acc_reduce(b, &acc);
@@ -105,19 +105,19 @@ void cs_rvole_alice(uint8_t *block, rvole_io *io, scratch *w, const ot_half *ot,
     cs_mpc_pads(w->pads, w, rsid, w->cols);
     cs_mpc_pads(w->pads1, w, rsid, w->other);
     for (unsigned k = 0; k < XI * SLOTS; k++) {
-        cs_sc_from_be_mod(&w->p0[k], w->pads + 32 * k);
-        cs_sc_from_be_mod(&t, w->pads1 + 32 * k);
+        (void)cs_sci_from_be(&w->p0[k], w->pads + 32 * k);
+        (void)cs_sci_from_be(&t, w->pads1 + 32 * k);
         cs_sci_sub(&t, &w->p0[k], &t);
         cs_sci_add(&t, &t, &io->in[k % SLOTS]);
-        cs_sc_to_be(block + ALICE_AT + 32 * k, &t);
+        cs_sci_to_be(block + ALICE_AT + 32 * k, &t);
     }
     CS_CT_PUBLIC(block + ALICE_AT, AT_LEN, "a-tilde is sent: one of its two pads is unknown to Bob");
     thetas(io->theta, rsid, block + ALICE_AT);
     combine(&eta, io->in, io->theta);
-    cs_sc_to_be(block + ALICE_ETA, &eta);
+    cs_sci_to_be(block + ALICE_ETA, &eta);
     for (unsigned j = 0; j < XI; j++) {
         combine(&t, w->p0 + SLOTS * j, io->theta);
-        cs_sc_to_be(w->mu + 32 * j, &t);
+        cs_sci_to_be(w->mu + 32 * j, &t);
     }
     mu_hash(block + ALICE_MU, rsid, w->mu);
     CS_CT_PUBLIC(block + ALICE_ETA, 64, "eta (masked by a-hat) and mu are sent");
@@ -131,7 +131,7 @@ chk cs_rvole_ranges(const uint8_t *block)
     unsigned ok = 1;
     cs_sc t;
     for (unsigned k = 0; k < XI * SLOTS; k++) {
-        ok &= cs_sc_from_be_check(&t, block + ALICE_AT + 32 * k);
+        ok &= cs_sci_from_be(&t, block + ALICE_AT + 32 * k);
     }
     ok &= cs_sc_from_be_check(&t, block + ALICE_ETA);
     return ok == 1 ? CS_MPC_CHK_NONE : CS_MPC_CHK_MALFORMED_SCALAR;
@@ -147,18 +147,18 @@ chk cs_rvole_bob(rvole_io *io, scratch *w, const ot_half *ot, const uint8_t rsid
     thetas(io->theta, rsid, block + ALICE_AT);
     cs_sc_from_be_mod(&eta, block + ALICE_ETA);
     for (unsigned j = 0; j < XI; j++) {
-        unsigned bit = beta_bit(beta, j);
+        uint64_t mask = cs_ct_mask(beta_bit(beta, j));
         for (unsigned i = 0; i < SLOTS; i++) {
             unsigned k = SLOTS * j + i;
-            cs_sc_from_be_mod(&t, block + ALICE_AT + 32 * k);
-            cs_sc_mask(&t, &t, bit);
-            cs_sc_from_be_mod(&m, w->pads + 32 * k);
+            (void)cs_sci_from_be(&t, block + ALICE_AT + 32 * k);
+            cs_sci_mask(&t, &t, mask);
+            (void)cs_sci_from_be(&m, w->pads + 32 * k);
             cs_sci_add(&w->p0[k], &m, &t);
         }
         combine(&m, w->p0 + SLOTS * j, io->theta);
-        cs_sc_mask(&t, &eta, bit);
+        cs_sci_mask(&t, &eta, mask);
         cs_sci_sub(&m, &m, &t);
-        cs_sc_to_be(w->mu + 32 * j, &m);
+        cs_sci_to_be(w->mu + 32 * j, &m);
     }
     mu_hash(mu, rsid, w->mu);
     int ok = cs_ct_eq(mu, block + ALICE_MU, 32);

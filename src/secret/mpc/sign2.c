@@ -38,9 +38,10 @@ static cs_err prepare(cs_mpc_sign2 *s, const cs_mpc_request *r)
     CS_SECRET(cs_secret32) share = {{0}};
     const cs_mpc_key *k = r->key;
     uint16_t ids[2] = {k->index < r->peer ? k->index : r->peer, k->index < r->peer ? r->peer : k->index};
+    uint8_t cc[32];
     cs_sc delta, lambda;
-    CS_TRY(cs_mpc_derive(s->pk33, &delta, NULL, k, r->path, r->path_len));
-    CS_TRY(cs_pt_parse(&s->pk, s->pk33));
+    CS_TRY(cs_mpc_derive_pt(&s->pk, &delta, cc, k, r->path, r->path_len));
+    cs_pt_ser(s->pk33, &s->pk);
     cs_mpc_rid(s->rid, r, ids, 2, s->pk33);
     s->id = k->index;
     s->peer_id = r->peer;
