@@ -56,6 +56,8 @@ AWS_ACCESS_KEY_ID=$(emu_get access_key_id)
 AWS_SECRET_ACCESS_KEY=$(emu_get secret_access_key)
 CLIENT_SHARES=$RUN/shares/client_key_shares.json
 NSM_ROOT_PEM=$(emu_get nsm_root)
+ATTESTATION_ROOT=$(emu_get nsm_root)
+ATTESTATION_PCRS=0=$PCR0,1=$PCR1,2=$PCR2
 PCR0=$PCR0
 PCR1=$PCR1
 PCR2=$PCR2
@@ -76,13 +78,15 @@ up() {
     step "KMS key" key_new
     step "image: configuration compiled and measured" image_build "$RUN/image"
     step "key policy bound to PCR0" key_bind "$PCR0"
-    step "key shares (dealt, signed, sealed to age)" shares_new "$RUN/shares" 1 -n "${ACCOUNTS:-2}"
+    step "key shares (dealt, signed, sealed to age)" shares_new "$RUN/shares" "${GENERATION:-1}" -n "${ACCOUNTS:-2}"
     step "age identity sealed by KMS; both stored in S3" store
     step "enclave started, unsealed, SERVING" launch
     endpoints
     echo "running; endpoints in ${RUN#"$PWD"/}/endpoints.env; stop with: make down"
 }
 
+# sourced by demo.sh
+[ "${BASH_SOURCE[0]}" = "$0" ] || return 0
 case ${1:-} in
 up)
     status=1
