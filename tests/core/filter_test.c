@@ -1,0 +1,123 @@
+/* The system call filter: what core does passes, anything else kills. Each case is a child: a filter cannot be taken off, and the arena is
+ * wiped in a child, so it is made there. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "core/filter.h"
+#include "driver.h"
+
+static const cs_filter_args device = {.nsm_fd = 77, .device = true};
+
+static void install(void)
+{
+    if (cs_filter_install(&device) != CS_OK) {
+        _exit(3);
+    }
+}
+
+/* The wait status of fn in a child. */
+static int in_child(void (*fn)(void))
+{
+    int status = -1;
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        fn();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static void load_and_sign(void)
+{
+    world *w = world_new();
+    client cl;
+
+    serve(w, 7);
+    install();
+    credentials(w, CS_CRED_PRESENT);
+    if (inject_both(w, &(recipe){.generation = 8}, &(kms_answer){0}) != CS_OK || client_connect(w, &cl, 0) != CS_OK ||
+        !sign_once(w, &cl, &(ask){.account = 0, .tx_id = 1})) {
+        _exit(4);
+    }
+    (void)status(w);
+}
+
+static void test_loading_and_signing_pass(void **state)
+{
+    int status;
+
+    if (!cs_filter_possible()) {
+        skip();
+    }
+    status = in_child(load_and_sign);
+    if (WIFSIGNALED(status)) {
+        fail_msg("signal %d", WTERMSIG(status));
+    }
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void open_socket(void)
+{
+    install();
+    (void)socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static void open_file(void)
+{
+    install();
+    (void)!access("/", F_OK);
+}
+
+static void run_program(void)
+{
+    install();
+    (void)execl("/bin/true", "true", (char *)NULL);
+}
+
+static void map_code(void)
+{
+    install();
+    (void)mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void other_ioctl(void)
+{
+    install();
+    (void)isatty(77); /* TCGETS on the right descriptor */
+}
+
+static void test_anything_else_kills(void **state)
+{
+    static void (*const cases[])(void) = {open_socket, open_file, run_program, map_code, other_ioctl};
+
+    if (!cs_filter_possible()) {
+        skip();
+    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int status = in_child(cases[i]);
+
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGSYS);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_loading_and_signing_pass),
+        cmocka_unit_test(test_anything_else_kills),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
