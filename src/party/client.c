@@ -84,6 +84,8 @@ static void on_message(cs_grpc_call *c, void *cookie, cs_slice message)
     }
     if (err == CS_OK && out.len > 0) {
         err = cs_pclient_send_frame(c, out);
+        /* M3 is our last message: half-close with it, so that the stream ends without a reset when the answer has come */
+        cs_grpc_end(c);
     }
     if (v.check != CS_MPC_CHK_NONE) {
         j->result.check = v.check;
@@ -92,7 +94,7 @@ static void on_message(cs_grpc_call *c, void *cookie, cs_slice message)
         cs_grpc_cancel(c);
         attempt_failed(j, err);
     } else if (done) {
-        cs_grpc_end(c); /* the stream ends by itself; the caller need not wait for that */
+        cs_grpc_end(c); /* a stored answer; the stream ends by itself, the caller need not wait for that */
         report(j, CS_OK);
     }
 }

@@ -33,7 +33,7 @@ struct bench {
     uint32_t *us;
     size_t num;
     uint64_t failures, retried, cpu_ns;
-    cs_err first_failure;
+    cs_err first_failure, first_retry;
 };
 
 static void launch(slot *s);
@@ -59,6 +59,7 @@ static void on_result(void *cookie, const cs_presult *r)
         b->last_ns = now;
     }
     b->retried += r->attempts > 1;
+    b->first_retry = b->first_retry == CS_OK ? r->first_err : b->first_retry;
     if (b->warm_left > 0 && --b->warm_left == 0) {
         start_clock(b, cs_args_u64(b->open.args, "seconds"));
     }
@@ -173,6 +174,9 @@ static void print_report(const bench *b, bool json)
     cs_jw_u64(&w, "retried", b->retried);
     cs_jw_u64(&w, "channels", cs_pclient_channels(b->open.client));
     cs_jw_u64(&w, "accounts", b->num_ids);
+    if (b->first_retry != CS_OK) {
+        cs_jw_cstr(&w, "first_retry", cs_err_code(b->first_retry));
+    }
     if (b->first_failure != CS_OK) {
         cs_jw_cstr(&w, "first_failure", cs_err_code(b->first_failure));
     }

@@ -78,7 +78,8 @@ static int run_status(const cs_args *a)
 static cs_err make_order(cs_buf *order, const cs_args *a, const char **detail)
 {
     CS_SECRET(cs_secret32) seed = {0};
-    cs_unban u = {.time_s = cs_clock_wall_ms() / 1000};
+    /* the next second: an order must be later than the ban, which may be of this second */
+    cs_unban u = {.time_s = cs_clock_wall_ms() / 1000 + 1};
     const char *key = cs_args_str(a, "key"), *publisher = cs_args_str(a, "publisher-key");
     *detail = "--key HEX (static public key of the banned client) and --publisher-key FILE are needed";
     if (key == NULL || publisher == NULL || cs_hex_decode(u.key32, 32, cs_slice_str(key)) != CS_OK) {

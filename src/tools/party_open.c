@@ -85,16 +85,19 @@ static cs_err add_pcrs(cs_party_open *o)
         o->detail = "--pcr N=HEX (96 hex digits, not all zero)";
         CS_TRY(cs_att_tuple_set_text(&tuple, cs_slice_str(a->many[i])));
     }
-    const char *list = a->num_many == 0 ? cs_party_value(o, NULL, "ATTESTATION_PCRS") : NULL;
-    while (list != NULL && *list != '\0') {
-        size_t n = strcspn(list, ",");
-        o->detail = "ATTESTATION_PCRS";
-        CS_TRY(cs_att_tuple_set_text(&tuple, cs_slice_of(list, n)));
-        list += n + (list[n] == ',' ? 1 : 0);
+    for (unsigned n = 0; n < 3 && a->num_many == 0; n++) {
+        const char key[] = {'P', 'C', 'R', (char)('0' + n), '\0'};
+        const char *hex = cs_party_value(o, NULL, key);
+        uint8_t value[CS_PCR_LEN];
+        o->detail = "PCR0, PCR1 or PCR2 of --env";
+        if (hex != NULL) {
+            CS_TRY(cs_hex_decode(value, sizeof value, cs_slice_str(hex)));
+            CS_TRY(cs_att_tuple_set(&tuple, n, cs_slice_of(value, sizeof value)));
+        }
     }
     o->att.any_pcrs = cs_args_flag(a, "any-pcrs");
     o->att.allow_debug = cs_args_flag(a, "allow-debug");
-    if (tuple.mask != 0) {
+    if (tuple.mask != 0 && !(o->att.any_pcrs && a->num_many == 0)) {
         CS_TRY(cs_att_policy_add(&o->policy, &tuple));
         o->att.policy = &o->policy;
         o->att.any_pcrs = false;
@@ -105,7 +108,7 @@ static cs_err add_pcrs(cs_party_open *o)
 
 static cs_err read_root(cs_party_open *o)
 {
-    const char *path = cs_party_value(o, "root", "ATTESTATION_ROOT");
+    const char *path = cs_party_value(o, "root", "NSM_ROOT_PEM");
     if (path == NULL) {
         return CS_OK;
     }

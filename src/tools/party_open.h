@@ -1,7 +1,7 @@
 /*
  * What the commands that talk to a service share: its address, the client's shares, the conditions on its attestation, and a
  * participant on a loop. Values come from options, else from --env FILE (lines KEY=VALUE, as `make up` writes them) or the
- * environment: SIGN_SERVICE_GRPC, CLIENT_SHARES, ACCOUNT_ID, ATTESTATION_ROOT (PEM file), ATTESTATION_PCRS (N=HEX,N=HEX).
+ * environment: SIGN_SERVICE_GRPC, CLIENT_SHARES, ACCOUNT_ID, NSM_ROOT_PEM (a file); PCR0, PCR1, PCR2 from --env only.
  */
 #ifndef CS_TOOLS_PARTY_OPEN_H
 #define CS_TOOLS_PARTY_OPEN_H
@@ -16,7 +16,7 @@
 #define CS_PARTY_SIGN_OPTS                                                                                             \
     CS_PARTY_OPTS{"shares", 0, CS_OPT_STR, "FILE", "the client's share file, plain or .age", "CLIENT_SHARES", NULL, 0, 0}, \
         {"passphrase-file", 0, CS_OPT_STR, "FILE", "passphrase of the share file in its first line", NULL, NULL, 0, 0},      \
-        {"root", 0, CS_OPT_STR, "PEM", "attestation root; default: AWS Nitro Enclaves root G1", "ATTESTATION_ROOT", NULL, 0, 0}, \
+        {"root", 0, CS_OPT_STR, "PEM", "attestation root; default: AWS Nitro Enclaves root G1", "NSM_ROOT_PEM", NULL, 0, 0}, \
         {"pcr", 'p', CS_OPT_MANY, "N=HEX", "a PCR that the enclave must have (may repeat)", NULL, NULL, 0, 0},                \
         {"any-pcrs", 0, CS_OPT_FLAG, NULL, "accept any image: development only", NULL, NULL, 0, 0},                           \
         {"allow-debug", 0, CS_OPT_FLAG, NULL, "accept an enclave in debug mode: development only", NULL, NULL, 0, 0},         \
