@@ -74,8 +74,8 @@ INLINE SHA_TARGET __m128i sha_next(__m128i a, __m128i b, __m128i c, __m128i d)
 #define SHA_ALL(STEP)                                                                                                  \
     STEP(0)                                                                                                            \
     STEP(1)                                                                                                            \
-    STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11) STEP(12) STEP(13) STEP(14)       \
-        STEP(15)
+    STEP(2)                                                                                                            \
+    STEP(3) STEP(4) STEP(5) STEP(6) STEP(7) STEP(8) STEP(9) STEP(10) STEP(11) STEP(12) STEP(13) STEP(14) STEP(15)
 
 static SHA_TARGET void sha256_ni(uint32_t h[8], const uint8_t *p, size_t n)
 {
