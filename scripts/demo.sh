@@ -74,7 +74,8 @@ lying_client() {
     expect "the pair afterwards" "$LIAR_CODE" PEER_BANNED
     expect "bans" "$("$BIN/sign-host" status --dir "$RUN/host" | jq -r .bans)" 1
     key=$(tail -n +2 "$RUN/shares/client_key_shares.json" | jq -r '."countersign/parties"[0].static_keys."1"')
-    "$BIN/signctl" unban --env "$RUN/endpoints.env" --key "$key" --publisher-key "$RUN/publisher.key" >"$RUN/unban.out" || die "unban failed"
+    # an order must be younger than the ban, in whole seconds
+    wait_until 5 "$BIN/signctl" unban --env "$RUN/endpoints.env" --key "$key" --publisher-key "$RUN/publisher.key" || die "unban failed"
     expect "unbanned by the publisher" "$(signs)" OK
 }
 
