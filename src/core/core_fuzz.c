@@ -28,7 +28,13 @@ static uint64_t fake_mono(void)
 /* A module that knows nothing but a PCR. */
 static cs_err nsm_call(void *ctx, cs_slice request, cs_buf *response)
 {
-    static const uint8_t head[] = "\xa1\x6b" "DescribePCR" "\xa2\x64" "lock" "\xf5\x64" "data" "\x58\x30";
+    static const uint8_t head[] = "\xa1\x6b"
+                                  "DescribePCR"
+                                  "\xa2\x64"
+                                  "lock"
+                                  "\xf5\x64"
+                                  "data"
+                                  "\x58\x30";
     static const uint8_t pcr[48] = {1};
 
     CS_TRY(cs_put(response, head, sizeof head - 1));
@@ -52,7 +58,8 @@ static cs_core *make(void)
     cs_core_args args = {.config = &config, .nsm = &nsm, .io = {NULL, take}};
     cs_core *core = NULL;
 
-    config = (cs_core_config){.max_bytes = 1 << 20, .sessions = 8, .silence_ms = 1000, .arena_mib = 16, .debug_allowed = true};
+    config = (cs_core_config){
+        .max_bytes = 1 << 20, .sessions = 8, .silence_ms = 1000, .arena_mib = 16, .debug_allowed = true};
     config.region = config.key_arn = cs_slice_str("x");
     cs_log_init("fuzz", CS_LOG_ERROR, -1);
     cs_clock_set_for_tests(&clock);

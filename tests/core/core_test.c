@@ -23,9 +23,9 @@ static int teardown(void **state)
 
 static void test_phases_have_these_edges_and_no_other(void **state)
 {
-    static const char *const edges[] = {"WAITING UNSEALING", "UNSEALING WAITING", "UNSEALING SERVING", "SERVING RELOADING",
-                                        "RELOADING SERVING", "WAITING STOPPED",   "UNSEALING STOPPED", "SERVING STOPPED",
-                                        "RELOADING STOPPED"};
+    static const char *const edges[] = {"WAITING UNSEALING", "UNSEALING WAITING", "UNSEALING SERVING",
+                                        "SERVING RELOADING", "RELOADING SERVING", "WAITING STOPPED",
+                                        "UNSEALING STOPPED", "SERVING STOPPED",   "RELOADING STOPPED"};
     size_t num = 0;
 
     for (unsigned a = 0; a < CS_NUM_PHASES; a++) {
@@ -82,9 +82,9 @@ static void test_each_operation_is_refused_in_the_phases_it_has_no_place_in(void
 {
     /* rows: WAITING UNSEALING SERVING RELOADING STOPPED; "+" allowed */
     static const char *const table[CS_NUM_OPS] = {
-        [CS_OP_PARTY_OPEN] = "--++-",   [CS_OP_PARTY_DATA] = "--++-",    [CS_OP_PARTY_CLOSE] = "++++-",
-        [CS_OP_ATTEST] = "++++-",       [CS_OP_STATUS] = "+++++",        [CS_OP_INJECT_AGE] = "+-+--",
-        [CS_OP_SHARES_BEGIN] = "+-+--", [CS_OP_SHARES_CHUNK] = "+-+--",  [CS_OP_SHARES_END] = "+-+--",
+        [CS_OP_PARTY_OPEN] = "--++-",    [CS_OP_PARTY_DATA] = "--++-",   [CS_OP_PARTY_CLOSE] = "++++-",
+        [CS_OP_ATTEST] = "++++-",        [CS_OP_STATUS] = "+++++",       [CS_OP_INJECT_AGE] = "+-+--",
+        [CS_OP_SHARES_BEGIN] = "+-+--",  [CS_OP_SHARES_CHUNK] = "+-+--", [CS_OP_SHARES_END] = "+-+--",
         [CS_OP_SHARES_CANCEL] = "++++-", [CS_OP_UNBAN] = "--++-",        [CS_OP_KMS_REPLY] = "-+-+-",
         [CS_OP_CRED_STATE] = "++++-",
     };
@@ -117,7 +117,8 @@ static void test_each_operation_is_refused_in_the_phases_it_has_no_place_in(void
 static void test_a_frame_of_the_wrong_link_or_of_no_kind_ends_the_link(void **state)
 {
     world *w = *state;
-    cs_rpc_frame reply = {.type = CS_RPC_KMS_REPLY}, open = {.type = CS_RPC_PARTY_OPEN}, send = {.type = CS_RPC_PARTY_SEND};
+    cs_rpc_frame reply = {.type = CS_RPC_KMS_REPLY}, open = {.type = CS_RPC_PARTY_OPEN},
+                 send = {.type = CS_RPC_PARTY_SEND};
     static uint8_t big[CS_RPC_MAX + 1];
 
     assert_int_equal(give(w, CS_LINK_SERVICE, &reply), CS_E_FORMAT);

@@ -28,9 +28,9 @@ typedef struct world {
     cs_nsm nsm;
     cs_core *core;
     packet *first, *last;
-    packet *held;                  /* the frame that `next` gave last */
-    uint8_t pcr[48];               /* all of them */
-    uint8_t spki[1024];            /* public_key of the last document */
+    packet *held;       /* the frame that `next` gave last */
+    uint8_t pcr[48];    /* all of them */
+    uint8_t spki[1024]; /* public_key of the last document */
     size_t spki_len;
     uint8_t nonce[512];
     size_t nonce_len;
@@ -42,12 +42,13 @@ typedef struct world {
     uint8_t client_key[NUM_FAMILIES][32], enclave_key[NUM_FAMILIES][32];
     uint8_t client_pub[NUM_FAMILIES][32], enclave_pub[NUM_FAMILIES][32];
     cs_mpc_parties parties[NUM_FAMILIES];
-    cs_mpc_key (*key)[2]; /* [account][party - 1], arena */
+    cs_mpc_key (*key)[2];            /* [account][party - 1], arena */
     cs_mpc_peer *peer[NUM_FAMILIES]; /* client's side */
     uint64_t next_id;
 } world;
 
 extern const char *const account_name[NUM_ACCOUNTS];
+extern const unsigned family_of[NUM_ACCOUNTS];
 extern uint64_t mono_ms, wall_ms; /* the clock */
 
 world *world_new(void);
@@ -127,7 +128,7 @@ typedef struct ask {
     uint32_t epoch;
     uint32_t path[2];
     size_t path_len;
-    cs_slice raw_hello;  /* instead of all the above */
+    cs_slice raw_hello; /* instead of all the above */
 } ask;
 /* session_hello - opens a stream, sends hello and M1. session_m3 - takes M2, sends M3. session_m4 - takes M4 and the end. */
 void session_hello(world *w, client *cl, session *s, const ask *a);

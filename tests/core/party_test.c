@@ -455,9 +455,10 @@ static void test_frames_that_are_none_end_the_stream_only(void **state)
         size_t len;
         uint8_t first;
         cs_err code;
-    } rows[] = {{0, 0, CS_E_FORMAT},       {1, 0x03, CS_E_FORMAT},  {57, 0x03, CS_E_FORMAT},
-                {65, 0x02, CS_E_FORMAT},   {200, 0x01, CS_E_FORMAT}, {100, 0x03, CS_E_CHANNEL_UNKNOWN},
-                {100, 0xff, CS_E_FORMAT},  {CS_FRAME_MAX + 1, 0x03, CS_E_TOO_LARGE}};
+    } rows[] = {{0, 0, CS_E_FORMAT},      {1, 0x03, CS_E_FORMAT},
+                {57, 0x03, CS_E_FORMAT},  {65, 0x02, CS_E_FORMAT},
+                {200, 0x01, CS_E_FORMAT}, {100, 0x03, CS_E_CHANNEL_UNKNOWN},
+                {100, 0xff, CS_E_FORMAT}, {CS_FRAME_MAX + 1, 0x03, CS_E_TOO_LARGE}};
     world *w = *state;
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

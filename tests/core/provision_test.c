@@ -70,7 +70,8 @@ static void test_the_document_of_the_call_holds_the_rsa_key_and_is_fresh(void **
     size_t len;
 
     credentials(w, CS_CRED_PRESENT);
-    assert_int_equal(inject_both(w, &(recipe){.generation = 7}, &(kms_answer){.code = CS_E_KMS_THROTTLED}), CS_E_KMS_THROTTLED);
+    assert_int_equal(inject_both(w, &(recipe){.generation = 7}, &(kms_answer){.code = CS_E_KMS_THROTTLED}),
+                     CS_E_KMS_THROTTLED);
     memcpy(first, w->spki, w->spki_len);
     len = w->spki_len;
     assert_true(len > 256);
@@ -87,10 +88,16 @@ static void test_each_fault_of_a_load_has_its_code_and_core_waits_on(void **stat
         kms_answer k;
         cs_err code;
     } rows[] = {
-        {.r = {.generation = 7}, .k = {.code = CS_E_KMS_DENIED, .type = "AccessDeniedException"}, .code = CS_E_KMS_DENIED},
-        {.r = {.generation = 7}, .k = {.code = CS_E_KMS_CIPHERTEXT, .type = "InvalidCiphertextException"}, .code = CS_E_KMS_CIPHERTEXT},
+        {.r = {.generation = 7},
+         .k = {.code = CS_E_KMS_DENIED, .type = "AccessDeniedException"},
+         .code = CS_E_KMS_DENIED},
+        {.r = {.generation = 7},
+         .k = {.code = CS_E_KMS_CIPHERTEXT, .type = "InvalidCiphertextException"},
+         .code = CS_E_KMS_CIPHERTEXT},
         {.r = {.generation = 7}, .k = {.code = CS_E_CRED_EXPIRED}, .code = CS_E_CRED_EXPIRED},
-        {.r = {.generation = 7}, .k = {.key_id = "arn:aws:kms:eu-central-1:111122223333:key/other"}, .code = CS_E_KMS_KEY_ID},
+        {.r = {.generation = 7},
+         .k = {.key_id = "arn:aws:kms:eu-central-1:111122223333:key/other"},
+         .code = CS_E_KMS_KEY_ID},
         {.r = {.generation = 7}, .k = {.key_id = ""}, .code = CS_E_KMS_KEY_ID},
         {.r = {.generation = 7}, .k = {.no_envelope = true}, .code = CS_E_KMS_PLAINTEXT},
         {.r = {.generation = 7}, .k = {.garbage = true}, .code = CS_E_CMS},
@@ -456,7 +463,8 @@ static void test_a_reload_swaps_the_set_and_keeps_channels_whose_keys_stay(void 
     credentials(w, CS_CRED_PRESENT);
     inject_age(w, 600);
     expect_reply(w, 600, CS_OK);
-    inject_shares(w, 601, sealed_file(w, &(recipe){.generation = 8, .only_second_family = true})); /* the same generation */
+    inject_shares(w, 601,
+                  sealed_file(w, &(recipe){.generation = 8, .only_second_family = true})); /* the same generation */
     (void)next(w, CS_LINK_KMS); /* CRED_WIPE of the load before */
     answer_kms(w, &(kms_answer){0});
     expect_reply(w, 601, CS_OK);

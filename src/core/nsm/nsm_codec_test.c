@@ -51,7 +51,10 @@ static void test_fields_over_the_modules_limits_are_refused_here(void **state)
     assert_int_equal(cs_nsm_put_attestation(&b, &a), CS_OK);
 }
 
-#define PCR48 "5830" "0101010101010101010101010101010101010101010101010101010101010101" "02020202020202020202020202020202"
+#define PCR48                                                                                                          \
+    "5830"                                                                                                             \
+    "0101010101010101010101010101010101010101010101010101010101010101"                                                 \
+    "02020202020202020202020202020202"
 
 static cs_slice bytes(const char *hex)
 {
@@ -96,14 +99,14 @@ static void test_responses_that_are_none_are_refused(void **state)
     static const char *const bad[] = {
         "",
         "a0",
-        "6b4465736372696265504352",                                        /* bare text */
-        "a16b4465736372696265504352a1646c6f636bf5",                        /* no data */
-        "a16b4465736372696265504352a16464617461" PCR48,                    /* no lock */
-        "a16b4465736372696265504352a2646c6f636bf564646174614101",          /* too short */
-        "a16b4465736372696265504352a2646c6f636b016464617461" PCR48,        /* lock is no bool */
+        "6b4465736372696265504352",                                          /* bare text */
+        "a16b4465736372696265504352a1646c6f636bf5",                          /* no data */
+        "a16b4465736372696265504352a16464617461" PCR48,                      /* no lock */
+        "a16b4465736372696265504352a2646c6f636bf564646174614101",            /* too short */
+        "a16b4465736372696265504352a2646c6f636b016464617461" PCR48,          /* lock is no bool */
         "a16b4465736372696265504352a3646c6f636bf56464617461" PCR48 "617801", /* unknown field */
-        "a16b4465736372696265504352a2646c6f636bf56464617461" PCR48 "00",   /* bytes behind */
-        "a16b4174746573746174696f6ea168646f63756d656e744101",              /* another response */
+        "a16b4465736372696265504352a2646c6f636bf56464617461" PCR48 "00",     /* bytes behind */
+        "a16b4174746573746174696f6ea168646f63756d656e744101",                /* another response */
     };
     char code[CS_NSM_CODE_MAX];
     cs_nsm_pcr p;
@@ -114,7 +117,8 @@ static void test_responses_that_are_none_are_refused(void **state)
             fail_msg("accepted: %s", bad[i]);
         }
     }
-    assert_int_equal(cs_nsm_read_document(&b, code, bytes("a16b4174746573746174696f6ea168646f63756d656e7440")), CS_E_NSM);
+    assert_int_equal(cs_nsm_read_document(&b, code, bytes("a16b4174746573746174696f6ea168646f63756d656e7440")),
+                     CS_E_NSM);
     assert_int_equal(cs_nsm_read_document(&b, code, bytes("a16b4174746573746174696f6ea0")), CS_E_NSM);
     assert_int_equal(b.len, 0);
 }
