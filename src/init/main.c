@@ -13,10 +13,12 @@
 static int print_plan(void)
 {
 #define CS_LAUNCH_ROW(id, name, local, section, restart)                                                               \
-    (void)printf("program %s (local: %s), section %s, %s\n", name, local, section, (restart) ? "restarted" : "its end halts the enclave");
+    (void)printf("program %s (local: %s), section %s, %s\n", name, local, section,                                     \
+                 (restart) ? "restarted" : "its end halts the enclave");
     CS_LAUNCH_PROGRAMS(CS_LAUNCH_ROW)
 #undef CS_LAUNCH_ROW
-#define CS_LAUNCH_ROW(program, option, kind, number) (void)printf("descriptor %s %s %s %u\n", #program, option, #kind, (unsigned)(number));
+#define CS_LAUNCH_ROW(program, option, kind, number)                                                                   \
+    (void)printf("descriptor %s %s %s %u\n", #program, option, #kind, (unsigned)(number));
     CS_LAUNCH_FDS(CS_LAUNCH_ROW)
 #undef CS_LAUNCH_ROW
     (void)printf("restarts at most %u in %u s\n", CS_LAUNCH_RESTARTS, CS_LAUNCH_RESTART_WINDOW_MS / 1000);
@@ -44,7 +46,8 @@ static const cs_cmd commands[] = {
     {.name = "",
      .synopsis = "[--plan]",
      .summary = "first program of the enclave",
-     .text = "Not implemented in this version: booting as PID 1 of an enclave. Local runs use the same launch table through\n"
+     .text = "Not implemented in this version: booting as PID 1 of an enclave. Local runs use the same launch table "
+             "through\n"
              "sign-host run --driver local.",
      .opts = options,
      .run = run},

@@ -15,7 +15,7 @@
 typedef struct cs_pclient cs_pclient;
 
 typedef struct cs_pclient_config {
-    cs_loop *loop;              /* borrowed, outlives the client */
+    cs_loop *loop; /* borrowed, outlives the client */
     const cs_endpoint *service;
     const cs_share_set *shares; /* borrowed, outlives the client */
     const cs_att_options *att;  /* root_der, policy or any_pcrs, allow_debug; borrowed. Nonce and key are set here */
@@ -27,8 +27,8 @@ typedef struct cs_presult {
     cs_err err;
     cs_mpc_signature sig; /* CS_OK only */
     unsigned attempts;
-    cs_err first_err;     /* of the first attempt that failed, CS_OK: none */
-    cs_mpc_check check;   /* what this side's protocol code found, or NONE */
+    cs_err first_err;   /* of the first attempt that failed, CS_OK: none */
+    cs_mpc_check check; /* what this side's protocol code found, or NONE */
 } cs_presult;
 typedef void cs_pclient_fn(void *cookie, const cs_presult *result);
 

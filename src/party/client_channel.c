@@ -37,7 +37,7 @@ static void give_up(cs_pident *i, cs_err err)
 static void setup_message(cs_grpc_call *c, void *cookie, cs_slice message)
 {
     cs_pident *i = cookie;
-    cs_slice body, out;
+    cs_slice body, out = CS_SLICE_NULL;
     cs_pchannel *made = NULL;
     cs_err err = cs_frame_body(&body, message);
     if (err == CS_OK && i->channel != NULL) {

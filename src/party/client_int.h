@@ -27,7 +27,7 @@ typedef struct cs_pident {
 struct cs_pjob {
     cs_pclient *client;
     cs_pident *ident;
-    cs_pjob *next, **prev;       /* all jobs */
+    cs_pjob *next, **prev; /* all jobs */
     cs_pjob *next_waiting;
     cs_pclient_fn *fn;
     void *cookie;
@@ -38,7 +38,7 @@ struct cs_pjob {
     cs_psign *sign;
     cs_pchannel *channel; /* that the session runs in; only compared */
     cs_presult result;
-    bool done;            /* reported; waits for the end of its call */
+    bool done; /* reported; waits for the end of its call */
     bool rechannelled;
 };
 

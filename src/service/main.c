@@ -51,8 +51,13 @@ static cs_err read_config(int fd)
 static cs_err open_grpc(int fd)
 {
     cs_grpc_method methods[] = {
-        cs_service_party_method,        cs_service_attest_method,       cs_service_status_method, cs_service_unban_method,
-        cs_service_health_check_method, cs_service_health_watch_method, {0},
+        cs_service_party_method,
+        cs_service_attest_method,
+        cs_service_status_method,
+        cs_service_unban_method,
+        cs_service_health_check_method,
+        cs_service_health_watch_method,
+        {0},
     };
     cs_grpc_opts opts = {.calls_max = CALLS_MAX, .cid = (uint32_t)service.config.parent_cid};
     cs_ep_scheme scheme;
@@ -108,11 +113,31 @@ static int run(const cs_args *a)
 }
 
 static const cs_opt options[] = {
-    {.name = "config-fd", .kind = CS_OPT_U64, .arg = "FD", .help = "memfd with this program's measured configuration", .min = 3, .max = 1023},
+    {.name = "config-fd",
+     .kind = CS_OPT_U64,
+     .arg = "FD",
+     .help = "memfd with this program's measured configuration",
+     .min = 3,
+     .max = 1023},
     {.name = "link-core", .kind = CS_OPT_U64, .arg = "FD", .help = "packet link to sign-core", .min = 3, .max = 1023},
-    {.name = "listen-grpc", .kind = CS_OPT_U64, .arg = "FD", .help = "listener for gRPC (50051)", .min = 3, .max = 1023},
-    {.name = "listen-age", .kind = CS_OPT_U64, .arg = "FD", .help = "listener for the age identity (7101)", .min = 3, .max = 1023},
-    {.name = "listen-shares", .kind = CS_OPT_U64, .arg = "FD", .help = "listener for the shares (7102)", .min = 3, .max = 1023},
+    {.name = "listen-grpc",
+     .kind = CS_OPT_U64,
+     .arg = "FD",
+     .help = "listener for gRPC (50051)",
+     .min = 3,
+     .max = 1023},
+    {.name = "listen-age",
+     .kind = CS_OPT_U64,
+     .arg = "FD",
+     .help = "listener for the age identity (7101)",
+     .min = 3,
+     .max = 1023},
+    {.name = "listen-shares",
+     .kind = CS_OPT_U64,
+     .arg = "FD",
+     .help = "listener for the shares (7102)",
+     .min = 3,
+     .max = 1023},
     {0},
 };
 

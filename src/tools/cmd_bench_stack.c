@@ -72,7 +72,9 @@ static void launch(slot *s)
 {
     bench *b = s->b;
     size_t k = b->next_id++ % b->num_ids;
-    cs_psign_request r = {.account_id = b->ids[k], .key = b->keys[k], .tx_id = (int64_t)b->tx_id++,
+    cs_psign_request r = {.account_id = b->ids[k],
+                          .key = b->keys[k],
+                          .tx_id = (int64_t)b->tx_id++,
                           .execution_id = cs_slice_of(s->execution, sizeof s->execution)};
     cs_err err = cs_random(r.digest32, 32);
     if (err == CS_OK) {
@@ -153,9 +155,11 @@ static void print_report(const bench *b, bool json)
     cs_buf out = cs_buf_wrap(mem, sizeof mem);
     cs_jw w = cs_jw_begin(&out);
     double seconds = (double)(b->last_ns - b->begin_ns) / 1e9;
-    double rate = seconds > 0 ? (double)b->num / seconds : 0, cpu_ms = b->num > 0 ? (double)b->cpu_ns / 1e6 / (double)b->num : 0;
+    double rate = seconds > 0 ? (double)b->num / seconds : 0,
+           cpu_ms = b->num > 0 ? (double)b->cpu_ns / 1e6 / (double)b->num : 0;
     if (!json) {
-        printf("%zu signatures in %.1f s at %llu in flight: %.0f/s, p50 %.2f ms, p99 %.2f ms, %llu failures, client CPU %.2f ms each\n",
+        printf("%zu signatures in %.1f s at %llu in flight: %.0f/s, p50 %.2f ms, p99 %.2f ms, %llu failures, client "
+               "CPU %.2f ms each\n",
                b->num, seconds, (unsigned long long)b->inflight, rate, percentile_ms(b, 50), percentile_ms(b, 99),
                (unsigned long long)b->failures, cpu_ms);
         return;
@@ -217,14 +221,13 @@ static const cs_opt bench_opts[] = {
     {"inflight", 'i', CS_OPT_U64, "N", "sessions at once", NULL, "32", 1, MAX_INFLIGHT},
     {"seconds", 't', CS_OPT_U64, "S", "how long to measure, after a warm-up of two rounds", NULL, "20", 1, 3600},
     {"account", 'a', CS_OPT_STR, "ID", "only this account; default: all of the file in turn", NULL, NULL, 0, 0},
-    CS_PARTY_SIGN_OPTS
-    {"json", 0, CS_OPT_FLAG, NULL, "report as JSON", NULL, NULL, 0, 0},
+    CS_PARTY_SIGN_OPTS{"json", 0, CS_OPT_FLAG, NULL, "report as JSON", NULL, NULL, 0, 0},
     {0},
 };
 
 const cs_cmd cs_cmds_bench_stack[] = {
     {"bench stack", "[-i N] [-t S] --env FILE", "signatures per second and latency of a running service",
-     "example:\n    signctl bench stack --path direct --inflight 32 --seconds 20 --env build/run/endpoints.env --json", bench_opts, 0,
-     0, run_bench},
+     "example:\n    signctl bench stack --path direct --inflight 32 --seconds 20 --env build/run/endpoints.env --json",
+     bench_opts, 0, 0, run_bench},
     {0},
 };

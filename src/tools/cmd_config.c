@@ -105,14 +105,19 @@ static int run(const cs_args *a)
 }
 
 static const cs_opt opts[] = {
-    {.name = "out", .letter = 'o', .kind = CS_OPT_STR, .arg = "FILE", .help = "where the CBOR goes (default: standard output)"},
+    {.name = "out",
+     .letter = 'o',
+     .kind = CS_OPT_STR,
+     .arg = "FILE",
+     .help = "where the CBOR goes (default: standard output)"},
     {.name = "json", .kind = CS_OPT_FLAG, .help = "report as JSON on standard output (with --out)"},
     {0},
 };
 
 const cs_cmd cs_cmds_config[] = {
     {"config compile", "FILE [-o OUT]", "compile an enclave's YAML configuration to the CBOR that is measured",
-     "Deterministic: the same file gives the same bytes. Unknown keys are refused. Keys and defaults: docs/formats/config.md.\n\n"
+     "Deterministic: the same file gives the same bytes. Unknown keys are refused. Keys and defaults: "
+     "docs/formats/config.md.\n\n"
      "example:\n    signctl config compile enclave.yaml -o image/config.cbor",
      opts, 1, 1, run},
     {0},

@@ -23,8 +23,8 @@ static void print_status(const Countersign__V1__StatusReply *r)
 {
     printf("phase         %s\ngeneration    %llu\naccounts      %llu\nbans          %llu\nversion       %s\n", r->phase,
            (unsigned long long)r->generation, (unsigned long long)r->accounts, (unsigned long long)r->bans, r->version);
-    printf("memory locked %s\ndebug mode    %s\nemulated      %s\n", r->memory_locked ? "yes" : "NO", r->debug ? "YES" : "no",
-           r->emulated ? "YES" : "no");
+    printf("memory locked %s\ndebug mode    %s\nemulated      %s\n", r->memory_locked ? "yes" : "NO",
+           r->debug ? "YES" : "no", r->emulated ? "YES" : "no");
 }
 
 static cs_err print_status_json(const Countersign__V1__StatusReply *r)
@@ -68,7 +68,9 @@ static int run_status(const cs_args *a)
             countersign__v1__status_reply__free_unpacked(r, NULL);
         }
     }
-    int status = err == CS_E_USAGE ? cs_usage_error(a, "%s", o.detail) : err == CS_OK ? 0 : cs_refuse(a, err, json, o.detail);
+    int status = err == CS_E_USAGE ? cs_usage_error(a, "%s", o.detail)
+                 : err == CS_OK    ? 0
+                                   : cs_refuse(a, err, json, o.detail);
     cs_buf_free(&answer);
     cs_buf_free(&text);
     cs_party_stop(&o);
@@ -101,7 +103,8 @@ static cs_err send_order(cs_party_open *o, cs_slice order, const cs_args *a)
     cs_err err = cs_party_env(o, a);
     if (err == CS_OK) {
         size_t len = countersign__v1__unban_request__pack(&m, packed);
-        err = cs_grpc_unary(&answer, &text, &o->service, "/countersign.v1.Enclave/Unban", cs_slice_of(packed, len), CALL_MS);
+        err = cs_grpc_unary(&answer, &text, &o->service, "/countersign.v1.Enclave/Unban", cs_slice_of(packed, len),
+                            CALL_MS);
     }
     cs_buf_free(&answer);
     cs_buf_free(&text);
@@ -124,7 +127,9 @@ static int run_unban(const cs_args *a)
         err = send_order(&o, cs_buf_slice(&order), a);
         detail = o.detail;
     }
-    int status = err == CS_E_USAGE ? cs_usage_error(a, "%s", detail) : err == CS_OK ? 0 : cs_refuse(a, err, json, detail);
+    int status = err == CS_E_USAGE ? cs_usage_error(a, "%s", detail)
+                 : err == CS_OK    ? 0
+                                   : cs_refuse(a, err, json, detail);
     if (err == CS_OK) {
         printf(json ? "{\"unbanned\":true}\n" : "the order was taken\n");
     }
@@ -133,14 +138,13 @@ static int run_unban(const cs_args *a)
 }
 
 static const cs_opt status_opts[] = {
-    CS_PARTY_OPTS
-    {"json", 0, CS_OPT_FLAG, NULL, "as JSON", NULL, NULL, 0, 0},
+    CS_PARTY_OPTS{"json", 0, CS_OPT_FLAG, NULL, "as JSON", NULL, NULL, 0, 0},
     {0},
 };
 
 static const cs_opt unban_opts[] = {
-    CS_PARTY_OPTS
-    {"key", 'k', CS_OPT_STR, "HEX", "static public key of the client whose ban is to end", NULL, NULL, 0, 0},
+    CS_PARTY_OPTS{"key", 'k', CS_OPT_STR, "HEX", "static public key of the client whose ban is to end", NULL, NULL, 0,
+                  0},
     {"publisher-key", 0, CS_OPT_STR, "FILE", "key of `signctl publisher keygen`", NULL, NULL, 0, 0},
     {"print", 0, CS_OPT_FLAG, NULL, "print the order instead of sending it", NULL, NULL, 0, 0},
     {"json", 0, CS_OPT_FLAG, NULL, "as JSON", NULL, NULL, 0, 0},
@@ -150,7 +154,8 @@ static const cs_opt unban_opts[] = {
 const cs_cmd cs_cmds_service[] = {
     {"status", "-s ENDPOINT", "what a service says of itself (not attested)", NULL, status_opts, 0, 0, run_status},
     {"unban", "-s ENDPOINT -k HEX --publisher-key FILE", "end a ban, by an order that the publisher signs",
-     "A ban means that a party lied inside the protocol: find out why before you end it. The banned key is in the enclave's\n"
+     "A ban means that a party lied inside the protocol: find out why before you end it. The banned key is in the "
+     "enclave's\n"
      "log. The client needs a new channel afterwards, which it makes by itself.",
      unban_opts, 0, 0, run_unban},
     {0},

@@ -254,24 +254,27 @@ static int run_sign(const cs_args *a)
 static const cs_opt sign_opts[] = {
     {"account", 'a', CS_OPT_STR, "ID", "which key", "ACCOUNT_ID", NULL, 0, 0},
     {"digest", 0, CS_OPT_STR, "HEX", "the 32-byte hash to sign", NULL, NULL, 0, 0},
-    {"eip1559", 0, CS_OPT_STR, "FILE", "build this Ethereum transaction (JSON) and sign it; - reads standard input", NULL, NULL, 0, 0},
+    {"eip1559", 0, CS_OPT_STR, "FILE", "build this Ethereum transaction (JSON) and sign it; - reads standard input",
+     NULL, NULL, 0, 0},
     {"path", 0, CS_OPT_STR, "PATH", "BIP-32 path below the account's key", NULL, "m", 0, 0},
     {"tx-id", 0, CS_OPT_U64, "N", "transaction id of the request", NULL, "0", 0, INT64_MAX},
     {"execution-id", 0, CS_OPT_STR, "HEX", "execution id, 1 to 64 bytes; default: random", NULL, NULL, 0, 0},
-    CS_PARTY_SIGN_OPTS
-    {"json", 0, CS_OPT_FLAG, NULL, "result as JSON", NULL, NULL, 0, 0},
+    CS_PARTY_SIGN_OPTS{"json", 0, CS_OPT_FLAG, NULL, "result as JSON", NULL, NULL, 0, 0},
     {0},
 };
 
 const cs_cmd cs_cmds_sign[] = {
     {"sign", "-a ID (--digest HEX | --eip1559 FILE) --shares FILE -s ENDPOINT (--pcr N=HEX... | --any-pcrs)",
      "sign with the service: this side holds one share, the enclave the other",
-     "The enclave's attestation is verified before the first session. The same account, tx-id and execution-id with the same\n"
+     "The enclave's attestation is verified before the first session. The same account, tx-id and execution-id with "
+     "the same\n"
      "digest gives the same signature until the enclave restarts; with another digest it is refused.\n\n"
-     "The transaction file holds chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gasLimit, to, and optionally value, data,\n"
+     "The transaction file holds chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gasLimit, to, and optionally "
+     "value, data,\n"
      "accessList: integers, or strings of decimal or 0x hex.\n\n"
      "examples:\n"
-     "    signctl sign -a account-1 --digest 0xab...12 --shares client_key_shares.json -s tcp:127.0.0.1:50051 --pcr 0=...\n"
+     "    signctl sign -a account-1 --digest 0xab...12 --shares client_key_shares.json -s tcp:127.0.0.1:50051 --pcr "
+     "0=...\n"
      "    signctl sign --env build/run/endpoints.env --eip1559 tx.json --json",
      sign_opts, 0, 0, run_sign},
     {0},

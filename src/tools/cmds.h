@@ -7,16 +7,16 @@
 
 #include "base/opts.h"
 
-#define CS_CMD_FILES(X) \
-    X(age) \
-    X(cms) \
-    X(attest) \
-    X(keygen) \
-    X(sign) \
-    X(service) \
-    X(bench_stack) \
-    X(config) \
-    X(bench_mpc) \
+#define CS_CMD_FILES(X)                                                                                                \
+    X(age)                                                                                                             \
+    X(cms)                                                                                                             \
+    X(attest)                                                                                                          \
+    X(keygen)                                                                                                          \
+    X(sign)                                                                                                            \
+    X(service)                                                                                                         \
+    X(bench_stack)                                                                                                     \
+    X(config)                                                                                                          \
+    X(bench_mpc)                                                                                                       \
     X(errors)
 
 #define CS_CMD_EXTERN(name) extern const cs_cmd cs_cmds_##name[];

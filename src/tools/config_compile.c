@@ -23,7 +23,7 @@ typedef struct key {
     const char *cbor; /* name in the sections, when it is not the last part of yaml */
     kind kind;
     unsigned sections;
-    const char *def; /* default as text; NULL: required. Lists and maps: "" is empty */
+    const char *def;   /* default as text; NULL: required. Lists and maps: "" is empty */
     uint64_t min, max; /* UINT: range; TEXT: bytes */
 } key;
 
@@ -57,7 +57,8 @@ typedef struct compiler {
     char region[65];
 } compiler;
 
-__attribute__((format(printf, 4, 5))) static cs_err fail(const compiler *c, const yaml_node_t *at, cs_err err, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static cs_err fail(const compiler *c, const yaml_node_t *at, cs_err err,
+                                                         const char *fmt, ...)
 {
     va_list args;
 
@@ -139,7 +140,8 @@ static const char *scalar(const yaml_node_t *n)
     return (const char *)n->data.scalar.value;
 }
 
-static cs_err put_text(compiler *c, const yaml_node_t *n, cs_buf *out, const key *k, const char *text, size_t min, size_t max)
+static cs_err put_text(compiler *c, const yaml_node_t *n, cs_buf *out, const key *k, const char *text, size_t min,
+                       size_t max)
 {
     size_t len = text == NULL ? 0 : strlen(text);
 
@@ -170,8 +172,8 @@ static cs_err put_scalar(compiler *c, const yaml_node_t *n, cs_buf *out, const k
     switch (k->kind) {
     case UINT:
         if (cs_parse_u64(cs_slice_str(text), k->max, &v) != CS_OK || v < k->min) {
-            return fail(c, n, CS_E_CONFIG, "%s: a number of %llu to %llu is wanted", k->yaml, (unsigned long long)k->min,
-                        (unsigned long long)k->max);
+            return fail(c, n, CS_E_CONFIG, "%s: a number of %llu to %llu is wanted", k->yaml,
+                        (unsigned long long)k->min, (unsigned long long)k->max);
         }
         return cs_cbor_put_uint(out, v);
     case BOOL:
@@ -208,7 +210,8 @@ static cs_err put_list(compiler *c, const yaml_node_t *n, cs_buf *out, const key
     }
     size_t num = (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
     if (num > LIST_MAX || num < k->min) {
-        return fail(c, n, CS_E_CONFIG, "%s: %llu to %d entries are wanted", k->yaml, (unsigned long long)k->min, LIST_MAX);
+        return fail(c, n, CS_E_CONFIG, "%s: %llu to %d entries are wanted", k->yaml, (unsigned long long)k->min,
+                    LIST_MAX);
     }
     CS_TRY(cs_cbor_put_array(out, num));
     for (size_t i = 0; i < num; i++) {
@@ -248,7 +251,8 @@ static cs_err put_map(compiler *c, const yaml_node_t *n, cs_buf *out, const key 
         return fail(c, n, CS_E_CONFIG, "%s: a map of texts is wanted", k->yaml);
     }
     for (const yaml_node_pair_t *p = n->data.mapping.pairs.start; p < n->data.mapping.pairs.top; p++) {
-        const yaml_node_t *name = yaml_document_get_node(&c->doc, p->key), *value = yaml_document_get_node(&c->doc, p->value);
+        const yaml_node_t *name = yaml_document_get_node(&c->doc, p->key),
+                          *value = yaml_document_get_node(&c->doc, p->value);
         if (num == CONTEXT_MAX) {
             return fail(c, n, CS_E_CONFIG, "%s: at most %d entries", k->yaml, CONTEXT_MAX);
         }
@@ -277,7 +281,8 @@ static cs_err put_ca(compiler *c, const yaml_node_t *n, cs_buf *out, const key *
     cs_err err = c->files->read_ca(c->files->cookie, &pem, path);
 
     if (err != CS_OK) {
-        err = fail(c, n, err, "%s: %s cannot be read", k->yaml, path != NULL ? path : "the default (Amazon's roots, package ca-certificates)");
+        err = fail(c, n, err, "%s: %s cannot be read", k->yaml,
+                   path != NULL ? path : "the default (Amazon's roots, package ca-certificates)");
     } else if (memmem(pem.p, pem.len, "-----BEGIN CERTIFICATE-----", 27) == NULL) {
         err = fail(c, n, CS_E_CONFIG, "%s: there is no PEM certificate in it", k->yaml);
     } else {
@@ -299,7 +304,8 @@ static cs_err put_value(compiler *c, const yaml_node_t *n, size_t i)
     case MAP:
         return put_map(c, n, out, k);
     case CA:
-        return scalar(n) == NULL ? fail(c, n, CS_E_CONFIG, "%s: a path is wanted", k->yaml) : put_ca(c, n, out, k, scalar(n));
+        return scalar(n) == NULL ? fail(c, n, CS_E_CONFIG, "%s: a path is wanted", k->yaml)
+                                 : put_ca(c, n, out, k, scalar(n));
     default:
         CS_TRY(put_scalar(c, n, out, k, scalar(n)));
         if (i == KEY_REGION) {
@@ -347,7 +353,8 @@ static cs_err take_key(compiler *c, const yaml_node_t *name_node, const yaml_nod
     (void)snprintf(name, sizeof name, "%s.%s", group, last != NULL ? last : "?");
     for (size_t i = 0; i < NUM_KEYS; i++) {
         if (strcmp(keys[i].yaml, name) == 0) {
-            return c->value[i].len > 0 ? fail(c, name_node, CS_E_CONFIG, "%s is there twice", name) : put_value(c, value, i);
+            return c->value[i].len > 0 ? fail(c, name_node, CS_E_CONFIG, "%s is there twice", name)
+                                       : put_value(c, value, i);
         }
     }
     return fail(c, name_node, CS_E_CONFIG_KEY, "unknown key %s; the nearest known one is %s", name, nearest(name));
@@ -358,8 +365,8 @@ static cs_err take_group(compiler *c, const yaml_node_t *name_node, const yaml_n
     const char *name = scalar(name_node);
 
     if (name == NULL || !is_group(name)) {
-        return fail(c, name_node, CS_E_CONFIG_KEY, "unknown key %.64s; the nearest known one is %s", name != NULL ? name : "?",
-                    nearest(name != NULL ? name : "?"));
+        return fail(c, name_node, CS_E_CONFIG_KEY, "unknown key %.64s; the nearest known one is %s",
+                    name != NULL ? name : "?", nearest(name != NULL ? name : "?"));
     }
     if (group->type != YAML_MAPPING_NODE) {
         return fail(c, name_node, CS_E_CONFIG, "%s: keys are wanted below it", name);
@@ -433,7 +440,8 @@ static cs_err load(compiler *c, yaml_parser_t *parser)
 
     if (yaml_parser_load(parser, &c->doc) == 0) {
         c->fault->line = (unsigned)parser->problem_mark.line + 1;
-        (void)snprintf(c->fault->text, sizeof c->fault->text, "not YAML: %s", parser->problem != NULL ? parser->problem : "?");
+        (void)snprintf(c->fault->text, sizeof c->fault->text, "not YAML: %s",
+                       parser->problem != NULL ? parser->problem : "?");
         return CS_E_CONFIG;
     }
     if (yaml_parser_load(parser, &more) != 0) {

@@ -8,9 +8,9 @@
 #include "base/bytes.h"
 
 #define CS_CONFIG_YAML_MAX 65536u
-#define CS_CONFIG_CA_MAX 131072u   /* PEM certificates of kms.caFile */
+#define CS_CONFIG_CA_MAX 131072u /* PEM certificates of kms.caFile */
 #define CS_CONFIG_CBOR_MAX 262144u
-#define CS_CONFIG_CORE_MAX 65536u  /* sections other than kms, as their readers take them */
+#define CS_CONFIG_CORE_MAX 65536u /* sections other than kms, as their readers take them */
 
 /* Where and why: text is one line, names the key (and the nearest known one); line 0 when it is about the whole file. */
 typedef struct cs_config_fault {

@@ -18,7 +18,8 @@ static char asked[64];
 static cs_err give_ca(void *cookie, cs_buf *out, const char *path)
 {
     (void)snprintf(asked, sizeof asked, "%s", path == NULL ? "(default)" : path);
-    return cookie != NULL ? *(const cs_err *)cookie : cs_put_str(out, path != NULL && strcmp(path, "empty") == 0 ? "x" : pem);
+    return cookie != NULL ? *(const cs_err *)cookie
+                          : cs_put_str(out, path != NULL && strcmp(path, "empty") == 0 ? "x" : pem);
 }
 
 static uint8_t mem[CS_CONFIG_CBOR_MAX];
@@ -74,9 +75,12 @@ static void defaults_reach_the_programs(void **state)
 static void given_values_reach_the_programs(void **state)
 {
     static const char yaml[] =
-        "kms:\n  region: r\n  keyArn: k\n  encryptionContext: {zz: '1', b: '2', a: '3'}\n  host: localhost\n  proxyPort: 7\n  caFile: x.pem\n"
-        "shares:\n  publishers: [0000000000000000000000000000000000000000000000000000000000000abc]\n  requireSignedShares: false\n"
-        "  minGeneration: 9\n  maxBytes: 4096\nlimits: {sessions: 2, silenceMs: 100, arenaMiB: 8}\nlogging: {level: debug}\n"
+        "kms:\n  region: r\n  keyArn: k\n  encryptionContext: {zz: '1', b: '2', a: '3'}\n  host: localhost\n  "
+        "proxyPort: 7\n  caFile: x.pem\n"
+        "shares:\n  publishers: [0000000000000000000000000000000000000000000000000000000000000abc]\n  "
+        "requireSignedShares: false\n"
+        "  minGeneration: 9\n  maxBytes: 4096\nlimits: {sessions: 2, silenceMs: 100, arenaMiB: 8}\nlogging: {level: "
+        "debug}\n"
         "enclave: {parentCid: 5, debugAllowed: true, clockSources: [a]}\n";
     cs_buf out;
     cs_core_config core;
@@ -87,8 +91,10 @@ static void given_values_reach_the_programs(void **state)
     assert_int_equal(compile(&out, yaml), CS_OK);
     assert_string_equal(asked, "x.pem");
     assert_int_equal(cs_core_config_read(&core, &bad, section(&out, "core")), CS_OK);
-    assert_true(!core.require_signed && core.debug_allowed && core.num_publishers == 1 && core.publisher[0][31] == 0xbc);
-    assert_true(core.num_context == 3 && cs_slice_eq_str(core.context_key[0], "a") && cs_slice_eq_str(core.context_key[2], "zz"));
+    assert_true(!core.require_signed && core.debug_allowed && core.num_publishers == 1 &&
+                core.publisher[0][31] == 0xbc);
+    assert_true(core.num_context == 3 && cs_slice_eq_str(core.context_key[0], "a") &&
+                cs_slice_eq_str(core.context_key[2], "zz"));
     assert_true(core.min_generation == 9 && core.max_bytes == 4096 && core.sessions == 2 && core.silence_ms == 100);
     assert_int_equal(cs_kms_config_read(&kms, &bad, section(&out, "kms")), CS_OK);
     assert_true(kms.proxy_port == 7 && kms.parent_cid == 5);
@@ -101,10 +107,15 @@ static void order_and_layout_of_the_yaml_do_not_matter(void **state)
     cs_buf out;
 
     (void)state;
-    assert_int_equal(compile(&out, "logging: {level: warn}\nkms:\n  keyArn: k\n  region: r\n  encryptionContext: {b: x, a: y}\n"), CS_OK);
+    assert_int_equal(
+        compile(&out, "logging: {level: warn}\nkms:\n  keyArn: k\n  region: r\n  encryptionContext: {b: x, a: y}\n"),
+        CS_OK);
     size_t len = out.len;
     memcpy(first, mem, len);
-    assert_int_equal(compile(&out, "# c\nkms: {encryptionContext: {a: y, b: x}, region: 'r', keyArn: \"k\"}\nlogging:\n    level: warn\n"), CS_OK);
+    assert_int_equal(
+        compile(&out,
+                "# c\nkms: {encryptionContext: {a: y, b: x}, region: 'r', keyArn: \"k\"}\nlogging:\n    level: warn\n"),
+        CS_OK);
     assert_true(out.len == len && memcmp(first, mem, len) == 0);
 }
 
@@ -135,7 +146,8 @@ static void each_fault_is_refused_and_named(void **state)
         {"kms: {region: r, keyArn: k, proxyPort: 0x10}\n", CS_E_CONFIG, "kms.proxyPort: a number"},
         {"kms: {region: r, keyArn: k, encryptionContext: [a]}\n", CS_E_CONFIG, "kms.encryptionContext: a map"},
         {"kms: {region: r, keyArn: k, encryptionContext: {a: [b]}}\n", CS_E_CONFIG, "kms.encryptionContext: a name"},
-        {"kms: {region: r, keyArn: k, encryptionContext: {a: b, 'a': c}}\n", CS_E_CONFIG, "kms.encryptionContext: an entry is there twice"},
+        {"kms: {region: r, keyArn: k, encryptionContext: {a: b, 'a': c}}\n", CS_E_CONFIG,
+         "kms.encryptionContext: an entry is there twice"},
         {"kms: {region: r, keyArn: k, caFile: empty}\n", CS_E_CONFIG, "kms.caFile: there is no PEM"},
         {"kms: {region: r, keyArn: k, caFile: [a]}\n", CS_E_CONFIG, "kms.caFile: a path"},
         {"shares: {publishers: [00]}\n", CS_E_CONFIG, "shares.publishers: each entry"},
@@ -145,7 +157,8 @@ static void each_fault_is_refused_and_named(void **state)
         {"limits: {silenceMs: -1}\n", CS_E_CONFIG, "limits.silenceMs: a number"},
         {"logging: {level: trace}\n", CS_E_CONFIG, "logging.level: debug, info"},
         {"enclave: {clockSources: []}\n", CS_E_CONFIG, "enclave.clockSources: 1 to 16"},
-        {"enclave: {clockSources: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}\n", CS_E_CONFIG, "enclave.clockSources: 1 to 16"},
+        {"enclave: {clockSources: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}\n", CS_E_CONFIG,
+         "enclave.clockSources: 1 to 16"},
     };
 
     (void)state;

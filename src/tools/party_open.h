@@ -11,21 +11,25 @@
 
 /* Rows for the option tables; the order is free. */
 #define CS_PARTY_OPTS                                                                                                  \
-    {"service", 's', CS_OPT_STR, "ENDPOINT", "the service, e.g. tcp:127.0.0.1:50051", "SIGN_SERVICE_GRPC", NULL, 0, 0},  \
+    {                                                                                                                  \
+        "service",           's',  CS_OPT_STR, "ENDPOINT", "the service, e.g. tcp:127.0.0.1:50051",                    \
+        "SIGN_SERVICE_GRPC", NULL, 0,          0},                                                                     \
         {"env", 0, CS_OPT_STR, "FILE", "take what is not given from these KEY=VALUE lines", NULL, NULL, 0, 0},
-#define CS_PARTY_SIGN_OPTS                                                                                             \
-    CS_PARTY_OPTS{"shares", 0, CS_OPT_STR, "FILE", "the client's share file, plain or .age", "CLIENT_SHARES", NULL, 0, 0}, \
-        {"passphrase-file", 0, CS_OPT_STR, "FILE", "passphrase of the share file in its first line", NULL, NULL, 0, 0},      \
-        {"root", 0, CS_OPT_STR, "PEM", "attestation root; default: AWS Nitro Enclaves root G1", "NSM_ROOT_PEM", NULL, 0, 0}, \
-        {"pcr", 'p', CS_OPT_MANY, "N=HEX", "a PCR that the enclave must have (may repeat)", NULL, NULL, 0, 0},                \
-        {"any-pcrs", 0, CS_OPT_FLAG, NULL, "accept any image: development only", NULL, NULL, 0, 0},                           \
-        {"allow-debug", 0, CS_OPT_FLAG, NULL, "accept an enclave in debug mode: development only", NULL, NULL, 0, 0},         \
-        {"timeout-ms", 0, CS_OPT_U64, "MS", "of one attempt", NULL, "15000", 100, 600000},                                    \
+#define CS_PARTY_SIGN_OPTS                                                                                              \
+    CS_PARTY_OPTS{"shares",        0,    CS_OPT_STR, "FILE", "the client's share file, plain or .age",                  \
+                  "CLIENT_SHARES", NULL, 0,          0},                                                                \
+        {"passphrase-file", 0, CS_OPT_STR, "FILE", "passphrase of the share file in its first line", NULL, NULL, 0, 0}, \
+        {"root",         0,    CS_OPT_STR, "PEM", "attestation root; default: AWS Nitro Enclaves root G1",              \
+         "NSM_ROOT_PEM", NULL, 0,          0},                                                                          \
+        {"pcr", 'p', CS_OPT_MANY, "N=HEX", "a PCR that the enclave must have (may repeat)", NULL, NULL, 0, 0},          \
+        {"any-pcrs", 0, CS_OPT_FLAG, NULL, "accept any image: development only", NULL, NULL, 0, 0},                     \
+        {"allow-debug", 0, CS_OPT_FLAG, NULL, "accept an enclave in debug mode: development only", NULL, NULL, 0, 0},   \
+        {"timeout-ms", 0, CS_OPT_U64, "MS", "of one attempt", NULL, "15000", 100, 600000},                              \
         {"retries", 0, CS_OPT_U64, "N", "further attempts after an aborted session", NULL, "1", 0, 10},
 
 typedef struct cs_party_open {
     const cs_args *args;
-    cs_buf env;           /* text of --env */
+    cs_buf env; /* text of --env */
     cs_endpoint service;
     cs_share_set *shares;
     cs_att_options att;
@@ -33,8 +37,8 @@ typedef struct cs_party_open {
     cs_buf root_der;
     cs_loop *loop;
     cs_pclient *client;
-    const char *detail;   /* which option or file an error is about */
-    char text[8][4096];   /* values from --env */
+    const char *detail; /* which option or file an error is about */
+    char text[8][4096]; /* values from --env */
     unsigned num_text;
 } cs_party_open;
 

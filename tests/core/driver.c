@@ -44,7 +44,9 @@ static void read_optional(cs_cbor *c, uint8_t *out, size_t cap, size_t *out_len)
     }
     OK(cs_cbor_bytes(c, &s));
     assert_true(s.len <= cap);
-    memcpy(out, s.p, s.len);
+    if (s.len > 0) {
+        memcpy(out, s.p, s.len);
+    }
     *out_len = s.len;
 }
 

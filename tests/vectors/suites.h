@@ -2,18 +2,18 @@
 #ifndef CS_TESTS_SUITES_H
 #define CS_TESTS_SUITES_H
 
-#define CS_SUITES(X) \
-    X("age", cs_suite_age) \
-    X("base64", cs_suite_base64) \
-    X("bech32", cs_suite_bech32) \
-    X("cms-kms", cs_suite_cms_kms) \
-    X("cose-cbor", cs_suite_cose_cbor) \
-    X("nitro-attestation", cs_suite_nitro_attestation) \
-    X("http2", cs_suite_http2) \
-    X("json", cs_suite_json_parsing) \
-    X("noise", cs_suite_noise) \
-    X("mpc-model", cs_suite_mpc_model) \
-    X("sigv4", cs_suite_sigv4) \
+#define CS_SUITES(X)                                                                                                   \
+    X("age", cs_suite_age)                                                                                             \
+    X("base64", cs_suite_base64)                                                                                       \
+    X("bech32", cs_suite_bech32)                                                                                       \
+    X("cms-kms", cs_suite_cms_kms)                                                                                     \
+    X("cose-cbor", cs_suite_cose_cbor)                                                                                 \
+    X("nitro-attestation", cs_suite_nitro_attestation)                                                                 \
+    X("http2", cs_suite_http2)                                                                                         \
+    X("json", cs_suite_json_parsing)                                                                                   \
+    X("noise", cs_suite_noise)                                                                                         \
+    X("mpc-model", cs_suite_mpc_model)                                                                                 \
+    X("sigv4", cs_suite_sigv4)                                                                                         \
     X("wycheproof", cs_suite_wycheproof)
 
 #endif
