@@ -301,6 +301,40 @@ static void test_a_lie_bans_the_pair_and_all_its_channels_but_nobody_else(void *
     client_free(&b);
 }
 
+static void test_a_lie_in_the_ot_setup_bans_too(void **state)
+{
+    static uint8_t mem[CS_MPC_SETUP_MAX_LEN];
+    world *w = *state;
+    client cl, again;
+    uint64_t stream = open_stream(w);
+    cs_mpc_setup_args args = {.peer = w->peer[0], .role = CS_MPC_INITIATOR, .secret32 = w->client_key[0]};
+    cs_buf out = cs_buf_wrap(mem, sizeof mem);
+    session s = {.stream = stream};
+    cs_mpc_setup *made = NULL;
+    cs_mpc_verdict v;
+
+    assert_int_equal(client_handshake(w, &cl, 0, stream), CS_OK);
+    args.chan32 = cl.ch.chan32;
+    assert_int_equal(cs_csession_init(&s.cs, &cl.ch, NULL), CS_OK);
+    assert_int_equal(cs_mpc_setup_new(&made, &args), CS_OK);
+    assert_int_equal(cs_mpc_setup_start(made, &out, &v), CS_OK);
+    while (!cs_mpc_setup_done(made)) {
+        session_send(w, &s, CS_DATA_OT, cs_buf_slice(&out));
+        out.len = 0;
+        assert_int_equal(cs_mpc_setup_on(made, session_get(w, &s, CS_DATA_OT), &out, &v), CS_OK);
+    }
+    mem[CS_MPC_O5_LEN - 1] ^= 1; /* the check value of the last tree */
+    session_send(w, &s, CS_DATA_OT, cs_buf_slice(&out));
+    session_refused(w, &s, CS_E_ABORT_SESSION);
+    has(w, "\"pprf\":1");
+    has(w, "\"bans\":1,");
+    has(w, "\"half_open\":0");
+    assert_int_equal(client_handshake(w, &again, 0, open_stream(w)), CS_E_PEER_BANNED);
+    cs_mpc_setup_free(made);
+    client_free(&again);
+    client_free(&cl);
+}
+
 static cs_slice order(world *w, uint64_t time_s, const uint8_t seed[32])
 {
     static uint8_t mem[CS_UNBAN_MAX];
@@ -608,6 +642,7 @@ int main(void)
         T(test_a_replayed_round_ends_the_session_and_nothing_else),
         T(test_a_flipped_byte_ends_the_session_and_a_retry_signs),
         T(test_a_lie_bans_the_pair_and_all_its_channels_but_nobody_else),
+        T(test_a_lie_in_the_ot_setup_bans_too),
         T(test_only_a_fresh_order_of_a_publisher_lifts_a_ban),
         T(test_a_silent_peer_is_ended_at_the_deadline_and_not_before),
         T(test_a_peer_gone_in_mid_round_leaves_nothing_behind),

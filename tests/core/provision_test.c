@@ -259,6 +259,21 @@ static void test_a_second_file_that_is_slow_is_waited_for_while_it_flows(void **
     expect_reply(w, 2, CS_OK);
 }
 
+static void test_an_upload_that_stops_is_forgotten_after_a_minute(void **state)
+{
+    world *w = *state;
+    cs_rpc_frame f = {.type = CS_RPC_SHARES_BEGIN, .id = 2};
+
+    assert_int_equal(give(w, CS_LINK_SERVICE, &f), CS_OK);
+    give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, 2, cs_slice_str("piece"));
+    assert_int_equal(cs_core_wait_ms(w->core), 60000);
+    tick_ms(w, 60000);
+    f.type = CS_RPC_SHARES_END;
+    assert_int_equal(give(w, CS_LINK_SERVICE, &f), CS_OK);
+    expect_reply(w, 2, CS_E_INJECT_PHASE);
+    expect_phase(w, CS_PHASE_WAITING);
+}
+
 static void test_files_of_the_wrong_size_are_refused(void **state)
 {
     static uint8_t big[200000];
@@ -491,6 +506,7 @@ int main(void)
         T(test_the_end_of_sign_kms_ends_the_load_but_not_core),
         T(test_a_half_pair_is_forgotten_after_a_minute),
         T(test_a_second_file_that_is_slow_is_waited_for_while_it_flows),
+        T(test_an_upload_that_stops_is_forgotten_after_a_minute),
         T(test_files_of_the_wrong_size_are_refused),
         T(test_nothing_is_injected_while_files_are_unsealed),
         T(test_a_debug_enclave_unseals_only_when_it_is_allowed_to),

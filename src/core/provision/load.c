@@ -173,13 +173,15 @@ void cs_op_inject_age(cs_core *c, const cs_permit *p)
 void cs_op_shares_begin(cs_core *c, const cs_permit *p)
 {
     cs_staging_begin(&c->load.shares, cs_permit_frame(p)->id, (size_t)c->config->max_bytes);
+    c->load.upload_ms = cs_clock_mono_ms();
 }
 
 void cs_op_shares_chunk(cs_core *c, const cs_permit *p)
 {
     cs_staging_chunk(&c->load.shares, cs_permit_frame(p)->id, cs_permit_frame(p)->f[0].s);
+    c->load.upload_ms = cs_clock_mono_ms();
     if (c->load.stage == CS_LOAD_HALF) {
-        c->load.deadline_ms = cs_clock_mono_ms() + CS_PAIR_MS; /* the second file is coming */
+        c->load.deadline_ms = c->load.upload_ms + CS_PAIR_MS; /* the second file is coming */
     }
 }
 
@@ -270,16 +272,28 @@ void cs_load_link_down(cs_core *c)
     }
 }
 
+/* An upload that neither goes on nor ends: its sign-service is gone. */
+static uint64_t upload_deadline(const cs_load *l)
+{
+    return l->shares.open ? l->upload_ms + CS_PAIR_MS : UINT64_MAX;
+}
+
 uint64_t cs_load_deadline(const cs_load *l)
 {
-    return l->stage == CS_LOAD_IDLE ? UINT64_MAX : l->deadline_ms;
+    uint64_t stage = l->stage == CS_LOAD_IDLE ? UINT64_MAX : l->deadline_ms;
+
+    return upload_deadline(l) < stage ? upload_deadline(l) : stage;
 }
 
 void cs_load_tick(cs_core *c, uint64_t now_ms)
 {
     cs_load *l = &c->load;
 
-    if (now_ms < cs_load_deadline(l)) {
+    if (now_ms >= upload_deadline(l)) {
+        cs_log_err(CS_LOG_WARN, "inject_refused", CS_E_TIMEOUT, CS_LC("file", "shares"));
+        cs_staging_drop(&l->shares);
+    }
+    if (l->stage == CS_LOAD_IDLE || now_ms < l->deadline_ms) {
         return;
     }
     switch (l->stage) {

@@ -21,6 +21,7 @@ typedef struct cs_load {
     uint8_t age[6144]; /* the KMS-encrypted identity: ciphertext */
     size_t age_len;    /* 0: not here */
     cs_staging shares;
+    uint64_t upload_ms;   /* when the last piece of an open upload came */
     uint64_t deadline_ms; /* of the stage */
     uint64_t waiting_id;  /* the injection that hears the outcome */
     uint64_t call_id;     /* of the KMS call under way */
