@@ -3,6 +3,8 @@
 #define CS_TESTS_SUITES_H
 
 #define CS_SUITES(X)                                                                                                   \
+    X("chain-tx", cs_suite_chain_tx)                                                                                   \
+    X("signatures", cs_suite_signatures)                                                                               \
     X("age", cs_suite_age)                                                                                             \
     X("base64", cs_suite_base64)                                                                                       \
     X("bech32", cs_suite_bech32)                                                                                       \
