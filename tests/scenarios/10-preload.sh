@@ -8,7 +8,7 @@ order() {
     serve "$1" --order "$1" && host_down "$RUN/$1"
 }
 left_nothing() {
-    [ -z "$(ls "$RUN/kas" | grep -v -e enclave.log -e lock)" ]
+    [ -z "$(find "$RUN/kas" -type f ! -name enclave.log ! -name lock -o -type s)" ]
 }
 # one port after the other, each waiting for its answer but the last
 by_hand() {
@@ -18,8 +18,9 @@ by_hand() {
     credentials >"$RUN/creds.json"
     file[7100]=$RUN/creds.json
     for port in ${1//-/ }; do
-        inject "$1" "$port" <"${file[$port]}" >"$RUN/answer.$((i++))" &
-        wait_until 1 test -s "$RUN/answer.$((i - 1))" || true
+        inject "$1" "$port" <"${file[$port]}" >"$RUN/answer.$i" &
+        wait_until 1 test -s "$RUN/answer.$i" || true
+        i=$((i + 1))
     done
     wait_until 20 serving "$RUN/$1" && wait_until 5 test -s "$RUN/answer.2"
     [ "$(cat "$RUN"/answer.? | jq -r .code | sort -u)" = OK ] && host_down "$RUN/$1"

@@ -13,7 +13,7 @@ configured() {
     local name=$1 wanted=$2
     shift 2
     (
-        export "$@"
+        local "$@"
         image_build "$RUN/image-$name" && key_bind "$PCR0"
     ) || return 1
     host_up "$RUN/$name" "$RUN/image-$name" --no-preload --keep || return 1
