@@ -8,7 +8,7 @@
 
 #define ATTEST_PATH "/countersign.v1.Enclave/Attest"
 #define SESSION_PATH "/countersign.v1.Party/Session"
-#define ATTEST_MS 10000u
+#define ATTEST_MAX_MS 10000u
 
 cs_err cs_pclient_send_frame(cs_grpc_call *call, cs_slice body)
 {
@@ -147,6 +147,11 @@ static bool pick_one(void *cookie, cs_slice account_id, const cs_mpc_key *k)
     return x->id.len == 0;
 }
 
+static uint32_t attest_ms(const cs_pclient *p)
+{
+    return p->config.timeout_ms < ATTEST_MAX_MS ? p->config.timeout_ms : ATTEST_MAX_MS;
+}
+
 static cs_err send_attest(cs_pident *i)
 {
     Countersign__V1__AttestRequest m = COUNTERSIGN__V1__ATTEST_REQUEST__INIT;
@@ -162,7 +167,7 @@ static cs_err send_attest(cs_pident *i)
     m.nonce = (ProtobufCBinaryData){sizeof i->nonce, i->nonce};
     m.account_id = account;
     cs_slice body = cs_slice_of(packed, countersign__v1__attest_request__pack(&m, packed));
-    CS_TRY(cs_grpc_call_new(&i->call, i->client->grpc, ATTEST_PATH, ATTEST_MS, &attest_events, i));
+    CS_TRY(cs_grpc_call_new(&i->call, i->client->grpc, ATTEST_PATH, attest_ms(i->client), &attest_events, i));
     cs_err err = cs_grpc_send(i->call, &body, 1);
     if (err != CS_OK) {
         cs_grpc_cancel(i->call);
