@@ -21,6 +21,21 @@ down() {
     host_down "$RUN/host"
     emulator_down
     rm -f "$RUN/endpoints.env"
+    RUN=$(readlink -f "$RUN")
+    if [ -s "$RUN/short-path" ]; then
+        rm -rf "$(cat "$RUN/short-path")" # a folder with one link, of our own making
+        rm -f "$RUN/short-path"
+    fi
+}
+
+# Unix sockets allow 107 bytes: in a deep folder everything goes by a short link to it.
+short_path() {
+    local short
+    [ ${#RUN} -gt 80 ] || return 0
+    short=$(mktemp -d /tmp/cs-run.XXXXXX)
+    ln -s "$RUN" "$short/run"
+    echo "$short" >"$RUN/short-path"
+    RUN=$short/run
 }
 
 store() {
@@ -72,6 +87,7 @@ up() {
     down
     rm -rf "$RUN"
     mkdir -p "$RUN"
+    short_path
     step "emulated KMS, S3, IMDS, NSM" emulator_up
     step "publisher key" publisher_new
     step "age identity" age_new
