@@ -146,7 +146,9 @@ static int by_time(const void *a, const void *b)
 
 static double percentile_ms(const bench *b, unsigned p)
 {
-    return b->num == 0 ? 0 : b->us[(b->num - 1) * p / 100] / 1000.0;
+    size_t rank = b->num == 0 ? 0 : (b->num - 1) * p / 100;
+
+    return b->num == 0 ? 0 : b->us[rank] / 1000.0;
 }
 
 static void print_report(const bench *b, bool json)
