@@ -1,7 +1,9 @@
 /* signctl keygen: shares of new or imported keys for one client and one service. signctl publisher keygen. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -255,6 +257,9 @@ static int choose_targets(targets *t, const cs_args *a)
     if (n >= (int)sizeof t->client || m >= (int)sizeof t->service) {
         return cs_usage_error(a, "--out-dir is too long");
     }
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+        return cs_refuse(a, CS_E_IO, cs_args_flag(a, "json"), "--out-dir cannot be made");
+    }
     if (!t->force && (access(t->client, F_OK) == 0 || access(t->service, F_OK) == 0)) {
         return cs_refuse(a, CS_E_EXISTS, cs_args_flag(a, "json"), "a share file is there already; --force replaces it");
     }
@@ -382,7 +387,7 @@ static const cs_opt keygen_opts[] = {
     {"publisher-key", 0, CS_OPT_STR, "FILE", "sign both files with this key of `signctl publisher keygen`", NULL, NULL,
      0, 0},
     {"generation", 'g', CS_OPT_U64, "N", "generation of the files", NULL, "1", 0, UINT64_MAX},
-    {"out-dir", 'd', CS_OPT_STR, "DIR", "where to write", NULL, ".", 0, 0},
+    {"out-dir", 'd', CS_OPT_STR, "DIR", "where to write; made (0700) when it is missing", NULL, ".", 0, 0},
     {"force", 'f', CS_OPT_FLAG, NULL, "replace existing files", NULL, NULL, 0, 0},
     {"json", 0, CS_OPT_FLAG, NULL, "summary as JSON", NULL, NULL, 0, 0},
     {0},
