@@ -1,7 +1,10 @@
 #include "core/ops/channels.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "secret/rng.h"
 
 const uint8_t *cs_chan_enclave32(const cs_chan *ch)
 {
@@ -72,12 +75,15 @@ static cs_err make_room(cs_channels *t)
 cs_err cs_channels_add(cs_channels *t, cs_chan **out, cs_peer *peer, uint64_t now_ms)
 {
     cs_chan *ch = NULL;
+    uint8_t key[CS_NAMES_KEY];
 
+    CS_TRY(cs_random(key, sizeof key));
     CS_TRY(make_room(t));
     ch = calloc(1, sizeof *ch);
     if (ch == NULL) {
         return CS_E_NO_MEMORY;
     }
+    memcpy(ch->names.key, key, sizeof key);
     ch->secret = cs_secret_alloc(sizeof *ch->secret);
     if (ch->secret == NULL) {
         free(ch);
@@ -138,11 +144,14 @@ void cs_pair_drop(cs_pair_ref *r)
     }
 }
 
-/* Names are random, or chosen by a client that only hurts its own channel. */
+/* The client chooses the names: their places hang on a key, so that it cannot make the table slow for all who share core. */
 static size_t slot_of(const cs_names *n, const cs_channel_id *name)
 {
-    size_t i = (size_t)cs_load_u64(name->b) & (n->cap - 1);
+    uint8_t hash[crypto_shorthash_BYTES];
+    size_t i;
 
+    (void)crypto_shorthash(hash, name->b, sizeof name->b, n->key);
+    i = (size_t)cs_load_u64(hash) & (n->cap - 1);
     while (n->used[i] && !cs_ct_eq(&n->slots[i], name, sizeof *name)) {
         i = (i + 1) & (n->cap - 1);
     }
@@ -158,6 +167,7 @@ static cs_err grow(cs_names *n)
 {
     cs_names bigger = {.cap = n->cap == 0 ? 64 : 2 * n->cap, .num = n->num};
 
+    memcpy(bigger.key, n->key, sizeof bigger.key);
     bigger.slots = calloc(bigger.cap, sizeof *bigger.slots);
     bigger.used = calloc(bigger.cap, 1);
     if (bigger.slots == NULL || bigger.used == NULL) {

@@ -12,6 +12,7 @@
 #define CS_CHANNELS_HALF_OPEN 64u
 #define CS_CHANNEL_LIFE_MS (24u * 3600u * 1000u)
 #define CS_CHANNEL_NAMES_MAX (1u << 20) /* sessions in a channel */
+#define CS_NAMES_KEY 16u                /* SipHash */
 
 /* The OT state of one set-up, shared by the channel and the sessions in it: a renewal must not pull it from under them. */
 typedef struct cs_pair_ref {
@@ -23,6 +24,7 @@ typedef struct cs_names {
     cs_channel_id *slots; /* open addressing; used[i] says which are taken */
     uint8_t *used;
     size_t cap, num;
+    uint8_t key[CS_NAMES_KEY]; /* of the hash that places the names: random, never shown */
 } cs_names;
 
 typedef struct cs_chan {
@@ -48,7 +50,7 @@ const uint8_t *cs_chan_client32(const cs_chan *ch);
 cs_chan *cs_channels_find(cs_channels *t, const cs_channel_id *id);
 /*
  * cs_channels_add - an empty half-open channel. When there are too many (of half-open ones, or of all), the least recently used
- * without streams goes. CS_E_SESSION_LIMIT (all are in use) | CS_E_NO_MEMORY.
+ * without streams goes. CS_E_SESSION_LIMIT (all are in use) | CS_E_ENTROPY | CS_E_NO_MEMORY.
  */
 CS_MUST cs_err cs_channels_add(cs_channels *t, cs_chan **out, cs_peer *peer, uint64_t now_ms);
 /* cs_channels_remove - wipes; no stream may point at it. */
