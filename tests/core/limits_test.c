@@ -51,12 +51,102 @@ static void test_session_names_chosen_to_collide_do_not_make_the_table_slow(void
     cs_channels_remove(&t, ch);
 }
 
+/* Signs, and hands the account to what comes then. */
+static client signed_once(world *w, const ask *a)
+{
+    client cl;
+
+    OK(client_connect(w, &cl, 0));
+    assert_true(sign_once(w, &cl, a));
+    return cl;
+}
+
+static void test_an_answer_is_not_given_for_another_key_under_the_same_account(void **state)
+{
+    world *w = *state;
+    const ask a = {.account = 0, .tx_id = 5, .digest_byte = 9};
+    client cl = signed_once(w, &a);
+    session s;
+
+    cs_mpc_key_wipe(&w->key[0][0]);
+    cs_mpc_key_wipe(&w->key[0][1]);
+    OK(cs_mpc_deal2(w->key[0], &w->parties[0], NULL, NULL));
+    OK(inject_both(w, &(recipe){.generation = 8}, &(kms_answer){0}));
+    session_hello(w, &cl, &s, &a);
+    session_refused(w, &s, CS_E_EXECUTION_CONFLICT);
+    session_free(&s);
+    assert_true(sign_once(w, &cl, &(ask){.account = 0, .tx_id = 6, .digest_byte = 9}));
+    client_free(&cl);
+}
+
+static void test_an_answer_is_given_again_when_the_shares_were_refreshed(void **state)
+{
+    world *w = *state;
+    ask a = {.account = 0, .tx_id = 5, .digest_byte = 9};
+    client cl = signed_once(w, &a);
+    session s;
+
+    OK(inject_both(w, &(recipe){.generation = 8, .epoch = 1}, &(kms_answer){0}));
+    a.epoch = 1;
+    session_hello(w, &cl, &s, &a);
+    assert_int_equal(session_get(w, &s, CS_DATA_ANSWER).len, 65);
+    expect_end(w, s.stream, CS_OK);
+    session_free(&s);
+    client_free(&cl);
+}
+
+static void test_the_oldest_request_is_forgotten_but_none_that_is_under_way(void **state)
+{
+    cs_answers t;
+    cs_answer_found found;
+    cs_hello h = {.epoch = 0};
+    uint8_t label[32] = {0}, pk33[33] = {2}, answer[CS_ANSWER_LEN] = {7};
+
+    (void)state;
+    OK(cs_answers_init(&t, 4));
+    for (uint8_t i = 0; i < 4; i++) {
+        label[31] = i;
+        OK(cs_answers_claim(&t, &found, label, pk33, &h, i));
+        if (i != 0) {
+            cs_answers_drop(&t, label, i); /* only the first one, the oldest, is live */
+        }
+    }
+    for (uint8_t i = 4; i < 40; i++) {
+        label[31] = i;
+        OK(cs_answers_claim(&t, &found, label, pk33, &h, i));
+        cs_answers_drop(&t, label, i);
+    }
+    assert_int_equal(t.forgotten, 36);
+    label[31] = 0;
+    cs_answers_done(&t, label, answer);
+    OK(cs_answers_claim(&t, &found, label, pk33, &h, 99));
+    assert_true(found.answered);
+    assert_int_equal(found.answer[0], 7);
+    h.digest32[0] = 1;
+    assert_int_equal(cs_answers_claim(&t, &found, label, pk33, &h, 99), CS_E_EXECUTION_CONFLICT);
+    cs_answers_cleanup(&t);
+    /* all live: the oldest goes, the table stays in order */
+    OK(cs_answers_init(&t, 4));
+    for (uint8_t i = 0; i < 9; i++) {
+        label[31] = i;
+        OK(cs_answers_claim(&t, &found, label, pk33, &h, i));
+        assert_false(found.live);
+    }
+    OK(cs_answers_claim(&t, &found, label, pk33, &h, 8));
+    assert_true(found.live);
+    assert_int_equal(t.forgotten, 5);
+    cs_answers_cleanup(&t);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_session_names_chosen_to_collide_do_not_make_the_table_slow),
+        T(test_an_answer_is_not_given_for_another_key_under_the_same_account),
+        T(test_an_answer_is_given_again_when_the_shares_were_refreshed),
+        T(test_the_oldest_request_is_forgotten_but_none_that_is_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,7 @@ static void put_sessions(cs_jw *w, const cs_core *c)
     cs_jw_u64(w, "begun", n->sessions);
     cs_jw_u64(w, "signatures", n->signatures);
     cs_jw_u64(w, "answered_again", n->answers);
+    cs_jw_u64(w, "answers_forgotten", c->answers.forgotten);
     cs_jw_u64(w, "superseded", n->superseded);
     cs_jw_u64(w, "silent", n->silent);
     cs_jw_u64(w, "gone", n->gone);

@@ -54,15 +54,28 @@ static void unlink_entry(cs_answers *a, uint32_t index)
     *at = a->entries[index].next;
 }
 
+/* The oldest entry that no session is working on: a session must find its own when it has signed. All live: the oldest. */
+static uint32_t next_victim(cs_answers *a)
+{
+    uint32_t index;
+
+    for (uint32_t i = 0; i < a->max && a->entries[a->head].state == LIVE; i++) {
+        a->head = (a->head + 1) & (a->max - 1);
+    }
+    index = a->head;
+    a->head = (a->head + 1) & (a->max - 1);
+    return index;
+}
+
 static cs_answer_entry *insert(cs_answers *a, const uint8_t label[32])
 {
-    uint32_t index = a->num < a->max ? a->num++ : a->head;
+    uint32_t index = a->num < a->max ? a->num++ : next_victim(a);
     cs_answer_entry *e = &a->entries[index];
     uint32_t *bucket = bucket_of(a, label);
 
     if (e->state != FREE) {
         unlink_entry(a, index);
-        a->head = (a->head + 1) & (a->max - 1);
+        a->forgotten++;
     }
     memset(e, 0, sizeof *e);
     memcpy(e->label, label, 32);
@@ -72,13 +85,14 @@ static cs_answer_entry *insert(cs_answers *a, const uint8_t label[32])
     return e;
 }
 
-static cs_err hash_data(uint8_t out[32], const cs_hello *h)
+/* The key is in it, the epoch is not: a refresh leaves answers right, another key under the account's name does not. */
+static cs_err hash_data(uint8_t out[32], const uint8_t pk33[33], const cs_hello *h)
 {
-    uint8_t mem[32 + 4 + 4 + 4 * CS_HELLO_MAX_PATH];
+    uint8_t mem[33 + 32 + 4 + 4 * CS_HELLO_MAX_PATH];
     cs_buf b = cs_buf_wrap(mem, sizeof mem);
 
+    CS_TRY(cs_put(&b, pk33, 33));
     CS_TRY(cs_put(&b, h->digest32, 32));
-    CS_TRY(cs_put_u32(&b, h->epoch));
     CS_TRY(cs_put_u32(&b, (uint32_t)h->path_len));
     for (size_t i = 0; i < h->path_len; i++) {
         CS_TRY(cs_put_u32(&b, h->path[i]));
@@ -86,14 +100,14 @@ static cs_err hash_data(uint8_t out[32], const cs_hello *h)
     return SHA256(b.p, b.len, out) == NULL ? CS_E_INTERNAL : CS_OK;
 }
 
-cs_err cs_answers_claim(cs_answers *a, cs_answer_found *out, const uint8_t label32[32], const cs_hello *h,
-                        uint64_t stream)
+cs_err cs_answers_claim(cs_answers *a, cs_answer_found *out, const uint8_t label32[32], const uint8_t pk33[33],
+                        const cs_hello *h, uint64_t stream)
 {
     cs_answer_entry *e = find(a, label32);
     uint8_t data[32];
 
     *out = (cs_answer_found){0};
-    CS_TRY(hash_data(data, h));
+    CS_TRY(hash_data(data, pk33, h));
     if (e != NULL && !cs_ct_eq(e->data, data, sizeof data)) {
         return CS_E_EXECUTION_CONFLICT;
     }

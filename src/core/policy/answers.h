@@ -1,7 +1,8 @@
 /*
  * What was asked and answered in this boot, by the label of the triple (account, transaction, execution id): the same triple
- * with the same data gets the same answer, with other data it is a conflict (architecture 2, invariant 6). Bounded: the oldest
- * of CS_ANSWERS_MAX is forgotten. Public data, never stored.
+ * with the same data (key, digest, path) gets the same answer, with other data it is a conflict (architecture 2, invariant 6).
+ * Bounded: the oldest of CS_ANSWERS_MAX that is not live is forgotten, and counted: a request that comes again after that is signed
+ * anew. Public data, never stored.
  */
 #ifndef CS_CORE_ANSWERS_H
 #define CS_CORE_ANSWERS_H
@@ -13,7 +14,7 @@
 
 typedef struct cs_answer_entry {
     uint8_t label[32];
-    uint8_t data[32]; /* hash of digest, path and epoch */
+    uint8_t data[32]; /* hash of key, digest and path */
     uint8_t answer[CS_ANSWER_LEN];
     uint8_t state;
     uint64_t stream;
@@ -24,6 +25,7 @@ typedef struct cs_answers {
     cs_answer_entry *entries; /* a ring: `head` is the oldest once full */
     uint32_t *buckets;
     uint32_t max, num, head;
+    uint64_t forgotten;
 } cs_answers;
 
 typedef struct cs_answer_found {
@@ -37,10 +39,11 @@ CS_MUST cs_err cs_answers_init(cs_answers *a, uint32_t max);
 void cs_answers_cleanup(cs_answers *a);
 /*
  * cs_answers_claim - a request under this label: remembered as live on `stream` unless it is answered. *out says what was there.
+ * pk33: the account's public key.
  * CS_E_EXECUTION_CONFLICT (other data under the label; nothing changed) | CS_E_INTERNAL (hash).
  */
-CS_MUST cs_err cs_answers_claim(cs_answers *a, cs_answer_found *out, const uint8_t label32[32], const cs_hello *h,
-                                uint64_t stream);
+CS_MUST cs_err cs_answers_claim(cs_answers *a, cs_answer_found *out, const uint8_t label32[32], const uint8_t pk33[33],
+                                const cs_hello *h, uint64_t stream);
 /* cs_answers_done - the answer of a live request. cs_answers_drop - the session ended without one; the data stays bound. */
 void cs_answers_done(cs_answers *a, const uint8_t label32[32], const uint8_t answer65[CS_ANSWER_LEN]);
 void cs_answers_drop(cs_answers *a, const uint8_t label32[32], uint64_t stream);

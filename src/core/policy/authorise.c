@@ -117,7 +117,7 @@ static cs_err check_execution(cs_core *c, cs_sign_permit *p, uint64_t stream)
 {
     cs_answer_found found;
 
-    CS_TRY(cs_answers_claim(&c->answers, &found, p->label, &p->hello, stream));
+    CS_TRY(cs_answers_claim(&c->answers, &found, p->label, p->grant.key->pk33, &p->hello, stream));
     if (found.answered) {
         memcpy(p->answer, found.answer, sizeof p->answer);
         p->grant.answer65 = p->answer;
