@@ -27,6 +27,20 @@ static int teardown(void **state)
     return 0;
 }
 
+/* A channel of nobody's making: no keys, complete or not. */
+static cs_chan *add_channel(cs_channels *t, cs_peer *peer, bool complete)
+{
+    cs_channel *secret = cs_secret_alloc(sizeof *secret);
+    cs_chan *ch = NULL;
+
+    assert_non_null(secret);
+    OK(cs_channels_add(t, &ch, peer, secret, 0));
+    if (complete) {
+        OK(cs_chan_complete(t, ch, NULL));
+    }
+    return ch;
+}
+
 static void test_session_names_chosen_to_collide_do_not_make_the_table_slow(void **state)
 {
     const unsigned num = 4096;
@@ -36,7 +50,7 @@ static void test_session_names_chosen_to_collide_do_not_make_the_table_slow(void
     size_t run = 0, longest = 0;
 
     (void)state;
-    OK(cs_channels_add(&t, &ch, NULL, 0));
+    ch = add_channel(&t, NULL, true);
     for (unsigned i = 0; i < num; i++) {
         cs_store_u32(name.b + 8, i); /* the first eight bytes are all the same */
         assert_false(cs_chan_name_used(ch, &name));
@@ -138,6 +152,64 @@ static void test_the_oldest_request_is_forgotten_but_none_that_is_under_way(void
     cs_answers_cleanup(&t);
 }
 
+static void test_one_client_does_not_displace_the_channels_of_another(void **state)
+{
+    cs_channels t = {0};
+    cs_peer honest = {.bans = 0}, greedy = {.bans = 0};
+    const cs_chan *kept = add_channel(&t, &honest, true), *oldest = NULL;
+
+    (void)state;
+    for (unsigned i = 0; i < CS_CHANNELS_MAX + 10; i++) {
+        (void)add_channel(&t, &greedy, true);
+    }
+    assert_int_equal(t.num, CS_CHANNELS_PEER + 1);
+    for (const cs_chan *ch = t.first; ch != NULL; ch = ch->next) {
+        oldest = ch;
+    }
+    assert_ptr_equal(oldest, kept);
+    while (t.first != NULL) {
+        cs_channels_remove(&t, t.first);
+    }
+}
+
+static void test_half_open_channels_of_one_client_do_not_lock_out_the_others(void **state)
+{
+    world *w = *state;
+    client half, other;
+
+    w->config.sessions = 200;
+    for (unsigned i = 0; i < CS_CHANNELS_HALF_OPEN_PEER; i++) {
+        OK(client_handshake(w, &half, 0, open_stream(w)));
+        client_free(&half);
+    }
+    assert_int_equal(client_handshake(w, &half, 0, open_stream(w)), CS_E_SESSION_LIMIT);
+    client_free(&half);
+    OK(client_connect(w, &other, 1));
+    assert_true(sign_once(w, &other, &(ask){.account = 2, .tx_id = 1}));
+    client_free(&other);
+}
+
+static void test_a_forged_handshake_reaches_no_table(void **state)
+{
+    uint8_t hs1[CS_FRAME_HS1_LEN];
+    world *w = *state;
+    client cl;
+    uint64_t stream;
+
+    w->config.sessions = 200;
+    for (unsigned i = 0; i < CS_CHANNELS_HALF_OPEN_PEER; i++) {
+        OK(client_handshake(w, &cl, 0, open_stream(w)));
+        client_free(&cl);
+    }
+    /* the names of a client that may open no more, without its key: had the tables been asked first, this were SESSION_LIMIT */
+    OK(cs_channel_start(&cl.ch, hs1, w->client_key[0], w->enclave_pub[0]));
+    hs1[128] ^= 1;
+    stream = open_stream(w);
+    give1(w, CS_LINK_SERVICE, CS_RPC_PARTY_DATA, stream, cs_slice_of(hs1, sizeof hs1));
+    expect_end(w, stream, CS_E_CHANNEL_AUTH);
+    cs_channel_wipe(&cl.ch);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -147,6 +219,9 @@ int main(void)
         T(test_an_answer_is_not_given_for_another_key_under_the_same_account),
         T(test_an_answer_is_given_again_when_the_shares_were_refreshed),
         T(test_the_oldest_request_is_forgotten_but_none_that_is_under_way),
+        T(test_one_client_does_not_displace_the_channels_of_another),
+        T(test_half_open_channels_of_one_client_do_not_lock_out_the_others),
+        T(test_a_forged_handshake_reaches_no_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,50 +45,60 @@ cs_chan *cs_channels_find(cs_channels *t, const cs_channel_id *id)
     return ch;
 }
 
-/* The least recently used one that nobody is using; half_open: of those only. */
-static cs_chan *idle(cs_channels *t, bool half_open)
-{
-    cs_chan *ch = t->last;
+/* Which channels a limit counts. */
+typedef struct kind {
+    const cs_peer *peer; /* NULL: of all */
+    bool half_open;      /* only those */
+    size_t max;
+} kind;
 
-    while (ch != NULL && (ch->streams != 0 || (half_open && ch->pair != NULL))) {
-        ch = ch->prev;
-    }
-    return ch;
+static bool is_of(const cs_chan *ch, const kind *k)
+{
+    return (k->peer == NULL || ch->peer == k->peer) && (!k->half_open || ch->pair == NULL);
 }
 
-static cs_err make_room(cs_channels *t)
+/* When there are too many of a kind, the least recently used one of it that nobody is using goes. */
+static cs_err make_room(cs_channels *t, const kind *k)
 {
-    cs_chan *ch = NULL;
+    cs_chan *victim = NULL;
+    size_t num = 0;
 
-    if (t->half_open < CS_CHANNELS_HALF_OPEN && t->num < CS_CHANNELS_MAX) {
+    for (cs_chan *ch = t->first; ch != NULL; ch = ch->next) {
+        if (is_of(ch, k)) {
+            num++;
+            victim = ch->streams == 0 ? ch : victim;
+        }
+    }
+    if (num < k->max) {
         return CS_OK;
     }
-    ch = idle(t, t->half_open >= CS_CHANNELS_HALF_OPEN);
-    if (ch == NULL) {
+    if (victim == NULL) {
         return CS_E_SESSION_LIMIT;
     }
-    cs_channels_remove(t, ch);
+    cs_channels_remove(t, victim);
     t->evicted++;
     return CS_OK;
 }
 
-cs_err cs_channels_add(cs_channels *t, cs_chan **out, cs_peer *peer, uint64_t now_ms)
+cs_err cs_channels_add(cs_channels *t, cs_chan **out, cs_peer *peer, cs_channel *secret, uint64_t now_ms)
 {
+    const kind limits[] = {{peer, true, CS_CHANNELS_HALF_OPEN_PEER},
+                           {peer, false, CS_CHANNELS_PEER},
+                           {NULL, true, CS_CHANNELS_HALF_OPEN},
+                           {NULL, false, CS_CHANNELS_MAX}};
     cs_chan *ch = NULL;
     uint8_t key[CS_NAMES_KEY];
 
     CS_TRY(cs_random(key, sizeof key));
-    CS_TRY(make_room(t));
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        CS_TRY(make_room(t, &limits[i]));
+    }
     ch = calloc(1, sizeof *ch);
     if (ch == NULL) {
         return CS_E_NO_MEMORY;
     }
     memcpy(ch->names.key, key, sizeof key);
-    ch->secret = cs_secret_alloc(sizeof *ch->secret);
-    if (ch->secret == NULL) {
-        free(ch);
-        return CS_E_NO_MEMORY;
-    }
+    ch->secret = secret;
     ch->peer = peer;
     ch->opened_ms = now_ms;
     push_front(t, ch);

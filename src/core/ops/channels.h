@@ -10,6 +10,8 @@
 
 #define CS_CHANNELS_MAX 1024u
 #define CS_CHANNELS_HALF_OPEN 64u
+#define CS_CHANNELS_PEER 128u /* of one identity pair: a client cannot take all of them from the others */
+#define CS_CHANNELS_HALF_OPEN_PEER 32u
 #define CS_CHANNEL_LIFE_MS (24u * 3600u * 1000u)
 #define CS_CHANNEL_NAMES_MAX (1u << 20) /* sessions in a channel */
 #define CS_NAMES_KEY 16u                /* SipHash */
@@ -49,10 +51,11 @@ const uint8_t *cs_chan_client32(const cs_chan *ch);
 /* cs_channels_find - by name, and now the most recently used one; NULL. */
 cs_chan *cs_channels_find(cs_channels *t, const cs_channel_id *id);
 /*
- * cs_channels_add - an empty half-open channel. When there are too many (of half-open ones, or of all), the least recently used
- * without streams goes. CS_E_SESSION_LIMIT (all are in use) | CS_E_ENTROPY | CS_E_NO_MEMORY.
+ * cs_channels_add - a half-open channel with the secret (in the arena, transferred on CS_OK) of an accepted handshake. When there
+ * are too many (of half-open ones, or of all; of this peer, or of everybody), the least recently used of those without streams
+ * goes. CS_E_SESSION_LIMIT (all are in use) | CS_E_ENTROPY | CS_E_NO_MEMORY.
  */
-CS_MUST cs_err cs_channels_add(cs_channels *t, cs_chan **out, cs_peer *peer, uint64_t now_ms);
+CS_MUST cs_err cs_channels_add(cs_channels *t, cs_chan **out, cs_peer *peer, cs_channel *secret, uint64_t now_ms);
 /* cs_channels_remove - wipes; no stream may point at it. */
 void cs_channels_remove(cs_channels *t, cs_chan *ch);
 /* cs_chan_complete - a new OT state (transferred), the first or a renewal. CS_E_NO_MEMORY: pair is freed. */

@@ -36,6 +36,16 @@ cs_err cs_peers_get(cs_peers *p, cs_peer **out, const uint8_t own32[32], const u
     return CS_OK;
 }
 
+bool cs_peers_banned(const cs_peers *p, const uint8_t peer32[32])
+{
+    for (const cs_peer *r = p->first; r != NULL; r = r->next) {
+        if (r->banned && cs_ct_eq(r->peer32, peer32, 32)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void cs_peers_cleanup(cs_peers *p)
 {
     while (p->first != NULL) {

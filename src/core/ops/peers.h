@@ -28,6 +28,8 @@ typedef struct cs_peers {
 
 /* cs_peers_get - found or made. CS_E_SESSION_LIMIT (table full) | CS_E_NO_MEMORY | CS_E_FORMAT (equal keys). */
 CS_MUST cs_err cs_peers_get(cs_peers *p, cs_peer **out, const uint8_t own32[32], const uint8_t peer32[32]);
+/* cs_peers_banned - a ban stands against the client's static key, in whichever pair it lied. */
+bool cs_peers_banned(const cs_peers *p, const uint8_t peer32[32]);
 void cs_peers_cleanup(cs_peers *p);
 
 #endif

@@ -6,31 +6,47 @@
 #include "core/ops/party.h"
 #include "core/pipeline/respond.h"
 
+/* The record of the two keys and the channel: only for a handshake that was found authentic. */
+static cs_err adopt(cs_core *c, cs_chan **out, cs_channel *secret)
+{
+    cs_peer *peer = NULL;
+
+    CS_TRY(cs_peers_get(&c->peers, &peer, secret->enclave32, secret->client32));
+    return cs_channels_add(&c->channels, out, peer, secret, cs_clock_mono_ms());
+}
+
+static cs_err accept_hs1(cs_core *c, cs_chan **out, uint8_t hs2[CS_FRAME_HS2_LEN], cs_slice body,
+                         const cs_share_party *own)
+{
+    cs_channel *secret = cs_secret_alloc(sizeof *secret);
+    cs_err err = secret == NULL ? CS_E_NO_MEMORY : cs_channel_accept(secret, hs2, body, own->static_key.b);
+
+    if (err == CS_OK) {
+        err = adopt(c, out, secret);
+    }
+    if (err != CS_OK) {
+        cs_secret_free(secret);
+    }
+    return err;
+}
+
 cs_err cs_setup_hs1(cs_core *c, cs_stream *s, const cs_frame *f, cs_slice body)
 {
     const cs_share_party *own = cs_share_party_by_keys(c->set, f->enclave32, f->client32, NULL);
     uint8_t hs2[CS_FRAME_HS2_LEN];
     cs_rpc_frame reply = {.type = CS_RPC_PARTY_SEND, .id = s->id};
-    cs_peer *peer = NULL;
     cs_chan *ch = NULL;
-    cs_err err;
 
     if (own == NULL) {
         return CS_E_CHANNEL_AUTH;
     }
-    CS_TRY(cs_peers_get(&c->peers, &peer, f->enclave32, f->client32));
-    if (peer->banned) {
+    if (cs_peers_banned(&c->peers, f->client32)) {
         return CS_E_PEER_BANNED;
     }
     if (cs_channels_find(&c->channels, &f->channel) != NULL) {
         return CS_E_CHANNEL_AUTH; /* a handshake that is played again does not touch the channel that it made */
     }
-    CS_TRY(cs_channels_add(&c->channels, &ch, peer, cs_clock_mono_ms()));
-    err = cs_channel_accept(ch->secret, hs2, body, own->static_key.b);
-    if (err != CS_OK) {
-        cs_channels_remove(&c->channels, ch);
-        return err;
-    }
+    CS_TRY(accept_hs1(c, &ch, hs2, body, own));
     cs_stream_join(s, ch);
     s->kind = CS_STREAM_SETUP;
     c->counters.handshakes++;
