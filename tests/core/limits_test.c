@@ -210,6 +210,67 @@ static void test_a_forged_handshake_reaches_no_table(void **state)
     cs_channel_wipe(&cl.ch);
 }
 
+/* Both families have the same client: one static key, two enclave keys. */
+static void join_families(world *w)
+{
+    cs_mpc_peer_free(w->peer[1]);
+    memcpy(w->client_key[1], w->client_key[0], 32);
+    memcpy(w->client_pub[1], w->client_pub[0], 32);
+    memcpy(w->parties[1].idkey[0], w->client_pub[0], 32);
+    OK(cs_mpc_peer_new(&w->peer[1], w->client_pub[1], w->enclave_pub[1]));
+    for (unsigned i = 0; i < 2; i++) {
+        cs_mpc_key_wipe(&w->key[2][i]);
+    }
+    OK(cs_mpc_deal2(w->key[2], &w->parties[1], NULL, NULL));
+}
+
+static void unban(world *w, cs_err code)
+{
+    uint8_t mem[CS_UNBAN_MAX];
+    cs_buf b = cs_buf_wrap(mem, sizeof mem);
+    cs_unban u = {.time_s = wall_ms / 1000 + 1};
+
+    memcpy(u.key32, w->client_pub[0], 32);
+    OK(cs_unban_put(&b, w->publisher_seed, &u));
+    give1(w, CS_LINK_SERVICE, CS_RPC_UNBAN, 900, cs_buf_slice(&b));
+    expect_reply(w, 900, code);
+}
+
+static void test_a_ban_holds_for_every_pair_of_the_static_key(void **state)
+{
+    static uint8_t m3[CS_MPC_M3_LEN];
+    world *w = *state;
+    client a, b, again;
+    cs_mpc_verdict v;
+    session s, other;
+
+    join_families(w);
+    OK(inject_both(w, &(recipe){.generation = 8}, &(kms_answer){0}));
+    OK(client_connect(w, &a, 0));
+    OK(client_connect(w, &b, 1));
+    session_hello(w, &b, &other, &(ask){.account = 2, .tx_id = 1});
+    (void)session_get(w, &other, CS_DATA_MSG);
+    session_hello(w, &a, &s, &(ask){.account = 0, .tx_id = 1});
+    OK(cs_mpc_sign2_on_m2(s.sign, session_get(w, &s, CS_DATA_MSG), m3, &v));
+    m3[40105 + 31] ^= 1;
+    session_send(w, &s, CS_DATA_MSG, cs_slice_of(m3, sizeof m3));
+    session_refused(w, &s, CS_E_ABORT_SESSION);
+    session_refused(w, &other, CS_E_ABORT_SESSION);
+    session_free(&s);
+    session_free(&other);
+    for (unsigned i = 0; i < NUM_FAMILIES; i++) {
+        assert_int_equal(client_handshake(w, &again, i, open_stream(w)), CS_E_PEER_BANNED);
+        client_free(&again);
+    }
+    has(w, "\"bans_total\":1");
+    unban(w, CS_OK);
+    client_free(&b);
+    OK(client_connect(w, &b, 1));
+    assert_true(sign_once(w, &b, &(ask){.account = 2, .tx_id = 2}));
+    client_free(&a);
+    client_free(&b);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -222,6 +283,7 @@ int main(void)
         T(test_one_client_does_not_displace_the_channels_of_another),
         T(test_half_open_channels_of_one_client_do_not_lock_out_the_others),
         T(test_a_forged_handshake_reaches_no_table),
+        T(test_a_ban_holds_for_every_pair_of_the_static_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,18 +62,23 @@ void cs_party_drop_channel(cs_core *c, cs_chan *ch, cs_err why)
     cs_channels_remove(&c->channels, ch);
 }
 
-void cs_party_ban(cs_core *c, cs_peer *peer, cs_mpc_check check)
+void cs_party_ban(cs_core *c, const cs_peer *liar, cs_mpc_check check)
 {
-    peer->banned = true;
-    peer->check = check;
-    peer->banned_wall_ms = cs_clock_wall_ms();
-    peer->bans++;
     c->peers.bans++;
-    cs_log_err(CS_LOG_ERROR, "ban", CS_E_PEER_BANNED, CS_LHEX("peer", cs_slice_of(peer->peer32, 32)),
-               CS_LC("check", cs_mpc_check_name(check)), CS_LU("bans", peer->bans));
+    cs_log_err(CS_LOG_ERROR, "ban", CS_E_PEER_BANNED, CS_LHEX("peer", cs_slice_of(liar->peer32, 32)),
+               CS_LC("check", cs_mpc_check_name(check)), CS_LU("bans", liar->bans + 1));
+    for (cs_peer *r = c->peers.first; r != NULL; r = r->next) {
+        if (cs_ct_eq(r->peer32, liar->peer32, 32)) {
+            r->banned = true;
+            r->check = check;
+            r->banned_wall_ms = cs_clock_wall_ms();
+            r->bans++;
+            cs_mpc_peer_ban(r->mpc, check);
+        }
+    }
     for (cs_chan *ch = c->channels.first, *next; ch != NULL; ch = next) {
         next = ch->next;
-        if (ch->peer == peer) {
+        if (ch->peer->banned) {
             cs_party_drop_channel(c, ch, CS_E_ABORT_SESSION);
         }
     }

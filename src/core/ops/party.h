@@ -17,8 +17,11 @@ CS_MUST cs_err cs_party_send(cs_core *c, cs_stream *s, cs_data_kind kind, cs_sli
 void cs_party_end(cs_core *c, cs_stream *s, cs_err why, bool tell);
 /* cs_party_drop_channel - end its streams with why and remove it. */
 void cs_party_drop_channel(cs_core *c, cs_chan *ch, cs_err why);
-/* cs_party_ban - record the ban, end every stream of the pair as ABORT_SESSION, remove its channels. */
-void cs_party_ban(cs_core *c, cs_peer *peer, cs_mpc_check check);
+/*
+ * cs_party_ban - record the ban against the static key of liar, in every pair that has it; end its streams as ABORT_SESSION, remove
+ * its channels.
+ */
+void cs_party_ban(cs_core *c, const cs_peer *liar, cs_mpc_check check);
 /* cs_party_recheck - after a reload: channels and sessions whose keys are not in the new set end. */
 void cs_party_recheck(cs_core *c);
 /* cs_party_silence - end the streams that were silent too long. cs_party_end_all - for STOPPED. */
