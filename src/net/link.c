@@ -232,6 +232,16 @@ cs_err cs_link_send(cs_link *k, cs_slice bytes)
     return CS_OK;
 }
 
+cs_err cs_link_send_always(cs_link *k, cs_slice bytes)
+{
+    size_t out_max = k->out_max;
+    k->out_max = SIZE_MAX;
+    cs_err err = cs_link_send(k, bytes);
+    k->out_max = out_max;
+    k->drain_due = k->drain_due || cs_link_full(k);
+    return err;
+}
+
 size_t cs_link_queued(const cs_link *k)
 {
     return k->queued;

@@ -29,6 +29,12 @@ CS_MUST cs_err cs_link_send(cs_link *k, cs_slice packet);
  */
 CS_MUST cs_err cs_link_begin(cs_link *k, cs_buf *out, size_t size);
 void cs_link_commit(cs_link *k, const cs_buf *written);
+/*
+ * cs_link_send_always - like cs_link_send, but not refused when the queue is full: for the few bytes that end something whose
+ * beginning was queued (so that their number is bounded by what the queue took before). CS_E_TOO_LARGE | CS_E_NO_MEMORY |
+ * CS_E_CLOSED.
+ */
+CS_MUST cs_err cs_link_send_always(cs_link *k, cs_slice packet);
 size_t cs_link_queued(const cs_link *k);
 /* cs_link_full - half of the maximum is waiting: stop producing until on_drain. */
 bool cs_link_full(const cs_link *k);

@@ -3,9 +3,16 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
-#define CORE_QUEUE_MAX (8u << 20)
+/*
+ * Reading pauses at half of this. What clients may still send into windows that were open then must fit in the other half:
+ * several hundred sessions with one message of 43 kB each in flight.
+ */
+#define CORE_QUEUE_MAX (64u << 20)
+#define SMALL_FRAME 64 /* a frame without fields */
+#define HEAD_MAX 64    /* array head, type, id and the heads of the fields */
 
 struct cs_pending {
     cs_service *service;
@@ -91,10 +98,37 @@ cs_err cs_service_send(cs_service *s, const cs_rpc_frame *f)
     if (s->core == NULL) {
         return CS_E_CLOSED;
     }
-    CS_TRY(cs_link_begin(s->core, &room, CS_RPC_MAX));
+    /* frames of this link hold no maps: their size is known before, and small ones cost little in the queue */
+    size_t size = HEAD_MAX;
+    for (size_t i = 0; i < CS_RPC_MAX_FIELDS; i++) {
+        size += f->f[i].s.len;
+    }
+    CS_TRY(cs_link_begin(s->core, &room, size < CS_RPC_MAX ? size : CS_RPC_MAX));
     CS_TRY(cs_rpc_encode(&room, f));
     cs_link_commit(s->core, &room);
     return CS_OK;
+}
+
+void cs_service_send_end(cs_service *s, cs_rpc_type type, uint64_t id)
+{
+    cs_rpc_frame f = {.type = type, .id = id};
+    uint8_t mem[SMALL_FRAME];
+    cs_buf b = cs_buf_wrap(mem, sizeof mem);
+    cs_err err = CS_E_CLOSED;
+
+    if (s->core != NULL && !s->core_gone) {
+        err = cs_rpc_encode(&b, &f);
+        if (err == CS_OK) {
+            err = cs_link_send_always(s->core, cs_buf_slice(&b));
+        }
+    }
+    if (err == CS_OK || err == CS_E_CLOSED || s->core_gone) {
+        return; /* without core nobody is left to be told */
+    }
+    /* core would hold what ended until its deadline: better a new start of this program than that */
+    cs_log_err(CS_LOG_ERROR, "end_lost", err, CS_LU("id", id));
+    s->core_gone = true;
+    cs_loop_stop(s->loop);
 }
 
 static void on_packet(void *cookie, cs_slice packet)
@@ -140,6 +174,8 @@ cs_err cs_service_core_open(cs_service *s, int fd_take)
 {
     static const cs_link_events events = {.on_packet = on_packet, .on_drain = on_drain, .on_close = on_close};
 
+    /* a program that was restarted must not meet answers to the ids of the one before it, which core may still send */
+    s->next_id = cs_clock_mono_ns();
     return cs_link_new(&s->core, s->loop, fd_take, CORE_QUEUE_MAX, &events, s);
 }
 

@@ -79,13 +79,8 @@ static const char *port_name(const struct inject *c)
 
 static void cancel_shares(struct inject *c)
 {
-    cs_rpc_frame f = {.type = CS_RPC_SHARES_CANCEL, .id = c->id};
-
     if (c->owner->kind == CS_INJECT_SHARES && c->begun && !c->ended) {
-        cs_err err = cs_service_send(c->owner->service, &f);
-        if (err != CS_OK) {
-            cs_log_err(CS_LOG_WARN, "shares_cancel_lost", err);
-        }
+        cs_service_send_end(c->owner->service, CS_RPC_SHARES_CANCEL, c->id);
     }
 }
 
@@ -270,7 +265,7 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
         return;
     }
     i->current = c;
-    cs_stream_read(c->stream, true);
+    cs_stream_read(c->stream, !cs_link_full(i->service->core)); /* else cs_injector_resume */
     cs_timer_start(c->idle, IDLE_MS, 0);
 }
 

@@ -29,17 +29,6 @@ static void stream_finish(struct stream *t, cs_err err)
     cs_grpc_finish(call, err, NULL);
 }
 
-/* Tells core that nobody listens any more. A full queue cannot lose this: core would keep a dead session until its deadline. */
-static void tell_core_closed(cs_service *s, uint64_t id)
-{
-    cs_rpc_frame f = {.type = CS_RPC_PARTY_CLOSE, .id = id};
-    cs_err err = cs_service_send(s, &f);
-
-    if (err != CS_OK && !s->core_gone) {
-        cs_log_err(CS_LOG_WARN, "party_close_lost", err, CS_LU("stream", id));
-    }
-}
-
 static void pause_one(void *value, void *cookie)
 {
     cs_grpc_read(((struct stream *)value)->call, *(const bool *)cookie);
@@ -108,14 +97,14 @@ static void on_message(cs_grpc_call *call, cs_slice message)
     cs_service *s = t->service;
     f.id = t->id;
     if (cs_frame_body(&f.f[0].s, message) != CS_OK) {
-        tell_core_closed(s, t->id);
+        cs_service_send_end(s, CS_RPC_PARTY_CLOSE, t->id);
         stream_free(t);
         cs_grpc_finish_as(call, CS_GRPC_INTERNAL, CS_E_FORMAT, NULL);
         return;
     }
     cs_err err = cs_service_send(s, &f);
     if (err != CS_OK) {
-        tell_core_closed(s, t->id);
+        cs_service_send_end(s, CS_RPC_PARTY_CLOSE, t->id);
         stream_finish(t, err == CS_E_RANGE ? CS_E_SESSION_LIMIT : err);
         return;
     }
@@ -129,7 +118,7 @@ static void on_gone(cs_grpc_call *call)
     struct stream *t = cs_grpc_call_cookie(call);
 
     if (t != NULL) {
-        tell_core_closed(t->service, t->id);
+        cs_service_send_end(t->service, CS_RPC_PARTY_CLOSE, t->id);
         stream_free(t);
     }
 }
@@ -161,7 +150,7 @@ void cs_service_party_frame(cs_service *s, const cs_rpc_frame *f)
     cs_err err = cs_grpc_send(t->call, parts, 2);
     if (err != CS_OK) {
         /* a client that does not read cannot make us hold its messages */
-        tell_core_closed(s, t->id);
+        cs_service_send_end(s, CS_RPC_PARTY_CLOSE, t->id);
         stream_finish(t, err == CS_E_RANGE ? CS_E_SESSION_LIMIT : err);
     }
 }

@@ -42,6 +42,10 @@ struct cs_service {
     uint64_t next_id;
     bool core_gone; /* the link to sign-core has ended: the program ends */
     bool reads_paused;
+    /* what the watchers of health share: the last answer, whether one is asked for, and when the next question is due */
+    bool health_known, health_asked;
+    int health;
+    uint64_t health_due;
     cs_injector *inject_age, *inject_shares;
 };
 
@@ -50,6 +54,8 @@ CS_MUST cs_err cs_service_core_open(cs_service *s, int fd_take);
 void cs_service_core_close(cs_service *s);
 /* cs_service_send - encode and queue one frame. CS_E_RANGE: the queue is full, try again after on_drain. */
 CS_MUST cs_err cs_service_send(cs_service *s, const cs_rpc_frame *f);
+/* cs_service_send_end - PARTY_CLOSE or SHARES_CANCEL: never lost to a full queue. */
+void cs_service_send_end(cs_service *s, cs_rpc_type type, uint64_t id);
 /* cs_service_call - send f with a fresh id and wait at most timeout_ms. fn is not called when this fails. */
 CS_MUST cs_err cs_service_call(cs_service *s, cs_rpc_frame *f, uint32_t timeout_ms, cs_pending_fn *fn, void *cookie);
 /* cs_service_expect - wait for the reply to an id that was sent before (shares). Returns the handle, NULL without memory. */
