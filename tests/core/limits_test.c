@@ -271,6 +271,24 @@ static void test_a_ban_holds_for_every_pair_of_the_static_key(void **state)
     client_free(&b);
 }
 
+static void test_messages_that_are_dropped_do_not_put_off_the_silence_deadline(void **state)
+{
+    world *w = *state;
+    client cl;
+    session s;
+
+    OK(client_connect(w, &cl, 0));
+    session_hello(w, &cl, &s, &(ask){.account = 0, .tx_id = 1});
+    (void)session_get(w, &s, CS_DATA_MSG);
+    tick_ms(w, 9000);
+    session_send(w, &s, CS_DATA_MSG, cs_slice_str("authentic, but no M3"));
+    assert_true(none(w, CS_LINK_SERVICE));
+    tick_ms(w, 1000);
+    session_refused(w, &s, CS_E_PEER_SILENT);
+    session_free(&s);
+    client_free(&cl);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -284,6 +302,7 @@ int main(void)
         T(test_half_open_channels_of_one_client_do_not_lock_out_the_others),
         T(test_a_forged_handshake_reaches_no_table),
         T(test_a_ban_holds_for_every_pair_of_the_static_key),
+        T(test_messages_that_are_dropped_do_not_put_off_the_silence_deadline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

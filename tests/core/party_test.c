@@ -238,7 +238,7 @@ static void test_a_flipped_byte_ends_the_session_and_a_retry_signs(void **state)
         mem[at[i]] ^= 0x20;
         give1(w, CS_LINK_SERVICE, CS_RPC_PARTY_DATA, s.stream, cs_buf_slice(&b));
         if (at[i] == 0) {
-            session_refused(w, &s, CS_E_FORMAT); /* no frame at all; the session is told in its own channel */
+            session_refused(w, &s, CS_E_ABORT_SESSION); /* no frame at all; the session is told in its own channel */
         } else {
             expect_end(w, s.stream, CS_E_ABORT_SESSION);
         }

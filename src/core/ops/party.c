@@ -231,6 +231,23 @@ static cs_err on_data(cs_core *c, cs_stream *s, const cs_frame *f, cs_slice body
     return err;
 }
 
+static cs_err on_frame(cs_core *c, cs_stream *s, cs_slice body, cs_mpc_verdict *v, bool *done)
+{
+    cs_frame f;
+    cs_err err = cs_frame_parse(&f, body);
+
+    if (err == CS_OK && f.kind == CS_FRAME_DATA) {
+        return on_data(c, s, &f, body, v, done);
+    }
+    if (err == CS_OK && f.kind == CS_FRAME_HS1 && s->kind == CS_STREAM_NEW) {
+        return cs_setup_hs1(c, s, &f, body);
+    }
+    if (s->kind != CS_STREAM_NEW) {
+        return CS_E_ABORT_SESSION; /* a byte changed on the way, wherever it was */
+    }
+    return err != CS_OK ? err : CS_E_FORMAT;
+}
+
 /* After a step that failed: what is told, counted and logged. s may be gone afterwards. */
 static void step_failed(cs_core *c, cs_stream *s, cs_err err, const cs_mpc_verdict *v)
 {
@@ -260,29 +277,17 @@ void cs_op_party_data(cs_core *c, const cs_permit *p)
     cs_stream *s = cs_streams_find(&c->streams, rf->id);
     cs_mpc_verdict v = {CS_MPC_FINE, CS_MPC_CHK_NONE, 0};
     bool done = false;
-    cs_frame f;
     cs_err err;
 
     if (s == NULL) {
         return; /* ended already; the frame was under way */
     }
-    cs_streams_touch(&c->streams, s, cs_clock_mono_ms());
-    err = cs_frame_parse(&f, rf->f[0].s);
-    if (err == CS_OK) {
-        switch (f.kind) {
-        case CS_FRAME_HS1:
-            err = s->kind == CS_STREAM_NEW ? cs_setup_hs1(c, s, &f, rf->f[0].s) : CS_E_FORMAT;
-            break;
-        case CS_FRAME_DATA:
-            err = on_data(c, s, &f, rf->f[0].s, &v, &done);
-            break;
-        default:
-            err = CS_E_FORMAT;
-        }
-    }
+    err = on_frame(c, s, rf->f[0].s, &v, &done);
     if (err != CS_OK) {
         step_failed(c, s, err, &v);
     } else if (done) {
         end_stream(c, s, CS_OK, false);
+    } else {
+        cs_streams_touch(&c->streams, s, cs_clock_mono_ms()); /* it got on: a message that was dropped is none */
     }
 }
