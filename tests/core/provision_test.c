@@ -310,6 +310,89 @@ static void test_files_of_the_wrong_size_are_refused(void **state)
     expect_phase(w, CS_PHASE_WAITING);
 }
 
+static void upload(world *w, cs_rpc_type type, uint64_t id)
+{
+    assert_int_equal(give(w, CS_LINK_SERVICE, &(cs_rpc_frame){.type = type, .id = id}), CS_OK);
+}
+
+static void test_an_upload_that_breaks_off_leaves_the_file_that_was_there(void **state)
+{
+    static uint8_t big[CS_RPC_CHUNK];
+    world *w = *state;
+
+    credentials(w, CS_CRED_PRESENT);
+    inject_shares(w, 1, sealed_file(w, &(recipe){.generation = 7}));
+    expect_reply(w, 1, CS_OK);
+    upload(w, CS_RPC_SHARES_BEGIN, 2); /* the injector goes away */
+    give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, 2, cs_slice_str("piece"));
+    upload(w, CS_RPC_SHARES_CANCEL, 2);
+    upload(w, CS_RPC_SHARES_BEGIN, 3); /* nothing */
+    upload(w, CS_RPC_SHARES_END, 3);
+    expect_reply(w, 3, CS_E_INJECT_EMPTY);
+    upload(w, CS_RPC_SHARES_BEGIN, 4); /* too much */
+    for (unsigned i = 0; i < 6; i++) {
+        give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, 4, cs_slice_of(big, sizeof big));
+    }
+    upload(w, CS_RPC_SHARES_END, 4);
+    expect_reply(w, 4, CS_E_TOO_LARGE);
+    inject_age(w, 5);
+    answer_kms(w, &(kms_answer){0});
+    expect_reply(w, 5, CS_OK);
+    has(w, "\"generation\":7");
+}
+
+static void test_a_whole_file_takes_the_place_of_the_one_before(void **state)
+{
+    world *w = *state;
+
+    credentials(w, CS_CRED_PRESENT);
+    inject_shares(w, 1, sealed_file(w, &(recipe){.generation = 7}));
+    expect_reply(w, 1, CS_OK);
+    inject_shares(w, 2, sealed_file(w, &(recipe){.generation = 8}));
+    expect_reply(w, 2, CS_OK);
+    inject_age(w, 3);
+    answer_kms(w, &(kms_answer){0});
+    expect_reply(w, 3, CS_OK);
+    has(w, "\"generation\":8");
+}
+
+/* what was refused while the pair was unsealed may not leave a hole in a file */
+static void test_an_upload_that_is_overtaken_by_a_pair_is_refused_whole(void **state)
+{
+    world *w = *state;
+    cs_slice file;
+
+    credentials(w, CS_CRED_PRESENT);
+    inject_shares(w, 1, sealed_file(w, &(recipe){.generation = 7}));
+    expect_reply(w, 1, CS_OK);
+    file = sealed_file(w, &(recipe){.generation = 8});
+    upload(w, CS_RPC_SHARES_BEGIN, 2);
+    give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, 2, cs_slice_of(file.p, 100));
+    inject_age(w, 3);
+    expect_phase(w, CS_PHASE_UNSEALING);
+    give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, 2, cs_slice_of(file.p + 100, 100));
+    answer_kms(w, &(kms_answer){0});
+    expect_reply(w, 3, CS_OK);
+    give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, 2, cs_slice_of(file.p + 200, 100));
+    upload(w, CS_RPC_SHARES_END, 2);
+    expect_reply(w, 2, CS_E_INJECT_PHASE);
+    has(w, "\"generation\":7");
+    has(w, "\"stage\":\"idle\"");
+}
+
+static void test_chunks_of_no_upload_keep_nothing_alive(void **state)
+{
+    world *w = *state;
+
+    inject_age(w, 1);
+    expect_reply(w, 1, CS_OK);
+    tick_ms(w, 59999);
+    give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, 77, cs_slice_str("stray"));
+    tick_ms(w, 1);
+    has(w, "INJECT_PAIR");
+    has(w, "\"stage\":\"idle\"");
+}
+
 static void test_nothing_is_injected_while_files_are_unsealed(void **state)
 {
     world *w = *state;
@@ -508,6 +591,10 @@ int main(void)
         T(test_a_second_file_that_is_slow_is_waited_for_while_it_flows),
         T(test_an_upload_that_stops_is_forgotten_after_a_minute),
         T(test_files_of_the_wrong_size_are_refused),
+        T(test_an_upload_that_breaks_off_leaves_the_file_that_was_there),
+        T(test_a_whole_file_takes_the_place_of_the_one_before),
+        T(test_an_upload_that_is_overtaken_by_a_pair_is_refused_whole),
+        T(test_chunks_of_no_upload_keep_nothing_alive),
         T(test_nothing_is_injected_while_files_are_unsealed),
         T(test_a_debug_enclave_unseals_only_when_it_is_allowed_to),
         T(test_unsigned_files_load_only_when_signatures_are_not_required),

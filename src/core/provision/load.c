@@ -20,6 +20,7 @@ static void drop_files(cs_load *l)
 void cs_load_cleanup(cs_load *l)
 {
     drop_files(l);
+    cs_staging_drop(&l->upload);
     cs_rsa_wipe(&l->rsa);
 }
 
@@ -126,6 +127,7 @@ static void start(cs_core *c, uint64_t id)
     cs_err err = CS_OK;
 
     l->waiting_id = id;
+    cs_staging_drop(&l->upload); /* one that would have replaced the file: its chunks are refused from now on */
     if (c->debug && !c->config->debug_allowed) {
         err = CS_E_ATT_DEBUG; /* its parent could read the memory */
     } else if (c->down[CS_LINK_KMS]) {
@@ -172,13 +174,15 @@ void cs_op_inject_age(cs_core *c, const cs_permit *p)
 
 void cs_op_shares_begin(cs_core *c, const cs_permit *p)
 {
-    cs_staging_begin(&c->load.shares, cs_permit_frame(p)->id, (size_t)c->config->max_bytes);
+    cs_staging_begin(&c->load.upload, cs_permit_frame(p)->id, (size_t)c->config->max_bytes);
     c->load.upload_ms = cs_clock_mono_ms();
 }
 
 void cs_op_shares_chunk(cs_core *c, const cs_permit *p)
 {
-    cs_staging_chunk(&c->load.shares, cs_permit_frame(p)->id, cs_permit_frame(p)->f[0].s);
+    if (!cs_staging_chunk(&c->load.upload, cs_permit_frame(p)->id, cs_permit_frame(p)->f[0].s)) {
+        return; /* of no upload, or of one that will be refused: keeps nothing alive */
+    }
     c->load.upload_ms = cs_clock_mono_ms();
     if (c->load.stage == CS_LOAD_HALF) {
         c->load.deadline_ms = c->load.upload_ms + CS_PAIR_MS; /* the second file is coming */
@@ -188,20 +192,25 @@ void cs_op_shares_chunk(cs_core *c, const cs_permit *p)
 void cs_op_shares_end(cs_core *c, const cs_permit *p)
 {
     const uint64_t id = cs_permit_frame(p)->id;
-    cs_err err = cs_staging_end(&c->load.shares, id);
+    cs_load *l = &c->load;
+    cs_err err = cs_staging_end(&l->upload, id);
 
     if (err != CS_OK) {
         cs_log_err(CS_LOG_WARN, "inject_refused", err, CS_LC("file", "shares"));
         cs_respond_reply(c, id, err, CS_SLICE_NULL);
         return;
     }
+    /* only now does it take the place of one that came before */
+    cs_staging_drop(&l->shares);
+    l->shares = l->upload;
+    l->upload = (cs_staging){0};
     arrived(c, id);
 }
 
 void cs_op_shares_cancel(cs_core *c, const cs_permit *p)
 {
-    if (c->load.shares.open && c->load.shares.id == cs_permit_frame(p)->id) {
-        cs_staging_drop(&c->load.shares);
+    if (c->load.upload.open && c->load.upload.id == cs_permit_frame(p)->id) {
+        cs_staging_drop(&c->load.upload);
     }
 }
 
@@ -275,7 +284,7 @@ void cs_load_link_down(cs_core *c)
 /* An upload that neither goes on nor ends: its sign-service is gone. */
 static uint64_t upload_deadline(const cs_load *l)
 {
-    return l->shares.open ? l->upload_ms + CS_PAIR_MS : UINT64_MAX;
+    return l->upload.open ? l->upload_ms + CS_PAIR_MS : UINT64_MAX;
 }
 
 uint64_t cs_load_deadline(const cs_load *l)
@@ -291,7 +300,7 @@ void cs_load_tick(cs_core *c, uint64_t now_ms)
 
     if (now_ms >= upload_deadline(l)) {
         cs_log_err(CS_LOG_WARN, "inject_refused", CS_E_TIMEOUT, CS_LC("file", "shares"));
-        cs_staging_drop(&l->shares);
+        cs_staging_drop(&l->upload);
     }
     if (l->stage == CS_LOAD_IDLE || now_ms < l->deadline_ms) {
         return;

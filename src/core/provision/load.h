@@ -18,9 +18,10 @@ typedef enum cs_load_stage { CS_LOAD_IDLE, CS_LOAD_HALF, CS_LOAD_CRED, CS_LOAD_K
 
 typedef struct cs_load {
     cs_load_stage stage;
-    uint8_t age[6144]; /* the KMS-encrypted identity: ciphertext */
-    size_t age_len;    /* 0: not here */
-    cs_staging shares;
+    uint8_t age[6144];    /* the KMS-encrypted identity: ciphertext */
+    size_t age_len;       /* 0: not here */
+    cs_staging shares;    /* the share file, when it is whole */
+    cs_staging upload;    /* one that is coming: a broken one leaves `shares` as it is */
     uint64_t upload_ms;   /* when the last piece of an open upload came */
     uint64_t deadline_ms; /* of the stage */
     uint64_t waiting_id;  /* the injection that hears the outcome */

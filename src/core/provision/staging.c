@@ -34,20 +34,21 @@ void cs_staging_begin(cs_staging *s, uint64_t id, size_t max)
     s->map_len = max;
 }
 
-void cs_staging_chunk(cs_staging *s, uint64_t id, cs_slice bytes)
+bool cs_staging_chunk(cs_staging *s, uint64_t id, cs_slice bytes)
 {
     if (!s->open || s->id != id || s->refused != CS_OK) {
-        return;
+        return false;
     }
     if (bytes.len > s->map_len - s->len) {
         s->refused = CS_E_TOO_LARGE;
         release(s);
-        return;
+        return false;
     }
     if (bytes.len > 0) {
         memcpy(s->map + s->len, bytes.p, bytes.len);
         s->len += bytes.len;
     }
+    return true;
 }
 
 cs_err cs_staging_end(cs_staging *s, uint64_t id)
