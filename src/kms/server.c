@@ -25,6 +25,7 @@ typedef struct injector {
 typedef struct server {
     const cs_kms_server_opts *o;
     injector in;
+    bool has_told;      /* core outlives a sign-kms that is restarted, and knows only what it heard */
     cs_cred_state told; /* what core was last told */
     uint64_t told_expiry_ms;
     uint8_t packet[CS_RPC_MAX];
@@ -52,7 +53,7 @@ static cs_err tell_state(server *s)
     cs_err got = cs_kms_hold_get(&c, s->o->hold, cs_clock_wall_ms());
     cs_cred_state now = got == CS_OK ? CS_CRED_PRESENT : (got == CS_E_CRED_EXPIRED ? CS_CRED_EXPIRED : CS_CRED_NONE);
     uint64_t expiry = cs_kms_hold_expires_ms(s->o->hold);
-    if (now == s->told && expiry == s->told_expiry_ms) {
+    if (s->has_told && now == s->told && expiry == s->told_expiry_ms) {
         return CS_OK;
     }
     cs_buf b = cs_buf_wrap(s->reply_mem, sizeof s->reply_mem);
@@ -60,6 +61,7 @@ static cs_err tell_state(server *s)
     f.f[0].u = now;
     f.f[1].u = expiry;
     CS_TRY(cs_rpc_encode(&b, &f));
+    s->has_told = true;
     s->told = now;
     s->told_expiry_ms = expiry;
     cs_log(CS_LOG_INFO, "credentials",
