@@ -80,6 +80,7 @@ static void one_try(cs_kms_outcome *out, const cs_kms_link *l, const cs_kms_para
     cs_http1_parser *parser = NULL;
     cs_io io = {.fd = -1};
     out->status = 0;
+    out->answer.type[0] = '\0'; /* of the try before */
     out->err = put_signed(&request, l, p);
     if (out->err == CS_OK && (out->err = cs_http1_parser_new(&parser, CS_HTTP1_RESPONSE, &limits)) == CS_OK &&
         (out->err = dial(&io, l)) == CS_OK) {
@@ -108,15 +109,9 @@ static void back_off(unsigned tries)
     }
 }
 
-/* Only what may pass by itself: not a refusal, and not a wrong answer. */
-static bool worth_a_retry(cs_err e)
-{
-    return e == CS_E_KMS_THROTTLED || e == CS_E_KMS_UNAVAILABLE || e == CS_E_CONNECT || e == CS_E_CLOSED ||
-           e == CS_E_TIMEOUT || e == CS_E_IO;
-}
-
 void cs_kms_run(cs_kms_outcome *out, const cs_kms_link *l, const cs_rpc_frame *frame)
 {
+    const uint64_t began = cs_clock_mono_ms();
     cs_kms_params p;
     memset(out, 0, sizeof *out);
     out->err = cs_kms_params_of(&p, l->config, frame);
@@ -127,7 +122,7 @@ void cs_kms_run(cs_kms_outcome *out, const cs_kms_link *l, const cs_rpc_frame *f
             }
             one_try(out, l, &p);
             out->tries++;
-        } while (worth_a_retry(out->err) && out->tries < CS_KMS_TRIES);
+        } while (cs_kms_try_again(out->err, out->tries, cs_clock_mono_ms() - began));
     }
     const char *target = out->err == CS_E_UNSUPPORTED || out->tries == 0 ? "" : cs_kms_target(p.action);
     if (out->err == CS_OK) {

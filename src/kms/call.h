@@ -15,6 +15,11 @@
 #define CS_KMS_BACKOFF_MS 50u /* doubled each time, full jitter */
 #define CS_KMS_BACKOFF_MAX_MS 2000u
 #define CS_KMS_SKEW_MAX_S 60
+/*
+ * No try begins later than this. One try takes at most 2 s (back-off), 3 s (connect), 5 s (handshake) and 10 s (answer): a call
+ * ends within the 30 s that core waits, or the next load would wait behind it.
+ */
+#define CS_KMS_LAST_TRY_MS 9000u
 
 typedef struct cs_kms_link {
     const cs_kms_config *config;
@@ -34,6 +39,8 @@ typedef struct cs_kms_outcome {
  * cs_kms_params_of - a KMS_CALL frame as parameters. CS_E_UNSUPPORTED (operation) | CS_E_KMS_KEY_ID (a key that is not the pinned one).
  */
 CS_MUST cs_err cs_kms_params_of(cs_kms_params *out, const cs_kms_config *config, const cs_rpc_frame *frame);
+/* cs_kms_try_again - after error e in try number `tries`: only what may pass by itself (no refusal, no wrong answer), and in time. */
+bool cs_kms_try_again(cs_err e, unsigned tries, uint64_t elapsed_ms);
 /* cs_kms_run - blocking; retries what may pass, each time with a fresh signature. Logs one line. */
 void cs_kms_run(cs_kms_outcome *out, const cs_kms_link *link, const cs_rpc_frame *frame);
 /* cs_kms_put_reply - append the KMS_REPLY frame. */

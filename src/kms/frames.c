@@ -26,6 +26,13 @@ cs_err cs_kms_parse_date(cs_slice text, uint64_t *out_ms)
     return cs_parse_rfc3339(cs_slice_str(rfc), out_ms);
 }
 
+bool cs_kms_try_again(cs_err e, unsigned tries, uint64_t elapsed_ms)
+{
+    bool may_pass = e == CS_E_KMS_THROTTLED || e == CS_E_KMS_UNAVAILABLE || e == CS_E_CONNECT || e == CS_E_CLOSED ||
+                    e == CS_E_TIMEOUT || e == CS_E_IO;
+    return may_pass && tries < CS_KMS_TRIES && elapsed_ms < CS_KMS_LAST_TRY_MS;
+}
+
 cs_err cs_kms_params_of(cs_kms_params *out, const cs_kms_config *config, const cs_rpc_frame *f)
 {
     static const struct {

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "kms/call.h"
+#include "net/io.h"
 
 #define S(x) cs_slice_str(x)
 
@@ -74,6 +75,20 @@ static void replies_carry_the_refusal_and_nothing_else(void **state)
     assert_int_equal(f.f[4].s.len, 0);
 }
 
+static void only_what_may_pass_is_tried_again_and_not_for_ever(void **state)
+{
+    /* the longest call: back-off, connect, handshake, answer, after the last moment that a try may begin */
+    assert_true(CS_KMS_LAST_TRY_MS + CS_KMS_BACKOFF_MAX_MS + CS_IO_CONNECT_MS + CS_IO_HANDSHAKE_MS + CS_IO_READ_MS <
+                30000);
+    assert_true(cs_kms_try_again(CS_E_KMS_THROTTLED, 1, 0));
+    assert_true(cs_kms_try_again(CS_E_TIMEOUT, CS_KMS_TRIES - 1, CS_KMS_LAST_TRY_MS - 1));
+    assert_false(cs_kms_try_again(CS_E_TIMEOUT, 1, CS_KMS_LAST_TRY_MS));
+    assert_false(cs_kms_try_again(CS_E_TIMEOUT, CS_KMS_TRIES, 0));
+    assert_false(cs_kms_try_again(CS_E_KMS_DENIED, 1, 0));
+    assert_false(cs_kms_try_again(CS_E_KMS_ANSWER, 1, 0));
+    assert_false(cs_kms_try_again(CS_OK, 1, 0));
+}
+
 static void dates_of_http_are_read(void **state)
 {
     uint64_t ms = 0;
@@ -91,6 +106,7 @@ int main(void)
         cmocka_unit_test(calls_become_parameters),
         cmocka_unit_test(other_operations_and_keys_are_refused),
         cmocka_unit_test(replies_carry_the_refusal_and_nothing_else),
+        cmocka_unit_test(only_what_may_pass_is_tried_again_and_not_for_ever),
         cmocka_unit_test(dates_of_http_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
