@@ -239,7 +239,7 @@ static cs_err open_with(cs_buf *out, workspace *w, cs_slice envelope, EVP_PKEY *
 cs_err cs_cms_open(cs_buf *out, cs_slice envelope, EVP_PKEY *key)
 {
     workspace *w = cs_secret_alloc(sizeof *w);
-    cs_err err = CS_E_CMS;
+    cs_err err = CS_E_NO_MEMORY;
 
     if (w != NULL) {
         err = open_with(out, w, envelope, key);

@@ -29,8 +29,9 @@ CS_MUST cs_err cs_cms_parse(cs_cms_fields *out, cs_slice envelope);
 /*
  * cs_cms_open - decrypt: appends the plaintext (< CS_CMS_MAX bytes, secret) to out.
  * key     the RSA private key of the recipient (borrowed)
- * Returns CS_OK | CS_E_CMS - one error for every fault, whatever it is; a failed
- *         envelope is not to be tried again and again. out is as before on error.
+ * Returns CS_OK | CS_E_CMS - one error for every fault of the envelope, whatever it is; a failed
+ *         envelope is not to be tried again and again | CS_E_NO_MEMORY - the arena is full, seen before the envelope is looked
+ *         at. out is as before on error.
  * Secret  out, key. Source: specs/nitro-kms.md 3.2
  */
 CS_MUST cs_err cs_cms_open(cs_buf *out, cs_slice envelope, EVP_PKEY *key);

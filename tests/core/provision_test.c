@@ -3,8 +3,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+#include "base/log.h"
 
 #include "driver.h"
 
@@ -18,6 +21,19 @@ static int teardown(void **state)
 {
     world_free(*state);
     return 0;
+}
+
+/* the code of the next reply, which is to that id */
+static cs_err reply_code(world *w, uint64_t id)
+{
+    cs_rpc_frame f = next(w, CS_LINK_SERVICE);
+    char code[64] = "";
+
+    assert_string_equal(cs_rpc_name(f.type), "REPLY");
+    assert_int_equal(f.id, id);
+    assert_true(f.f[0].s.len < sizeof code);
+    memcpy(code, f.f[0].s.p, f.f[0].s.len);
+    return cs_err_from_code(code);
 }
 
 static void expect_phase(world *w, cs_phase p)
@@ -477,6 +493,86 @@ static void test_shares_that_do_not_fit_the_arena_are_refused(void **state)
     assert_int_equal(inject_both(w, &(recipe){.generation = 7}, &(kms_answer){0}), CS_OK);
 }
 
+/* Every amount of memory that is left, from none to enough: one code, and everything as before. */
+static void test_a_load_that_runs_out_of_memory_anywhere_ends_in_one_code(void **state)
+{
+    world *w = *state;
+    cs_err code = CS_E_INTERNAL;
+    unsigned refused = 0;
+
+    credentials(w, CS_CRED_PRESENT);
+    for (size_t left = 64; code != CS_OK && left < (size_t)16 << 20; left += left / 4 + 64) {
+        void *hoard[64];
+        size_t num = 0;
+        void *gap;
+
+        inject_age(w, 1);
+        expect_reply(w, 1, CS_OK);
+        inject_shares(w, 2, sealed_file(w, &(recipe){.generation = 7}));
+        gap = cs_secret_alloc(left); /* the only room there will be */
+        assert_non_null(gap);
+        for (size_t len = (size_t)32 << 20; len >= 64; len /= 2) {
+            while (num < 64 && (hoard[num] = cs_secret_alloc(len)) != NULL) {
+                num++;
+            }
+        }
+        cs_secret_free(gap);
+        answer_kms(w, &(kms_answer){0});
+        while (num > 0) {
+            cs_secret_free(hoard[--num]);
+        }
+        code = reply_code(w, 2);
+        if (code != CS_OK && code != CS_E_SHARES_LIMIT) {
+            fail_msg("%zu bytes left: %s", left, cs_err_code(code));
+        }
+        refused += code != CS_OK;
+        expect_phase(w, code == CS_OK ? CS_PHASE_SERVING : CS_PHASE_WAITING);
+    }
+    assert_true(code == CS_OK && refused > 10);
+}
+
+static void test_without_publishers_nothing_is_loaded(void **state)
+{
+    world *w = *state;
+
+    w->config.num_publishers = 0;
+    credentials(w, CS_CRED_PRESENT);
+    assert_int_equal(inject_both(w, &(recipe){.generation = 7}, &(kms_answer){0}), CS_E_SHARES_SIGNATURE);
+    assert_int_equal(inject_both(w, &(recipe){.generation = 7, .unsigned_file = true}, &(kms_answer){0}),
+                     CS_E_SHARES_UNSIGNED);
+    expect_phase(w, CS_PHASE_WAITING);
+}
+
+static void test_pieces_of_a_file_that_is_refused_do_not_flood_the_log(void **state)
+{
+    static char text[65536];
+    world *w = *state;
+    int fd[2];
+    ssize_t n;
+    unsigned lines = 0;
+
+    credentials(w, CS_CRED_PRESENT);
+    start_load(w, 1);
+    assert_int_equal(pipe(fd), 0);
+    cs_log_init("test", CS_LOG_INFO, fd[1]);
+    upload(w, CS_RPC_SHARES_BEGIN, 9);
+    for (unsigned i = 0; i < 50; i++) {
+        give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, 9, cs_slice_str("piece"));
+    }
+    upload(w, CS_RPC_SHARES_END, 9);
+    cs_log_init("test", CS_LOG_ERROR, -1);
+    (void)close(fd[1]);
+    while ((n = read(fd[0], text, sizeof text)) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            lines += text[i] == '\n';
+        }
+    }
+    (void)close(fd[0]);
+    assert_int_equal(lines, 2); /* its beginning and its end */
+    expect_reply(w, 9, CS_E_INJECT_PHASE);
+    has(w, "\"refused\":52");
+}
+
 /* ---------------------------------------------------------------- reload */
 
 static void test_an_older_or_forged_file_is_refused_while_signing_goes_on(void **state)
@@ -600,6 +696,9 @@ int main(void)
         T(test_unsigned_files_load_only_when_signatures_are_not_required),
         T(test_a_module_that_fails_ends_the_load),
         T(test_shares_that_do_not_fit_the_arena_are_refused),
+        T(test_a_load_that_runs_out_of_memory_anywhere_ends_in_one_code),
+        T(test_without_publishers_nothing_is_loaded),
+        T(test_pieces_of_a_file_that_is_refused_do_not_flood_the_log),
         T(test_an_older_or_forged_file_is_refused_while_signing_goes_on),
         T(test_a_reload_swaps_the_set_and_keeps_channels_whose_keys_stay),
     };

@@ -30,10 +30,16 @@ static execute_fn *const execute[CS_NUM_OPS] = {
     [CS_OP_CRED_STATE] = cs_op_cred_state,
 };
 
+/* What comes in bulk behind another frame, which is refused and logged: a line for each would push everything else out of the log. */
+static bool in_bulk(cs_op op)
+{
+    return op == CS_OP_SHARES_CHUNK || op == CS_OP_PARTY_DATA;
+}
+
 static void refuse(cs_core *c, const cs_request *r, cs_err why)
 {
     c->counters.refused++;
-    cs_log_err(CS_LOG_INFO, "refused", why, CS_LC("frame", cs_rpc_name(r->frame.type)),
+    cs_log_err(in_bulk(r->op) ? CS_LOG_DEBUG : CS_LOG_INFO, "refused", why, CS_LC("frame", cs_rpc_name(r->frame.type)),
                CS_LC("phase", cs_phase_name(c->phase)));
     cs_respond_code(c, cs_op_table[r->op].answer, r->frame.id, why);
 }

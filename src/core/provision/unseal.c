@@ -80,5 +80,5 @@ cs_err cs_unseal(cs_share_set **out, const char **what, const cs_unseal_args *ar
         *what = err != CS_OK && fault.what != NULL ? fault.what : "";
     }
     cs_secret_buf_free(&plain);
-    return err;
+    return err == CS_E_NO_MEMORY ? CS_E_SHARES_LIMIT : err; /* whatever it was that did not fit */
 }
