@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/json_out.h"
 #include "base/log.h"
+#include "base/restarts.h"
 #include "base/text.h"
 #include "host/host.h"
 
@@ -24,8 +25,9 @@
 
 struct program {
     pid_t pid; /* 0: not running */
-    uint64_t starts[CS_LAUNCH_RESTARTS];
-    unsigned num_starts;
+    cs_restarts restarts;
+    cs_timer *again; /* the wait before a restart */
+    cs_enclave *owner;
 };
 
 struct cs_enclave {
@@ -42,7 +44,7 @@ struct cs_enclave {
     struct program programs[CS_LAUNCH_NUM_PROGRAMS];
     cs_loop_fn *on_halt;
     void *cookie;
-    bool stopping;
+    bool stopping, halted;
 };
 
 static const struct {
@@ -65,6 +67,7 @@ static const struct {
 #undef CS_LAUNCH_ROW
 };
 #define NUM_FDS (sizeof fd_table / sizeof *fd_table)
+_Static_assert(sizeof fd_table / sizeof *fd_table <= 8, "listeners has room for 8");
 
 /* ---------------------------------------------------------------- the NSM instance */
 
@@ -126,7 +129,7 @@ static cs_err open_nsm(cs_enclave *e)
     (void)snprintf(control.host, sizeof control.host, "%s", e->opts.nsm_control);
     CS_TRY(nsm_request(&line, e));
     CS_TRY(cs_endpoint_connect(&e->nsm_control, &control, NSM_ANSWER_MS));
-    if (write(e->nsm_control, line.p, line.len) != (ssize_t)line.len) {
+    if (send(e->nsm_control, line.p, line.len, MSG_NOSIGNAL) != (ssize_t)line.len) {
         return CS_E_NSM;
     }
     return nsm_answer(e->nsm, e->nsm_control);
@@ -190,6 +193,9 @@ static void remove_sockets(const cs_enclave *e)
     }
     cs_endpoint parent = local_socket(e, "parent", 5000);
     (void)unlink(parent.host);
+    if (e->grpc.scheme == CS_EP_UNIX) {
+        (void)unlink(e->grpc.host);
+    }
 }
 
 /* ---------------------------------------------------------------- programs */
@@ -259,38 +265,54 @@ static cs_err start_program(cs_enclave *e, cs_launch_program p)
     return err;
 }
 
-/* True when the program may be started once more: not more than 5 in 60 s. */
-static bool may_restart(struct program *p)
+static void halt(cs_enclave *e, cs_launch_program because)
 {
-    uint64_t now = cs_clock_mono_ms();
-    unsigned slot = p->num_starts % CS_LAUNCH_RESTARTS;
-
-    if (p->num_starts >= CS_LAUNCH_RESTARTS && now - p->starts[slot] < CS_LAUNCH_RESTART_WINDOW_MS) {
-        return false;
+    if (e->halted) {
+        return;
     }
-    p->starts[slot] = now;
-    p->num_starts++;
-    return true;
+    e->halted = true;
+    cs_log_err(CS_LOG_ERROR, "enclave_halted", CS_E_LAUNCH, CS_LC("because", table[because].local));
+    e->on_halt(e->cookie);
+}
+
+static void on_again(void *cookie)
+{
+    struct program *p = cookie;
+    cs_enclave *e = p->owner;
+    cs_launch_program which = (cs_launch_program)(p - e->programs);
+
+    if (!e->stopping && !e->halted && start_program(e, which) != CS_OK) {
+        halt(e, which);
+    }
 }
 
 void cs_enclave_child_ended(cs_enclave *e, pid_t pid, int status)
 {
-    for (int p = 0; p < CS_LAUNCH_NUM_PROGRAMS; p++) {
-        if (e->programs[p].pid != pid) {
+    for (int i = 0; i < CS_LAUNCH_NUM_PROGRAMS; i++) {
+        struct program *p = &e->programs[i];
+        uint32_t delay = 0;
+
+        if (p->pid != pid) {
             continue;
         }
-        e->programs[p].pid = 0;
-        cs_log(CS_LOG_WARN, "ended", CS_LC("what", table[p].local), CS_LB("by_signal", WIFSIGNALED(status)),
+        p->pid = 0;
+        cs_log(CS_LOG_WARN, "ended", CS_LC("what", table[i].local), CS_LB("by_signal", WIFSIGNALED(status)),
                CS_LU("status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)));
-        if (e->stopping) {
+        if (e->stopping || e->halted) {
             return;
         }
-        if (table[p].restart && may_restart(&e->programs[p]) && start_program(e, (cs_launch_program)p) == CS_OK) {
-            return;
+        if (table[i].restart && cs_restarts_next(&p->restarts, cs_clock_mono_ms(), &delay) == CS_OK) {
+            cs_timer_start(p->again, delay, 0);
+        } else {
+            halt(e, (cs_launch_program)i);
         }
-        cs_log_err(CS_LOG_ERROR, "enclave_halted", CS_E_LAUNCH, CS_LC("because", table[p].local));
-        e->on_halt(e->cookie);
+        return;
     }
+}
+
+pid_t cs_enclave_pid(const cs_enclave *e, cs_launch_program p)
+{
+    return e->programs[p].pid;
 }
 
 const cs_endpoint *cs_enclave_grpc(const cs_enclave *e)
@@ -329,7 +351,11 @@ cs_err cs_enclave_start(cs_enclave **out, cs_loop *l, const cs_enclave_opts *o, 
         err = open_listeners(e);
     }
     for (int p = 0; err == CS_OK && p < CS_LAUNCH_NUM_PROGRAMS; p++) {
-        err = start_program(e, (cs_launch_program)p);
+        e->programs[p].owner = e;
+        err = cs_timer_new(&e->programs[p].again, l, on_again, &e->programs[p]);
+        if (err == CS_OK) {
+            err = start_program(e, (cs_launch_program)p);
+        }
     }
     if (err != CS_OK) {
         cs_enclave_stop(e);
@@ -340,7 +366,7 @@ cs_err cs_enclave_start(cs_enclave **out, cs_loop *l, const cs_enclave_opts *o, 
 }
 
 /* Asks one program to end and waits for it; the front first, so that nothing new comes in while core stops. */
-static void stop_program(struct program *p)
+static void stop_program(cs_enclave *e, struct program *p)
 {
     uint64_t deadline = cs_clock_mono_ms() + STOP_MS;
 
@@ -354,6 +380,7 @@ static void stop_program(struct program *p)
             (void)waitpid(p->pid, NULL, 0);
             break;
         }
+        cs_logs_read(e->logs); /* a program that cannot write its last words would not end */
         (void)poll(NULL, 0, 5);
     }
     p->pid = 0;
@@ -366,7 +393,8 @@ void cs_enclave_stop(cs_enclave *e)
     }
     e->stopping = true;
     for (int p = CS_LAUNCH_NUM_PROGRAMS - 1; p >= 0; p--) {
-        stop_program(&e->programs[p]);
+        stop_program(e, &e->programs[p]);
+        cs_timer_free(e->programs[p].again);
     }
     cs_proxy_free(e->proxy);
     if (e->nsm_control >= 0) {

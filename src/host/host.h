@@ -2,7 +2,7 @@
  * sign-host: the parent instance's side. Sees ciphertext and AWS credentials, never plaintext.
  * Files: main.c (commands), image.c (simulated image and its PCRs), enclave.c (launch and supervision of a local enclave),
  * spawn.c (one program), logs.c, proxy.c (KMS byte pump), preload.c (IMDS, S3, injection), inject.c (one injection),
- * status.c (the enclave's status over gRPC).
+ * rundir.c (lock and run.json), status.c (the enclave's status over gRPC).
  */
 #ifndef CS_HOST_HOST_H
 #define CS_HOST_HOST_H
@@ -42,11 +42,19 @@ CS_MUST cs_err cs_spawn_start(pid_t *out, const cs_spawn *s);
 /* cs_config_memfd - a sealed memfd with the bytes. CS_E_IO. */
 CS_MUST cs_err cs_config_memfd(int *out_fd, cs_slice bytes);
 
-/* ---- logs.c: lines of the enclave's programs to a file and, when verbose, standard error ---- */
+/*
+ * ---- logs.c: lines of the enclave's programs to a file and, when verbose, standard error ----
+ * Whole lines only: one above CS_LOGS_LINE bytes is cut into lines. A file above CS_LOGS_FILE bytes becomes FILE.1, so that a
+ * hostile enclave cannot fill the disk.
+ */
+#define CS_LOGS_LINE 8192
+#define CS_LOGS_FILE ((uint64_t)32 << 20)
 typedef struct cs_logs cs_logs;
 CS_MUST cs_err cs_logs_new(cs_logs **out, cs_loop *l, const char *file, bool verbose);
 /* cs_logs_pipe - a descriptor for a program's standard error; the caller closes its copy. */
 CS_MUST cs_err cs_logs_pipe(cs_logs *g, int *out_write_fd);
+/* cs_logs_read - take what is in the pipes now, without the loop. */
+void cs_logs_read(cs_logs *g);
 void cs_logs_free(cs_logs *g);
 
 /* ---- proxy.c ---- */
@@ -71,8 +79,25 @@ const cs_endpoint *cs_enclave_grpc(const cs_enclave *e);
 const cs_pcr *cs_enclave_pcrs(const cs_enclave *e);
 /* cs_enclave_child_ended - to be called for every process that was reaped. */
 void cs_enclave_child_ended(cs_enclave *e, pid_t pid, int status);
+/* cs_enclave_pid - of a program; 0: it does not run now. */
+pid_t cs_enclave_pid(const cs_enclave *e, cs_launch_program p);
 /* cs_enclave_stop - SIGTERM in order, SIGKILL after 5 s; removes sockets. */
 void cs_enclave_stop(cs_enclave *e);
+
+/* ---- rundir.c ---- */
+/*
+ * cs_run_dir_lock - make DIR and hold its lock until the process ends; what a run that was killed left in run.json is removed.
+ * CS_E_EXISTS (another run holds it) | CS_E_IO.
+ */
+CS_MUST cs_err cs_run_dir_lock(const char *dir);
+/* cs_run_dir_held - a launcher holds the directory. Without it run.json names a process that may be anybody's by now. */
+bool cs_run_dir_held(const char *dir);
+/* cs_run_file_write - DIR/run.json: what scripts need to know of a run; it appears whole. CS_E_IO. */
+CS_MUST cs_err cs_run_file_write(const char *dir, const cs_enclave *e);
+/* cs_run_file_read - the gRPC endpoint and (may be NULL) the process number of DIR/run.json. CS_E_IO | CS_E_FORMAT. */
+CS_MUST cs_err cs_run_file_read(cs_endpoint *out, char pid[24], const char *dir);
+/* cs_read_whole - a file, "-" for standard input, at most 256 MiB. CS_E_IO | CS_E_TOO_LARGE. */
+CS_MUST cs_err cs_read_whole(cs_buf *out, const char *path);
 
 /* ---- inject.c ---- */
 /* The answer of an injector, and what the transport said. */

@@ -41,8 +41,8 @@ static cs_err read_line(cs_buf *line, cs_io *io, uint64_t deadline)
 
 static cs_err parse_answer(cs_inject_answer *a, cs_slice line)
 {
-    char code_text[64] = {0};
-    cs_buf code = cs_buf_wrap(code_text, sizeof code_text - 1), detail = cs_buf_wrap(a->detail, sizeof a->detail - 1);
+    char code_text[64] = {0}, detail_text[LINE_BYTES];
+    cs_buf code = cs_buf_wrap(code_text, sizeof code_text - 1), detail = cs_buf_wrap(detail_text, sizeof detail_text);
     cs_json_field f[] = {
         {.key = "code", .kind = CS_JSON_STRING, .out = &code, .required = true},
         {.key = "detail", .kind = CS_JSON_STRING, .out = &detail},
@@ -51,6 +51,7 @@ static cs_err parse_answer(cs_inject_answer *a, cs_slice line)
     memset(a, 0, sizeof *a);
     CS_TRY(cs_json_read(line, f, sizeof f / sizeof *f));
     a->code = cs_err_from_code(code_text);
+    memcpy(a->detail, detail_text, detail.len < sizeof a->detail - 1 ? detail.len : sizeof a->detail - 1);
     return CS_OK;
 }
 

@@ -1,12 +1,13 @@
-/* The enclave's log: complete lines of all programs, in one file. A line longer than the buffer is cut into pieces. */
+/* The enclave's log: complete lines of all programs, in one file. See host.h. */
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "host/host.h"
 
-#define LINE_BYTES 8192
 #define SOURCES_MAX 64
 
 struct source {
@@ -14,22 +15,55 @@ struct source {
     cs_watch *watch;
     int fd;
     size_t len;
-    uint8_t line[LINE_BYTES];
+    uint8_t line[CS_LOGS_LINE];
 };
 
 struct cs_logs {
     cs_loop *loop;
+    char path[CS_HOST_PATH_MAX];
     int file;
+    uint64_t written; /* bytes in the file */
     bool verbose;
     struct source *sources[SOURCES_MAX];
 };
 
+static int open_log(const char *path)
+{
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+/* On any fault the old file goes on: a log that is too long is better than none. */
+static void start_new_file(cs_logs *g)
+{
+    char old[CS_HOST_PATH_MAX + 2];
+
+    (void)snprintf(old, sizeof old, "%s.1", g->path);
+    int fd = rename(g->path, old) == 0 ? open_log(g->path) : -1;
+    if (fd >= 0) {
+        (void)close(g->file);
+        g->file = fd;
+    }
+    g->written = 0;
+}
+
 static void emit(cs_logs *g, const uint8_t *p, size_t len)
 {
+    if (g->written + len > CS_LOGS_FILE) {
+        start_new_file(g);
+    }
+    g->written += len;
     (void)!write(g->file, p, len);
     if (g->verbose) {
         (void)!write(STDERR_FILENO, p, len);
     }
+}
+
+/* What is not a whole line becomes one, so that the next program's line starts at a line's start. */
+static void emit_cut(struct source *s)
+{
+    emit(s->owner, s->line, s->len);
+    emit(s->owner, (const uint8_t *)"\n", 1);
+    s->len = 0;
 }
 
 static void source_end(struct source *s)
@@ -37,7 +71,7 @@ static void source_end(struct source *s)
     cs_logs *g = s->owner;
 
     if (s->len > 0) {
-        emit(g, s->line, s->len);
+        emit_cut(s);
     }
     cs_watch_free(s->watch);
     (void)close(s->fd);
@@ -49,23 +83,43 @@ static void source_end(struct source *s)
     free(s);
 }
 
-static void on_readable(void *cookie, unsigned ready)
+/* One read. False: nothing is there now; the source may be gone. */
+static bool source_read(struct source *s)
 {
-    struct source *s = cookie;
     ssize_t n = read(s->fd, s->line + s->len, sizeof s->line - s->len);
 
-    (void)ready;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return false;
+    }
     if (n <= 0) {
         source_end(s);
-        return;
+        return false;
     }
     s->len += (size_t)n;
     const uint8_t *last = memrchr(s->line, '\n', s->len);
-    size_t whole = last != NULL ? (size_t)(last - s->line) + 1 : (s->len == sizeof s->line ? s->len : 0);
+    size_t whole = last != NULL ? (size_t)(last - s->line) + 1 : 0;
     if (whole > 0) {
         emit(s->owner, s->line, whole);
         memmove(s->line, s->line + whole, s->len - whole);
         s->len -= whole;
+    } else if (s->len == sizeof s->line) {
+        emit_cut(s);
+    }
+    return true;
+}
+
+static void on_readable(void *cookie, unsigned ready)
+{
+    (void)ready;
+    (void)source_read(cookie);
+}
+
+void cs_logs_read(cs_logs *g)
+{
+    for (size_t i = 0; g != NULL && i < SOURCES_MAX; i++) {
+        /* at most a pipe's worth each: a program that writes without end must not hold us */
+        for (int n = 0; n < 16 && g->sources[i] != NULL && source_read(g->sources[i]); n++) {
+        }
     }
 }
 
@@ -78,11 +132,17 @@ cs_err cs_logs_new(cs_logs **out, cs_loop *l, const char *file, bool verbose)
     }
     g->loop = l;
     g->verbose = verbose;
-    g->file = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (g->file < 0) {
+    int n = snprintf(g->path, sizeof g->path, "%s", file);
+    g->file = n > 0 && (size_t)n < sizeof g->path ? open_log(g->path) : -1;
+    off_t end = g->file >= 0 ? lseek(g->file, 0, SEEK_END) : -1;
+    if (end < 0) {
+        if (g->file >= 0) {
+            (void)close(g->file);
+        }
         free(g);
         return CS_E_IO;
     }
+    g->written = (uint64_t)end;
     *out = g;
     return CS_OK;
 }
@@ -119,10 +179,8 @@ void cs_logs_free(cs_logs *g)
     if (g == NULL) {
         return;
     }
+    cs_logs_read(g); /* what is still in the pipes */
     for (size_t i = 0; i < SOURCES_MAX; i++) {
-        if (g->sources[i] != NULL) {
-            on_readable(g->sources[i], CS_WATCH_READ); /* what is still in the pipe */
-        }
         if (g->sources[i] != NULL) {
             source_end(g->sources[i]);
         }

@@ -1,12 +1,9 @@
 /* sign-host: commands. See host.h. */
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,35 +65,6 @@ static void on_child(void *cookie)
     }
 }
 
-/* DIR/run.json: what scripts need to know of a run. */
-static cs_err write_run_file(const char *dir, const struct run *r)
-{
-    uint8_t mem[2048], grpc_mem[CS_EP_TEXT_MAX];
-    cs_buf json = cs_buf_wrap(mem, sizeof mem), grpc = cs_buf_wrap(grpc_mem, sizeof grpc_mem);
-    static const char *const names[] = {"PCR0", "PCR1", "PCR2"};
-    char path[CS_HOST_PATH_MAX], tmp[CS_HOST_PATH_MAX];
-    cs_jw w = cs_jw_begin(&json);
-
-    CS_TRY(cs_endpoint_format(&grpc, cs_enclave_grpc(r->enclave)));
-    cs_jw_object(&w, NULL);
-    cs_jw_u64(&w, "pid", (uint64_t)getpid());
-    cs_jw_str(&w, "grpc", cs_buf_slice(&grpc));
-    for (int i = 0; i < 3; i++) {
-        cs_jw_hex(&w, names[i], cs_slice_of(cs_enclave_pcrs(r->enclave)[i].b, CS_PCR_LEN));
-    }
-    cs_jw_close_object(&w);
-    CS_TRY(cs_jw_end(&w));
-    CS_TRY(cs_put_u8(&json, '\n'));
-    (void)snprintf(tmp, sizeof tmp, "%s/run.json.new", dir);
-    (void)snprintf(path, sizeof path, "%s/run.json", dir);
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && write(fd, json.p, json.len) == (ssize_t)json.len;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return ok && rename(tmp, path) == 0 ? CS_OK : CS_E_IO;
-}
-
 static cs_err endpoint_arg(cs_endpoint *out, const cs_args *a, const char *name)
 {
     const char *text = cs_args_str(a, name);
@@ -122,13 +90,18 @@ static cs_preload_opts preload_opts(const cs_args *a)
 static cs_err start_injection(struct run *r, cs_preload *p, const cs_preload_opts *o)
 {
     (void)fflush(stdout);
-    pid_t pid = fork();
+    pid_t parent = getpid(), pid = fork();
     if (pid < 0) {
         return CS_E_LAUNCH;
     }
     if (pid == 0) {
         (void)signal(SIGTERM, SIG_DFL);
         (void)signal(SIGINT, SIG_DFL);
+        /* no orphan, whatever ends the launcher: it would hold the directory's lock and the listeners */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) {
+            _exit(1);
+        }
         cs_err err = cs_preload_inject(p, o);
         cs_preload_free(p);
         if (err != CS_OK) {
@@ -139,22 +112,6 @@ static cs_err start_injection(struct run *r, cs_preload *p, const cs_preload_opt
     }
     r->preload = pid;
     return CS_OK;
-}
-
-static cs_err lock_dir(const char *dir)
-{
-    char path[CS_HOST_PATH_MAX];
-
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
-        return CS_E_IO;
-    }
-    (void)snprintf(path, sizeof path, "%s/lock", dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return CS_E_IO;
-    }
-    /* held until the process ends */
-    return flock(fd, LOCK_EX | LOCK_NB) == 0 ? CS_OK : CS_E_EXISTS;
 }
 
 static cs_err start(struct run *r, const cs_args *a, cs_preload *p, cs_preload_opts *po)
@@ -171,7 +128,7 @@ static cs_err start(struct run *r, const cs_args *a, cs_preload *p, cs_preload_o
 
     CS_TRY(endpoint_arg(&eo.grpc, a, "listen"));
     CS_TRY(endpoint_arg(&eo.kms, a, "kms-endpoint"));
-    CS_TRY(lock_dir(po->dir));
+    CS_TRY(cs_run_dir_lock(po->dir));
     if (preload) {
         CS_TRY(cs_preload_fetch(p, po));
     }
@@ -183,7 +140,7 @@ static cs_err start(struct run *r, const cs_args *a, cs_preload *p, cs_preload_o
     cs_err err = cs_enclave_start(&r->enclave, r->loop, &eo, on_halt, r);
     cs_phase("start enclave", begun, err, eo.debug ? "DEBUG MODE" : "");
     CS_TRY(err);
-    CS_TRY(write_run_file(po->dir, r));
+    CS_TRY(cs_run_file_write(po->dir, r->enclave));
     po->grpc = cs_enclave_grpc(r->enclave);
     return preload ? start_injection(r, p, po) : CS_OK;
 }
@@ -272,52 +229,21 @@ static int cmd_image(const cs_args *a)
 
 /* ---------------------------------------------------------------- inject, status, stop */
 
-static cs_err read_whole(cs_buf *out, const char *path)
+static void print_answer(unsigned port, cs_err err, const char *detail)
 {
-    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "rbe");
-    uint8_t block[65536];
-    cs_err err = CS_OK;
-    size_t n;
+    uint8_t mem[1024];
+    cs_buf json = cs_buf_wrap(mem, sizeof mem);
+    cs_jw w = cs_jw_begin(&json);
 
-    if (f == NULL) {
-        return CS_E_IO;
+    cs_jw_object(&w, NULL);
+    cs_jw_u64(&w, "port", port);
+    cs_jw_cstr(&w, "code", cs_err_code(err));
+    cs_jw_cstr(&w, "detail", detail);
+    cs_jw_close_object(&w);
+    if (cs_jw_end(&w) == CS_OK) {
+        (void)printf("%.*s\n", (int)json.len, (const char *)json.p);
     }
-    *out = cs_buf_heap((size_t)256 << 20);
-    while (err == CS_OK && (n = fread(block, 1, sizeof block, f)) > 0) {
-        err = cs_put(out, block, n);
-    }
-    if (ferror(f)) {
-        err = CS_E_IO;
-    }
-    if (f != stdin) {
-        (void)fclose(f);
-    }
-    return err == CS_E_RANGE ? CS_E_TOO_LARGE : err;
-}
-
-/* The gRPC endpoint of DIR/run.json. */
-static cs_err run_grpc(cs_endpoint *out, char pid[24], const char *dir)
-{
-    char path[CS_HOST_PATH_MAX];
-    cs_buf text = {0};
-
-    (void)snprintf(path, sizeof path, "%s/run.json", dir);
-    cs_err err = read_whole(&text, path);
-    if (err == CS_OK) {
-        err = cs_put_u8(&text, 0);
-    }
-    const char *at = err == CS_OK ? strstr((const char *)text.p, "\"grpc\":\"") : NULL;
-    const char *end = at != NULL ? strchr(at + 8, '"') : NULL;
-    const char *p = err == CS_OK ? strstr((const char *)text.p, "\"pid\":") : NULL;
-    if (err == CS_OK) {
-        err = end != NULL && p != NULL ? cs_endpoint_parse(out, cs_slice_of(at + 8, (size_t)(end - at - 8)))
-                                       : CS_E_FORMAT;
-    }
-    if (err == CS_OK && pid != NULL) {
-        (void)snprintf(pid, 24, "%ld", strtol(p + 6, NULL, 10));
-    }
-    cs_buf_free(&text);
-    return err;
+    (void)fflush(stdout);
 }
 
 static int inject_one(const cs_args *a, unsigned port, const char *option, cs_err *worst)
@@ -331,14 +257,13 @@ static int inject_one(const cs_args *a, unsigned port, const char *option, cs_er
         return 0;
     }
     (void)snprintf(to.host, sizeof to.host, "%s/enclave-%u.sock", dir, port);
-    cs_err err = read_whole(&bytes, file);
+    cs_err err = cs_read_whole(&bytes, file);
     if (err == CS_OK) {
         err = cs_inject_send(&answer, &to, cs_buf_slice(&bytes), 5000, 130000);
     }
     cs_buf_free(&bytes);
     err = err == CS_OK ? answer.code : err;
-    (void)printf("{\"port\":%u,\"code\":\"%s\",\"detail\":\"%s\"}\n", port, cs_err_code(err), answer.detail);
-    (void)fflush(stdout);
+    print_answer(port, err, answer.detail);
     if (*worst == CS_OK) {
         *worst = err;
     }
@@ -369,7 +294,7 @@ static int cmd_status(const cs_args *a)
     if (cs_args_str(a, "dir") == NULL) {
         return cs_usage_error(a, "--dir is required");
     }
-    cs_err err = run_grpc(&grpc, NULL, cs_args_str(a, "dir"));
+    cs_err err = cs_run_file_read(&grpc, NULL, cs_args_str(a, "dir"));
     if (err == CS_OK) {
         err = cs_host_status(&json, NULL, &grpc, 5000);
     }
@@ -388,15 +313,16 @@ static int cmd_stop(const cs_args *a)
     if (cs_args_str(a, "dir") == NULL) {
         return cs_usage_error(a, "--dir is required");
     }
-    cs_err err = run_grpc(&grpc, pid_text, cs_args_str(a, "dir"));
+    const char *dir = cs_args_str(a, "dir");
+    cs_err err = cs_run_dir_held(dir) ? cs_run_file_read(&grpc, pid_text, dir) : CS_E_NOT_FOUND;
     pid_t pid = err == CS_OK ? (pid_t)strtol(pid_text, NULL, 10) : 0;
     if (pid <= 1 || kill(pid, SIGTERM) != 0) {
         return cs_refuse(a, CS_E_NOT_FOUND, false, "no enclave runs in this directory");
     }
-    for (int i = 0; i < 1000 && kill(pid, 0) == 0; i++) {
+    for (int i = 0; i < 1000 && cs_run_dir_held(dir); i++) {
         (void)usleep(20000);
     }
-    return kill(pid, 0) == 0 ? cs_refuse(a, CS_E_TIMEOUT, false, NULL) : 0;
+    return cs_run_dir_held(dir) ? cs_refuse(a, CS_E_TIMEOUT, false, NULL) : 0;
 }
 
 /* ---------------------------------------------------------------- options */

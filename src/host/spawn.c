@@ -4,9 +4,12 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "host/host.h"
+
+#define FDS_MAX 1024 /* inherited descriptors are below */
 
 cs_err cs_config_memfd(int *out_fd, cs_slice bytes)
 {
@@ -51,15 +54,17 @@ static void become(const cs_spawn *s, int report_fd, pid_t parent)
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
-    (void)dup2(null, STDIN_FILENO);
-    (void)dup2(null, STDOUT_FILENO);
-    (void)dup2(s->err_fd, STDERR_FILENO);
+    if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+        dup2(s->err_fd, STDERR_FILENO) < 0) {
+        _exit(127);
+    }
     /* no orphan: a program of a local enclave dies with its launcher */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) {
         _exit(127);
     }
-    for (int fd = 3; fd < 1024; fd++) {
+    (void)close_range(FDS_MAX, ~0u, 0);
+    for (int fd = 3; fd < FDS_MAX; fd++) {
         if (inherited(s, fd)) {
             (void)fcntl(fd, F_SETFD, 0);
         } else if (fd != report_fd) {
@@ -89,6 +94,9 @@ cs_err cs_spawn_start(pid_t *out, const cs_spawn *s)
     ssize_t n = pid > 0 ? read(report[0], &why, sizeof why) : 1;
     (void)close(report[0]);
     if (n != 0) {
+        if (pid > 0) {
+            (void)waitpid(pid, NULL, 0);
+        }
         return CS_E_LAUNCH;
     }
     *out = pid;

@@ -27,12 +27,17 @@ static void to_vsock(address *a, const cs_endpoint *ep)
     a->len = sizeof vm;
 }
 
-static void to_unix(address *a, const cs_endpoint *ep)
+/* A path that is cut would be another socket. */
+static cs_err to_unix(address *a, const cs_endpoint *ep)
 {
     struct sockaddr_un un = {.sun_family = AF_UNIX};
+    if (strnlen(ep->host, sizeof ep->host) >= sizeof un.sun_path) {
+        return CS_E_RANGE;
+    }
     memcpy(un.sun_path, ep->host, strnlen(ep->host, sizeof un.sun_path - 1));
     memcpy(&a->ss, &un, sizeof un);
     a->len = sizeof un;
+    return CS_OK;
 }
 
 static cs_err to_tcp(address *a, const cs_endpoint *ep)
@@ -70,8 +75,7 @@ static cs_err prepare(address *a, cs_endpoint *ep)
         to_vsock(a, ep);
         return CS_OK;
     case CS_EP_UNIX:
-        to_unix(a, ep);
-        return CS_OK;
+        return to_unix(a, ep);
     case CS_EP_TCP:
         return to_tcp(a, ep);
     }

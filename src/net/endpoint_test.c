@@ -138,6 +138,17 @@ static void inherited_descriptor_must_be_a_listener(void **state)
     close(pair[1]);
 }
 
+static void unix_path_that_does_not_fit_is_refused_not_cut(void **state)
+{
+    cs_endpoint ep = {.scheme = CS_EP_UNIX};
+    int fd = -1;
+
+    memset(ep.host, 'x', 120); /* made without the parser, e.g. below a deep run directory */
+    memcpy(ep.host, "/tmp/", 5);
+    assert_int_equal(cs_endpoint_listen(&fd, &ep, 1), CS_E_RANGE);
+    assert_int_equal(cs_endpoint_connect(&fd, &ep, 10), CS_E_RANGE);
+}
+
 static void any_cannot_be_dialled_and_parent_cannot_listen(void **state)
 {
     cs_endpoint ep;
@@ -158,6 +169,7 @@ int main(void)
         cmocka_unit_test(endpoint_peer_cid_is_checked),
         cmocka_unit_test(unix_listener_replaces_only_dead_sockets),
         cmocka_unit_test(inherited_descriptor_must_be_a_listener),
+        cmocka_unit_test(unix_path_that_does_not_fit_is_refused_not_cut),
         cmocka_unit_test(any_cannot_be_dialled_and_parent_cannot_listen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
