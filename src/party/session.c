@@ -130,8 +130,8 @@ cs_err cs_psetup_on(cs_psetup *s, cs_pwork *work, cs_slice *out_frame, cs_pchann
     switch (work->plain[0]) {
     case CS_DATA_OT: {
         cs_err err = cs_mpc_setup_on(s->ot, payload, &msg, v);
-        if (err == CS_E_STATE) {
-            return CS_OK; /* DROP */
+        if (err == CS_E_STATE) { /* DROP; or a ban took the set-up away */
+            return cs_mpc_peer_banned(s->peer) == CS_MPC_CHK_NONE ? CS_OK : CS_E_PEER_BANNED;
         }
         CS_TRY(err);
         return msg.len == 0 ? CS_OK : seal(&s->session, work, out_frame, CS_DATA_OT, msg.len);
@@ -281,7 +281,10 @@ static cs_err take_message(cs_psign *s, cs_pwork *work, cs_slice *out_frame, boo
         err = cs_mpc_sign2_on_m4(s->sign, msg, sig, v);
         *out_done = err == CS_OK;
     }
-    return err == CS_E_STATE ? CS_OK : err; /* DROP: nothing has changed */
+    if (err == CS_E_STATE) { /* DROP: nothing has changed; or a ban took the session away, and no answer will ever do */
+        return cs_mpc_pair_usable(s->channel->pair) ? CS_OK : CS_E_PEER_BANNED;
+    }
+    return err;
 }
 
 cs_err cs_psign_on(cs_psign *s, cs_pwork *work, cs_slice *out_frame, bool *out_done, cs_mpc_signature *sig,

@@ -345,6 +345,36 @@ static void a_lie_inside_the_protocol_bans(void **state)
     cs_pchannel_release(c);
 }
 
+static void a_ban_ends_the_sessions_and_set_ups_that_are_under_way(void **state)
+{
+    cs_pchannel *c = set_up(), *made = NULL;
+    cs_psign_request r = request("a");
+    const cs_share_party *own = cs_share_party_at(client, 0);
+    cs_psetup *u = NULL;
+    cs_psign *s = NULL;
+    cs_mpc_signature sig;
+    cs_slice f, m2;
+    bool done = false;
+    assert_int_equal(cs_psign_new(&s, work, &f, c, &r), CS_OK);
+    assert_int_equal(enclave_sign(&m2, f), CS_OK);
+    cs_mpc_peer_ban(client_peer, CS_MPC_CHK_MU); /* another session found a lie */
+    assert_int_equal(cs_psign_on(s, work, &f, &done, &sig, m2, NULL), CS_E_PEER_BANNED);
+    assert_false(done);
+    cs_psign_free(s);
+    cs_csession_wipe(&e.session);
+    cs_mpc_peer_unban(client_peer);
+    cs_mpc_setup_free(e.ot);
+    assert_int_equal(cs_psetup_new(&u, work, &f, own, (uint16_t)(3 - own->index), client_peer), CS_OK);
+    f = enclave_hs1(f);
+    assert_int_equal(cs_psetup_on(u, work, &f, &made, f, NULL), CS_OK);
+    f = enclave_ot(f);
+    cs_mpc_peer_ban(client_peer, CS_MPC_CHK_MU);
+    assert_int_equal(cs_psetup_on(u, work, &f, &made, f, NULL), CS_E_PEER_BANNED);
+    assert_null(made);
+    cs_psetup_free(u);
+    cs_pchannel_release(c);
+}
+
 static void a_channel_lives_until_its_last_session(void **state)
 {
     cs_pchannel *c = set_up();
@@ -399,6 +429,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_stored_answer_is_verified, fresh, clear),
         cmocka_unit_test_setup_teardown(what_happens_on_the_way_ends_the_session_and_a_retry_signs, fresh, clear),
         cmocka_unit_test_setup_teardown(a_lie_inside_the_protocol_bans, fresh, clear),
+        cmocka_unit_test_setup_teardown(a_ban_ends_the_sessions_and_set_ups_that_are_under_way, fresh, clear),
         cmocka_unit_test_setup_teardown(a_channel_lives_until_its_last_session, fresh, clear),
         cmocka_unit_test_setup_teardown(a_wrong_enclave_key_fails_the_handshake, fresh, clear),
         cmocka_unit_test_setup_teardown(requests_out_of_range_are_refused, fresh, clear),
