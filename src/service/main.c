@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -12,7 +13,9 @@
 
 #define CONFIG_MAX 65536
 #define CALLS_MAX 8192u
-#define DRAIN_MS 5000u
+#define CONNS_MAX 4096u /* or what the limit of descriptors leaves, see connections_max */
+#define FDS_RESERVED 64u
+#define DRAIN_MS 4000u /* before the launcher loses its patience (5 s) */
 
 static cs_service service;
 static cs_timer *drain_timer;
@@ -48,6 +51,23 @@ static cs_err read_config(int fd)
     return cs_service_config_read(&service.config, cs_slice_of(bytes, len));
 }
 
+/* Raises the soft limit of descriptors; before the filter. What is not for connections: the link, listeners, injectors, the loop. */
+static unsigned connections_max(void)
+{
+    struct rlimit fds = {0};
+    rlim_t want = CONNS_MAX + FDS_RESERVED;
+
+    if (getrlimit(RLIMIT_NOFILE, &fds) != 0) {
+        return 0;
+    }
+    fds.rlim_cur = fds.rlim_max < want ? fds.rlim_max : want;
+    (void)setrlimit(RLIMIT_NOFILE, &fds);
+    (void)getrlimit(RLIMIT_NOFILE, &fds);
+    return fds.rlim_cur >= want               ? CONNS_MAX
+           : fds.rlim_cur > 2u * FDS_RESERVED ? (unsigned)(fds.rlim_cur - FDS_RESERVED)
+                                              : FDS_RESERVED;
+}
+
 static cs_err open_grpc(int fd)
 {
     cs_grpc_method methods[] = {
@@ -59,7 +79,8 @@ static cs_err open_grpc(int fd)
         cs_service_health_watch_method,
         {0},
     };
-    cs_grpc_opts opts = {.calls_max = CALLS_MAX, .cid = (uint32_t)service.config.parent_cid};
+    cs_grpc_opts opts = {
+        .calls_max = CALLS_MAX, .conns_max = connections_max(), .cid = (uint32_t)service.config.parent_cid};
     cs_ep_scheme scheme;
 
     CS_TRY(cs_endpoint_adopt(&scheme, fd));

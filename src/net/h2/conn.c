@@ -471,6 +471,7 @@ cs_err cs_h2_conn_new(cs_h2_conn **out, cs_loop *l, int fd_take, bool server, co
                       .opts = opts,
                       .owner = owner,
                       .heard = cs_loop_now(l),
+                      .idle_since = cs_loop_now(l),
                       .tick_at = UINT64_MAX,
                       .pump = {.fn = on_pump, .cookie = c}};
     if ((err = make_session(c, server)) != CS_OK || (err = greet(c, server)) != CS_OK ||

@@ -91,7 +91,8 @@ struct cs_h2_conn {
     cs_timer *tick; /* deadlines */
     uint64_t tick_at;
     cs_timer *keepalive;
-    uint64_t heard; /* last byte received */
+    uint64_t heard;      /* last byte received */
+    uint64_t idle_since; /* server: when the last call ended, or the connection came */
     bool pinged, drain_pending, dead, goaway_sent, goaway_seen, ready;
     int busy;
     cs_grpc_stats *stats;

@@ -63,13 +63,13 @@ typedef struct cs_grpc_method {
 } cs_grpc_method;
 
 typedef struct cs_grpc_opts {
-    size_t message_max;            /* 0: CS_GRPC_MESSAGE_MAX */
-    size_t queue_max;              /* 0: CS_GRPC_QUEUE */
-    unsigned streams_max;          /* per connection, server; 0: 1024 */
-    unsigned calls_max;            /* server: calls at once on all connections, above: RESOURCE_EXHAUSTED; 0: 8192 */
-    unsigned conns_max;            /* server; 0: 256 */
-    size_t header_list_max;        /* 0: 16 KiB */
-    uint32_t keepalive_ms;         /* PING after this silence; 0: 60 s */
+    size_t message_max;     /* 0: CS_GRPC_MESSAGE_MAX */
+    size_t queue_max;       /* 0: CS_GRPC_QUEUE */
+    unsigned streams_max;   /* per connection, server; 0: 1024 */
+    unsigned calls_max;     /* server: calls at once on all connections, above: RESOURCE_EXHAUSTED; 0: 8192 */
+    unsigned conns_max;     /* server; 0: 256; above, the one longest without a call is closed, else the new one */
+    size_t header_list_max; /* 0: 16 KiB */
+    uint32_t keepalive_ms;  /* PING after this silence; 0: 60 s */
     uint32_t keepalive_timeout_ms; /* 0: 20 s */
     uint32_t request_ms;           /* server: unary requests must be complete in this time; 0: 30 s */
     uint32_t cid;                  /* server: vsock peers allowed (CS_EP_CID_ANY: all); 0: all */
@@ -86,7 +86,7 @@ void cs_grpc_finish_as(cs_grpc_call *c, cs_grpc_status status, cs_err e, const c
 /* cs_grpc_server_drain - GOAWAY to all, no new connection; done is called when the last call has ended. */
 void cs_grpc_server_drain(cs_grpc_server *s, cs_loop_fn *done, void *cookie);
 typedef struct cs_grpc_stats {
-    uint64_t conns, conns_refused, calls, calls_open, messages_in, messages_out, protocol_errors;
+    uint64_t conns, conns_refused, conns_evicted, calls, calls_open, messages_in, messages_out, protocol_errors;
 } cs_grpc_stats;
 void cs_grpc_server_stats(const cs_grpc_server *s, cs_grpc_stats *out);
 /* cs_grpc_server_free - closes all connections; on_gone is called for open calls. Not from within its own callbacks. */

@@ -4,9 +4,11 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "net/h2/grpc.h"
 #include "net/h2/wire.h"
@@ -381,6 +383,89 @@ static void drain_lets_open_calls_end(void **state)
     stop(&f);
 }
 
+static int raw(const fixture *f, const void *bytes, size_t len)
+{
+    int fd = -1;
+    assert_int_equal(cs_endpoint_connect(&fd, &f->ep, 1000), CS_OK);
+    assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+    return fd;
+}
+
+/* True when the server has closed fd; what it says before is dropped. */
+static bool closed_by_server(fixture *f, int fd)
+{
+    uint8_t block[4096];
+    for (int i = 0; i < 50; i++) {
+        (void)cs_loop_run_once(f->loop, false);
+        ssize_t n = recv(fd, block, sizeof block, MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void idle_connections_make_room_for_new_ones(void **state)
+{
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
+    cs_grpc_opts opts = {.conns_max = 3};
+    cs_grpc_stats st;
+    cs_grpc_call *c = NULL;
+    cs_slice m = cs_slice_str("x");
+    fixture f;
+    seen s = {.want = 1};
+    start(&f, &opts);
+    assert_int_equal(cs_grpc_call_new(&c, f.client, "/t/Hold", 0, &events, &s), CS_OK);
+    assert_int_equal(cs_grpc_send(c, &m, 1), CS_OK);
+    for (int i = 0; i < 1000 && f.held == NULL; i++) {
+        (void)cs_loop_run_once(f.loop, true);
+    }
+    int silent = raw(&f, "P", 1); /* never says what it wants */
+    assert_false(closed_by_server(&f, silent));
+    int idle = raw(&f, preface, sizeof preface);
+    assert_false(closed_by_server(&f, idle));
+    int third = raw(&f, preface, sizeof preface);
+    assert_false(closed_by_server(&f, third));
+    assert_true(closed_by_server(&f, silent)); /* the idlest, not the one with a call and not the new one */
+    assert_false(closed_by_server(&f, idle));
+    assert_non_null(f.held);
+    cs_grpc_server_stats(f.server, &st);
+    assert_int_equal(st.conns_evicted, 1);
+    assert_int_equal(st.conns_refused, 0);
+    assert_int_equal(cs_grpc_send(f.held, &m, 1), CS_OK);
+    cs_grpc_finish(f.held, CS_OK, NULL);
+    until(&f, &s.done);
+    assert_int_equal(s.status, CS_GRPC_OK);
+    close(silent);
+    close(idle);
+    close(third);
+    stop(&f);
+}
+
+static void headers_that_never_end_do_not_hold_a_call(void **state)
+{
+    /* HEADERS of stream 1 without END_HEADERS: ":method: POST" and nothing more */
+    static const char bytes[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
+                                "\0\0\1\1\0\0\0\0\1\x83";
+    cs_grpc_opts opts = {.request_ms = 20};
+    cs_grpc_stats st = {0};
+    fixture f;
+    start(&f, &opts);
+    int fd = raw(&f, bytes, sizeof bytes - 1);
+    for (int i = 0; i < 1000 && st.calls == 0; i++) {
+        (void)cs_loop_run_once(f.loop, true);
+        cs_grpc_server_stats(f.server, &st);
+    }
+    assert_int_equal(st.calls_open, 1);
+    for (int i = 0; i < 1000 && st.calls_open == 1; i++) {
+        (void)cs_loop_run_once(f.loop, true); /* its limit is what wakes the loop */
+        cs_grpc_server_stats(f.server, &st);
+    }
+    assert_int_equal(st.calls_open, 0);
+    close(fd);
+    stop(&f);
+}
+
 static unsigned released;
 static void on_release(void *cookie)
 {
@@ -424,6 +509,8 @@ int main(void)
         cmocka_unit_test(lost_server_is_unavailable_and_is_dialled_again),
         cmocka_unit_test(calls_wait_for_the_servers_stream_limit),
         cmocka_unit_test(drain_lets_open_calls_end),
+        cmocka_unit_test(idle_connections_make_room_for_new_ones),
+        cmocka_unit_test(headers_that_never_end_do_not_hold_a_call),
         cmocka_unit_test(reference_is_released_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,7 +170,9 @@ static cs_grpc_call *role_begin(cs_h2_conn *conn, int32_t id)
         return NULL;
     }
     c->id = id;
+    c->limit = cs_loop_now(conn->loop) + conn->opts->request_ms; /* for the headers, which may come byte by byte */
     cs_h2_call_link(conn, c);
+    cs_h2_conn_deadline(conn, c->limit);
     cs_grpc_server *s = conn->owner;
     s->stats.calls++;
     s->stats.calls_open++;
@@ -245,9 +247,7 @@ static void role_headers_done(cs_grpc_call *c, bool end)
     } else if (c->deadline <= now) {
         finish(c, CS_GRPC_DEADLINE_EXCEEDED, CS_E_TIMEOUT, NULL);
     } else {
-        if (!c->method->client_streams) {
-            c->limit = now + s->opts.request_ms;
-        }
+        c->limit = c->method->client_streams ? UINT64_MAX : now + s->opts.request_ms;
         cs_h2_conn_deadline(c->conn, c->deadline < c->limit ? c->deadline : c->limit);
         if (c->method->client_streams) {
             c->opened = true;
@@ -310,6 +310,7 @@ static void role_closed(cs_grpc_call *c, uint32_t h2_error)
 {
     cs_grpc_server *s = server_of(c);
     s->stats.calls_open--;
+    c->conn->idle_since = cs_loop_now(c->conn->loop);
     if (!c->detached && c->opened && c->method->on_gone != NULL) {
         c->detached = true;
         c->method->on_gone(c);
@@ -360,12 +361,32 @@ static const cs_h2_role server_role = {role_begin,    role_header,     role_head
                                        role_bad_data, role_peer_ended, role_closed,       role_late,
                                        role_drained,  role_ready,      role_conn_closed};
 
+/* Room for a new connection: the one that has been without a call for longest goes, whatever it sends to stay. */
+static bool make_room(cs_grpc_server *s)
+{
+    cs_h2_conn *idlest = NULL;
+    if (s->num_conns < s->opts.conns_max) {
+        return true;
+    }
+    for (cs_h2_conn *c = s->conns; c != NULL; c = c->next) {
+        if (c->num_calls == 0 && (idlest == NULL || c->idle_since <= idlest->idle_since)) {
+            idlest = c;
+        }
+    }
+    if (idlest == NULL) {
+        return false;
+    }
+    forget(s, idlest);
+    cs_h2_conn_close(idlest);
+    s->stats.conns_evicted++;
+    return true;
+}
+
 static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
 {
     cs_grpc_server *s = cookie;
     cs_h2_conn *conn = NULL;
-    if (s->num_conns >= s->opts.conns_max ||
-        cs_h2_conn_new(&conn, s->loop, fd, true, &server_role, &s->opts, s) != CS_OK) {
+    if (!make_room(s) || cs_h2_conn_new(&conn, s->loop, fd, true, &server_role, &s->opts, s) != CS_OK) {
         s->stats.conns_refused++;
         close(fd);
         return;
