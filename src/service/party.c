@@ -8,6 +8,8 @@
 #include "net/h2/wire.h"
 #include "service/service.h"
 
+#define STREAMS_ON_THE_WAY 64u
+
 struct stream {
     cs_service *service;
     cs_grpc_call *call;
@@ -55,7 +57,8 @@ static void on_open(cs_grpc_call *call, void *server_cookie)
     cs_err err = CS_E_SESSION_LIMIT;
 
     cs_grpc_call_set_cookie(call, NULL);
-    if (s->streams.used >= s->config.sessions_max) {
+    /* core decides who gives way at the limit; this bound is for what is on its way to it */
+    if (s->streams.used >= s->config.sessions_max + STREAMS_ON_THE_WAY) {
         goto refuse;
     }
     t = calloc(1, sizeof *t);

@@ -539,21 +539,36 @@ static void test_a_renewed_ot_setup_replaces_the_old_one_when_complete(void **st
     client_free(&cl);
 }
 
-static void test_the_number_of_streams_is_limited(void **state)
+static void test_the_number_of_streams_is_limited_and_idle_ones_give_way(void **state)
 {
     world *w = *state;
-    uint64_t last;
+    client cl = connected(w, 0);
+    session s[64];
+    uint64_t first = w->next_id + 1, last;
 
     for (unsigned i = 0; i < 64; i++) {
         (void)open_stream(w);
     }
     assert_true(none(w, CS_LINK_SERVICE));
+    /* nothing was said on any of them: a client with something to say is not locked out, and the oldest goes */
+    for (unsigned i = 0; i < 64; i++) {
+        session_hello(w, &cl, &s[i], &(ask){.account = 0, .tx_id = i});
+        expect_end(w, first + i, CS_E_SESSION_LIMIT);
+        (void)session_get(w, &s[i], CS_DATA_MSG);
+    }
+    has(w, "\"streams\":64");
+    /* all are at work */
     last = open_stream(w);
     expect_end(w, last, CS_E_SESSION_LIMIT);
-    give1(w, CS_LINK_SERVICE, CS_RPC_PARTY_CLOSE, last - 1, CS_SLICE_NULL);
-    expect_end(w, last - 1, CS_E_CLOSED);
+    has(w, "\"live\":64");
+    give1(w, CS_LINK_SERVICE, CS_RPC_PARTY_CLOSE, s[7].stream, CS_SLICE_NULL);
+    expect_end(w, s[7].stream, CS_E_CLOSED);
     (void)open_stream(w);
     assert_true(none(w, CS_LINK_SERVICE));
+    for (unsigned i = 0; i < 64; i++) {
+        session_free(&s[i]);
+    }
+    client_free(&cl);
 }
 
 static void test_half_open_channels_are_few_and_displace_no_complete_one(void **state)
@@ -652,7 +667,7 @@ int main(void)
         T(test_frames_that_are_none_end_the_stream_only),
         T(test_a_channel_without_ot_setup_signs_nothing),
         T(test_a_renewed_ot_setup_replaces_the_old_one_when_complete),
-        T(test_the_number_of_streams_is_limited),
+        T(test_the_number_of_streams_is_limited_and_idle_ones_give_way),
         T(test_half_open_channels_are_few_and_displace_no_complete_one),
         T(test_an_arena_that_is_full_refuses_the_session_and_recovers),
         T(test_a_new_sign_service_may_use_the_numbers_again),

@@ -123,6 +123,24 @@ void cs_party_end_all(cs_core *c, cs_err why)
     }
 }
 
+/* Streams on which nothing has come yet cost their maker nothing: at the limit the oldest of them gives way. */
+static cs_err make_stream_room(cs_core *c)
+{
+    cs_stream *s = c->streams.first;
+
+    if (c->streams.num < c->config->sessions) {
+        return CS_OK;
+    }
+    while (s != NULL && (s->kind != CS_STREAM_NEW || s->session != NULL)) {
+        s = s->next;
+    }
+    if (s == NULL) {
+        return CS_E_SESSION_LIMIT;
+    }
+    end_stream(c, s, CS_E_SESSION_LIMIT, false);
+    return CS_OK;
+}
+
 void cs_op_party_open(cs_core *c, const cs_permit *p)
 {
     const uint64_t id = cs_permit_frame(p)->id;
@@ -139,8 +157,10 @@ void cs_op_party_open(cs_core *c, const cs_permit *p)
         cs_streams_remove(&c->streams, s);
         leave_half_open(c, ch);
     }
-    err = c->streams.num >= c->config->sessions ? CS_E_SESSION_LIMIT
-                                                : cs_streams_add(&c->streams, &s, id, cs_clock_mono_ms());
+    err = make_stream_room(c);
+    if (err == CS_OK) {
+        err = cs_streams_add(&c->streams, &s, id, cs_clock_mono_ms());
+    }
     if (err != CS_OK) {
         cs_log_err(CS_LOG_WARN, "session_refused", err, CS_LU("stream", id));
         cs_respond_code(c, CS_RPC_PARTY_END, id, err);
