@@ -671,6 +671,41 @@ static void test_a_reload_swaps_the_set_and_keeps_channels_whose_keys_stay(void 
     client_free(&b);
 }
 
+static uint8_t held_m3[CS_MPC_M3_LEN];
+
+/* takes M2; M3 is made, but not sent */
+static void session_m3_hold(world *w, session *s)
+{
+    cs_slice m2 = session_get(w, s, CS_DATA_MSG);
+    cs_mpc_verdict v;
+
+    assert_int_equal(cs_mpc_sign2_on_m2(s->sign, m2, held_m3, &v), CS_OK);
+}
+
+static void test_a_session_of_an_account_that_stays_is_finished_in_the_new_set(void **state)
+{
+    world *w = *state;
+    cs_mpc_signature sig;
+    client cl;
+    session s;
+
+    serve(w, 7);
+    credentials(w, CS_CRED_PRESENT);
+    assert_int_equal(client_connect(w, &cl, 0), CS_OK);
+    inject_age(w, 700);
+    expect_reply(w, 700, CS_OK);
+    inject_shares(w, 701, sealed_file(w, &(recipe){.generation = 8}));
+    session_hello(w, &cl, &s, &(ask){.account = 1, .tx_id = 1});
+    session_m3_hold(w, &s);
+    answer_kms(w, &(kms_answer){0}); /* the set that the session began with is gone */
+    expect_reply(w, 701, CS_OK);
+    has(w, "\"generation\":8");
+    session_send(w, &s, CS_DATA_MSG, cs_slice_of(held_m3, sizeof held_m3));
+    assert_int_equal(session_m4(w, &s, &sig), CS_OK);
+    session_free(&s);
+    client_free(&cl);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -700,6 +735,7 @@ int main(void)
         T(test_without_publishers_nothing_is_loaded),
         T(test_pieces_of_a_file_that_is_refused_do_not_flood_the_log),
         T(test_an_older_or_forged_file_is_refused_while_signing_goes_on),
+        T(test_a_session_of_an_account_that_stays_is_finished_in_the_new_set),
         T(test_a_reload_swaps_the_set_and_keeps_channels_whose_keys_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
