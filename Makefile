@@ -58,6 +58,11 @@ fuzz-all: packages
 asan: packages
 	@tools/dev/test --only unit
 
+## faults         out of memory and out of randomness half-way: in process, and whole programs with more points than `make test`
+faults: all
+	@meson test -C build/release faults_mpc faults_core
+	@CS_FAULT_SAMPLES=1000 tests/faults/memory.py
+
 ## ctime          constant-time run of the secret operations under valgrind; any report fails
 ctime: packages
 	@tools/dev/ctime
@@ -74,8 +79,8 @@ bench-compare:
 cover: packages
 	@tools/dev/cover
 
-## nightly        long rounds: 300 s per fuzz target, ctime, coverage, everything of `make test`
-nightly: test lint ctime
+## nightly        long rounds: 300 s per fuzz target, ctime, faults, coverage, everything of `make test`
+nightly: test lint ctime faults
 	@tools/dev/fuzz-run build/asan 300
 	@tools/dev/cover
 
@@ -95,4 +100,4 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: all demo up down test lint check format vectors fuzz fuzz-all asan ctime bench bench-compare cover nightly install packages clean help
+.PHONY: all demo up down test lint check format vectors fuzz fuzz-all asan faults ctime bench bench-compare cover nightly install packages clean help

@@ -8,7 +8,7 @@
 static cs_err hash(cs_pcr *out, const cs_slice *parts, size_t num_parts)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    cs_err err = CS_E_INTERNAL;
+    cs_err err = CS_E_NO_MEMORY; /* hashing can fail in no other way */
 
     if (ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha384(), NULL) != 1) {
         goto out;
@@ -52,7 +52,7 @@ cs_err cs_pcr_of_file(cs_pcr *out, cs_slice data)
 static cs_err hash_sections(cs_pcr *out, int index, const cs_pcr_section *sections, size_t num_sections)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    cs_err err = CS_E_INTERNAL;
+    cs_err err = CS_E_NO_MEMORY; /* hashing can fail in no other way */
     size_t num_ramdisks = 0;
 
     if (ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha384(), NULL) != 1) {

@@ -11,7 +11,7 @@ typedef struct cs_pcr {
 } cs_pcr;
 
 /* cs_pcr_extend - *pcr = SHA-384(*pcr || data), as NSM's ExtendPCR does. PCR3 and PCR4 are this over a zero *pcr with the
- * role ARN or instance id (ASCII, no NUL). CS_E_INTERNAL when the hash fails. */
+ * role ARN or instance id (ASCII, no NUL). CS_E_NO_MEMORY when the hash fails. */
 CS_MUST cs_err cs_pcr_extend(cs_pcr *pcr, cs_slice data);
 /* cs_pcr_of_string - PCR3 of a role ARN, PCR4 of an instance id: SHA-384(zeros || text). */
 CS_MUST cs_err cs_pcr_of_string(cs_pcr *out, cs_slice text);
@@ -27,7 +27,7 @@ typedef struct cs_pcr_section {
 
 /*
  * cs_pcr_image - PCR0, PCR1, PCR2 from the measured sections in file order: 0 over all, 1 over all but the second and later
- * ramdisks, 2 over those. Bodies only; cmdline without NUL or newline. CS_E_INTERNAL.
+ * ramdisks, 2 over those. Bodies only; cmdline without NUL or newline. CS_E_NO_MEMORY.
  */
 CS_MUST cs_err cs_pcr_image(cs_pcr out[3], const cs_pcr_section *sections, size_t num_sections);
 /* cs_pcr_is_zero - all bytes zero. */

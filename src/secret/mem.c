@@ -68,6 +68,7 @@ static struct {
     uint8_t *base;
     size_t size, used, peak;
     bool locked;
+    unsigned fail_in; /* tests */
     block *free_list;
     pthread_mutex_t lock;
 } arena = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -172,6 +173,15 @@ static void set_next_prev(block *b)
     }
 }
 
+unsigned cs_secret_fail_for_tests(unsigned nth)
+{
+    (void)pthread_mutex_lock(&arena.lock);
+    unsigned left = arena.fail_in;
+    arena.fail_in = nth;
+    (void)pthread_mutex_unlock(&arena.lock);
+    return left;
+}
+
 void *cs_secret_alloc(size_t len)
 {
     void *out = NULL;
@@ -180,7 +190,7 @@ void *cs_secret_alloc(size_t len)
     }
     len = (len + ALIGN - 1) / ALIGN * ALIGN;
     (void)pthread_mutex_lock(&arena.lock);
-    block *b = arena.free_list;
+    block *b = arena.fail_in > 0 && --arena.fail_in == 0 ? NULL : arena.free_list;
     while (b != NULL && b->len < len) {
         b = b->next_free;
     }

@@ -40,6 +40,11 @@ size_t cs_arena_peak(void);
 size_t cs_arena_size(void);
 /* cs_secret_alloc - len zeroed bytes, aligned to 64, from the arena; NULL when it is full. cs_secret_free wipes; NULL is fine. */
 void *cs_secret_alloc(size_t len);
+/*
+ * cs_secret_fail_for_tests - make the nth cs_secret_alloc from now fail (1 = next; 0 = never). Returns what was left of the
+ * order before: 0 when it has been carried out, or there was none.
+ */
+unsigned cs_secret_fail_for_tests(unsigned nth);
 void cs_secret_free(void *p);
 /* cs_secret_buf - a fixed cs_buf of max bytes in the arena; free with cs_secret_buf_free. CS_E_NO_MEMORY. */
 CS_MUST cs_err cs_secret_buf(cs_buf *out, size_t max);

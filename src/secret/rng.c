@@ -8,9 +8,11 @@
 
 static unsigned fail_in;
 
-void cs_random_fail_for_tests(unsigned nth)
+unsigned cs_random_fail_for_tests(unsigned nth)
 {
+    unsigned left = fail_in;
     fail_in = nth;
+    return left;
 }
 
 cs_err cs_random(void *out, size_t len)

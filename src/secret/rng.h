@@ -6,7 +6,10 @@
 
 /* cs_random - fill with len bytes of getrandom(2); CS_E_ENTROPY (out wiped) when that fails. */
 CS_MUST cs_err cs_random(void *out, size_t len);
-/* cs_random_fail_for_tests - make the nth call from now fail (1 = next; 0 = never). */
-void cs_random_fail_for_tests(unsigned nth);
+/*
+ * cs_random_fail_for_tests - make the nth call from now fail (1 = next; 0 = never). Returns what was left of the order before:
+ * 0 when it has been carried out, or there was none.
+ */
+unsigned cs_random_fail_for_tests(unsigned nth);
 
 #endif

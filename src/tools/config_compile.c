@@ -433,18 +433,29 @@ static cs_err put_all(const compiler *c, cs_buf *out)
     return put_section(c, out, "service", SERVICE);
 }
 
+/* libyaml sets no error on some of its failed allocations; a fault of the text always has a description */
+static bool out_of_memory(const yaml_parser_t *parser)
+{
+    return parser->error == YAML_MEMORY_ERROR || parser->problem == NULL;
+}
+
 /* One document, nothing behind it. c->doc is the caller's to delete on CS_OK. */
 static cs_err load(compiler *c, yaml_parser_t *parser)
 {
     yaml_document_t more;
+    bool failed;
 
     if (yaml_parser_load(parser, &c->doc) == 0) {
+        if (out_of_memory(parser)) {
+            return CS_E_NO_MEMORY;
+        }
         c->fault->line = (unsigned)parser->problem_mark.line + 1;
         (void)snprintf(c->fault->text, sizeof c->fault->text, "not YAML: %s",
                        parser->problem != NULL ? parser->problem : "?");
         return CS_E_CONFIG;
     }
-    if (yaml_parser_load(parser, &more) != 0) {
+    failed = yaml_parser_load(parser, &more) == 0;
+    if (!failed) {
         bool empty = yaml_document_get_root_node(&more) == NULL;
         yaml_document_delete(&more);
         if (empty) {
@@ -452,6 +463,9 @@ static cs_err load(compiler *c, yaml_parser_t *parser)
         }
     }
     yaml_document_delete(&c->doc);
+    if (failed && out_of_memory(parser)) {
+        return CS_E_NO_MEMORY;
+    }
     return fail(c, NULL, CS_E_CONFIG, "one YAML document is wanted");
 }
 

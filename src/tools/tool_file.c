@@ -106,7 +106,7 @@ cs_err cs_tfile_out_open(cs_tfile_out *o, const char *path, bool keep_existing)
     struct stat st;
     bool exists;
     cs_err err;
-    int n;
+    int n, fd;
 
     memset(o, 0, sizeof *o);
     if (path == NULL || strcmp(path, "-") == 0) {
@@ -123,8 +123,12 @@ cs_err cs_tfile_out_open(cs_tfile_out *o, const char *path, bool keep_existing)
     if (n < 0 || (size_t)n >= sizeof o->temp) {
         return CS_E_RANGE;
     }
-    err = use_file(o, open(o->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    fd = open(o->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    err = use_file(o, fd);
     if (err != CS_OK) {
+        if (fd >= 0) {
+            (void)unlink(o->temp); /* ours, and nobody else would remove it */
+        }
         return err;
     }
     o->path = path;
