@@ -8,6 +8,7 @@
 #include "net/h2/wire.h"
 #include "service/service.h"
 
+/* more than core's limit, so that core decides which stream gives way; a bound on what the front itself holds */
 #define STREAMS_ON_THE_WAY 64u
 
 struct stream {
