@@ -211,6 +211,7 @@ class Channel:
             s.close()
         os.close(fd)
         self.id = 0
+        self.first = self.frame()  # a process that starts tells the state of its credentials
 
     def frame(self):
         return dec(self.link.recv(1 << 18))[0]
@@ -322,6 +323,7 @@ def release_program(w):
 def main():
     w = World()
     k = Channel(w)
+    check("state-of-a-new-process", k.first[:3] == [CRED_STATE, 0, 0], k.first)
     refuses("no-credentials", k, "CRED_MISSING")
     good = w.credentials()
     credentials_port(k, good)
