@@ -68,7 +68,7 @@ faults: all
 ctime: packages
 	@tools/dev/ctime
 
-## bench          benchmarks of signing, JSON lines in build/bench/
+## bench          every figure with its target: the protocol, a stack of its own, peers; build/bench/results.json and a table
 bench: all
 	@tools/dev/bench
 

@@ -228,8 +228,7 @@ static const cs_opt bench_opts[] = {
 };
 
 const cs_cmd cs_cmds_bench_stack[] = {
-    {"bench stack", "[-i N] [-t S] --env FILE", "signatures per second and latency of a running service",
-     "example:\n    signctl bench stack --path direct --inflight 32 --seconds 20 --env build/run/endpoints.env --json",
-     bench_opts, 0, 0, run_bench},
+    {"bench stack", "[-i N] [-t S] [--env FILE]", "signatures per second and latency of a running service",
+     "example:\n    signctl bench stack --path direct --inflight 32 --seconds 20 --json", bench_opts, 0, 0, run_bench},
     {0},
 };

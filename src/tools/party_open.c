@@ -2,6 +2,7 @@
 
 #include <openssl/pem.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "secret/age.h"
@@ -10,6 +11,7 @@
 
 #define MAX_SHARES ((size_t)256 << 20)
 #define MAX_ENV 65536u
+#define LOCAL_ENV "build/run/endpoints.env" /* what `make up` writes, seen from the project's directory */
 #define AGE_BINARY "age-encryption.org/v1"
 #define AGE_ARMOR "-----BEGIN AGE"
 
@@ -57,6 +59,9 @@ cs_err cs_party_env(cs_party_open *o, const cs_args *a)
     const char *file = cs_args_str(a, "env");
     o->args = a;
     o->env = cs_buf_heap(MAX_ENV);
+    if (file == NULL && cs_args_str(a, "service") == NULL && access(LOCAL_ENV, R_OK) == 0) {
+        file = LOCAL_ENV;
+    }
     if (file != NULL) {
         o->detail = file;
         CS_TRY(cs_tfile_read(&o->env, file));

@@ -2,6 +2,7 @@
  * What the commands that talk to a service share: its address, the client's shares, the conditions on its attestation, and a
  * participant on a loop. Values come from options, else from --env FILE (lines KEY=VALUE, as `make up` writes them) or the
  * environment: SIGN_SERVICE_GRPC, CLIENT_SHARES, ACCOUNT_ID, NSM_ROOT_PEM (a file); PCR0, PCR1, PCR2 from --env only.
+ * Without --env and without a service named, build/run/endpoints.env below the current folder stands for --env when it exists.
  */
 #ifndef CS_TOOLS_PARTY_OPEN_H
 #define CS_TOOLS_PARTY_OPEN_H
@@ -14,7 +15,15 @@
     {                                                                                                                  \
         "service",           's',  CS_OPT_STR, "ENDPOINT", "the service, e.g. tcp:127.0.0.1:50051",                    \
         "SIGN_SERVICE_GRPC", NULL, 0,          0},                                                                     \
-        {"env", 0, CS_OPT_STR, "FILE", "take what is not given from these KEY=VALUE lines", NULL, NULL, 0, 0},
+        {"env",                                                                                                        \
+         0,                                                                                                            \
+         CS_OPT_STR,                                                                                                   \
+         "FILE",                                                                                                       \
+         "take what is not given from these KEY=VALUE lines; default: build/run/endpoints.env of `make up`",           \
+         NULL,                                                                                                         \
+         NULL,                                                                                                         \
+         0,                                                                                                            \
+         0},
 #define CS_PARTY_SIGN_OPTS                                                                                              \
     CS_PARTY_OPTS{"shares",        0,    CS_OPT_STR, "FILE", "the client's share file, plain or .age",                  \
                   "CLIENT_SHARES", NULL, 0,          0},                                                                \
@@ -44,7 +53,7 @@ typedef struct cs_party_open {
 
 /* cs_party_value - option `name`, else KEY of --env; NULL: neither. */
 const char *cs_party_value(cs_party_open *o, const char *name, const char *key);
-/* cs_party_env - read --env (when given) and the service's address. CS_E_USAGE names the option in detail. */
+/* cs_party_env - read --env (or its default) and the service's address. CS_E_USAGE names the option in detail. */
 CS_MUST cs_err cs_party_env(cs_party_open *o, const cs_args *a);
 /* cs_party_start - everything above: arena, shares, policy, loop, participant. */
 CS_MUST cs_err cs_party_start(cs_party_open *o, const cs_args *a);
