@@ -247,6 +247,7 @@ cs_err cs_kms_serve(const cs_kms_server_opts *o)
     }
     s->o = o;
     s->in.fd = -1;
+    err = tell_state(s); /* before anything happens: core may know the state of a process that died */
     while (err == CS_OK && !stop) {
         err = turn(s, &stop);
     }
