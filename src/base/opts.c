@@ -151,10 +151,13 @@ static void nearest_offer(nearest *n, const char *name)
 static int unknown_option(const cs_args *a, const char *given, const char *word)
 {
     nearest near = {word, NULL, NAME_MAX_BYTES};
-    for (size_t i = 0; i < num_opts(a->cmd); i++) {
+    for (size_t i = 0; a->cmd != NULL && i < num_opts(a->cmd); i++) {
         nearest_offer(&near, a->cmd->opts[i].name);
     }
     nearest_offer(&near, "help");
+    if (a->cmd == NULL) { /* in the place of a command */
+        nearest_offer(&near, "version");
+    }
     if (near.best != NULL) {
         return cs_usage_error(a, "unknown option %s; did you mean --%s?", given, near.best);
     }
@@ -393,7 +396,7 @@ static int dispatch(const cs_opts_program *p, int argc, char **argv)
         return cs_usage_error(&a, "a command is needed");
     }
     if (c == NULL && argv[0][0] == '-') {
-        return cs_usage_error(&a, "unknown option %s", argv[0]);
+        return unknown_option(&a, argv[0], argv[0] + strspn(argv[0], "-"));
     }
     if (c == NULL) {
         return unknown_cmd(p, argc, argv);

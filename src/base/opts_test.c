@@ -138,6 +138,13 @@ static void unknown_option_names_the_nearest(void **state)
     assert_int_equal(run("age keygen --zzzzzz"), 2);
     assert_null(strstr(err, "did you mean"));
     assert_int_equal(run("age keygen -z"), 2);
+    assert_int_equal(run("--hepl"), 2);
+    assert_non_null(strstr(err, "unknown option --hepl; did you mean --help?"));
+    assert_int_equal(run("--vresion"), 2);
+    assert_non_null(strstr(err, "did you mean --version?"));
+    assert_int_equal(run("--"), 2);
+    assert_int_equal(run("-"), 2);
+    assert_null(strstr(err, "did you mean"));
 }
 
 static void unknown_command_names_the_nearest(void **state)
