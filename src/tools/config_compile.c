@@ -377,6 +377,21 @@ static cs_err take_group(compiler *c, const yaml_node_t *name_node, const yaml_n
     return CS_OK;
 }
 
+/* A group may be written once: what a second one adds would be easy to overlook. */
+static cs_err new_group(compiler *c, const yaml_node_t *root, const yaml_node_pair_t *last)
+{
+    const yaml_node_t *node = yaml_document_get_node(&c->doc, last->key);
+    const char *name = scalar(node);
+
+    for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < last; p++) {
+        const char *before = scalar(yaml_document_get_node(&c->doc, p->key));
+        if (name != NULL && before != NULL && strcmp(name, before) == 0) {
+            return fail(c, node, CS_E_CONFIG, "%s is there twice", name);
+        }
+    }
+    return CS_OK;
+}
+
 static cs_err take_tree(compiler *c)
 {
     const yaml_node_t *root = yaml_document_get_root_node(&c->doc);
@@ -385,6 +400,7 @@ static cs_err take_tree(compiler *c)
         return fail(c, root, CS_E_CONFIG, "the file is not a map of keys");
     }
     for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top; p++) {
+        CS_TRY(new_group(c, root, p));
         CS_TRY(take_group(c, yaml_document_get_node(&c->doc, p->key), yaml_document_get_node(&c->doc, p->value)));
     }
     for (size_t i = 0; i < NUM_KEYS; i++) {
