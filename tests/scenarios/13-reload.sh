@@ -49,7 +49,7 @@ core_dies() {
     pids=$(pgrep -P "$HOST_PID")
     core=$(child sign-core-emulated) && kill -9 "$core" || return 1
     # shellcheck disable=SC2086,SC2016 # a list of numbers; expanded by the inner shell
-    wait_until 15 bash -c 'for p in "$@"; do ! kill -0 "$p" || exit 1; done' - $pids && ! kill -0 "$HOST_PID" 2>/dev/null &&
+    wait_until 15 bash -c 'for p in "$@"; do ! kill -0 "$p" || exit 1; done' - $pids "$HOST_PID" &&
         [ -z "$(find "$RUN/e" -name '*.sock')" ]
 }
 
