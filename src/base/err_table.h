@@ -129,6 +129,17 @@
     X(UNBAN, AUTH, PERMISSION_DENIED, 0, "the unban order is not valid", "sign it with a publisher key")               \
     /* host */                                                                                                         \
     X(LAUNCH, INTERNAL, UNAVAILABLE, 0, "a program of the enclave could not be started", "see the log")                \
-    X(PROXY_DENIED, AUTH, PERMISSION_DENIED, 0, "the destination is not on the allow-list", "add it to the allow-list")
+    X(PROXY_DENIED, AUTH, PERMISSION_DENIED, 0, "the destination is not on the allow-list",                            \
+      "add it to the allow-list")                                                                                      \
+    /* gateway and rooms */                                                                                            \
+    X(UPSTREAM, IO, UNAVAILABLE, 1, "the gateway cannot reach sign-service",                                           \
+      "check sign_service.url and that sign-service runs")                                                             \
+    X(ROOMS_OFF, STATE, FAILED_PRECONDITION, 0, "this service knows no gateway: rooms are off",                        \
+      "set gateway.url, or use countersign.v1.Party/Session")                                                          \
+    X(ROOM_LIMIT, LIMIT, RESOURCE_EXHAUSTED, 1, "a limit of rooms, messages or subscribers is reached",                \
+      "retry later, or raise the rooms limits")                                                                        \
+    X(ROOM_MESSAGE, INPUT, INVALID_ARGUMENT, 0, "not a room's message", "see docs/formats/rooms.md")                   \
+    X(KEY_SHARE_FILE, STATE, FAILED_PRECONDITION, 0, "a share file in the clear is for local runs only",               \
+      "seal it with age, inject it on 7101 and 7102")
 
 #endif
