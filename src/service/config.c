@@ -1,17 +1,38 @@
 /* The `service` section of the measured configuration (docs/formats/config.md). */
+#include <string.h>
+
 #include "codec/cbor.h"
 #include "service/service.h"
 
 #define SHARES_MAX_LIMIT ((uint64_t)1 << 30)
 #define SESSIONS_MAX_LIMIT 65536u
 
-enum { PARENT_CID, MAX_BYTES, SESSIONS, LEVEL, NUM_KEYS };
-static const char *const keys[NUM_KEYS] = {"parentCid", "maxBytes", "sessions", "level"};
+enum { PARENT_CID, MAX_BYTES, SESSIONS, GATEWAY_URL, SERVER_INDEX, LEVEL, NUM_KEYS };
+static const char *const keys[NUM_KEYS] = {"parentCid", "maxBytes", "sessions", "gatewayUrl", "serverIndex", "level"};
 
 static cs_err in_range(cs_cbor *c, uint64_t *out, uint64_t min, uint64_t max)
 {
     CS_TRY(cs_cbor_uint(c, out));
     return *out >= min && *out <= max ? CS_OK : CS_E_CONFIG;
+}
+
+/* The compiler has checked the rest; what goes into a request line and a header may hold nothing that ends one. */
+static cs_err read_url(cs_cbor *c, cs_service_config *out)
+{
+    cs_slice url;
+
+    CS_TRY(cs_cbor_text(c, &url));
+    if (url.len > CS_SERVICE_URL_MAX || (url.len > 0 && (url.len < 8 || memcmp(url.p, "http://", 7) != 0))) {
+        return CS_E_CONFIG;
+    }
+    for (size_t i = 0; i < url.len; i++) {
+        if (url.p[i] <= 0x20 || url.p[i] >= 0x7f) {
+            return CS_E_CONFIG;
+        }
+        out->gateway_url[i] = (char)url.p[i];
+    }
+    out->gateway_url[url.len] = '\0';
+    return CS_OK;
 }
 
 static cs_err read_value(cs_cbor *c, cs_service_config *out, unsigned key)
@@ -25,6 +46,10 @@ static cs_err read_value(cs_cbor *c, cs_service_config *out, unsigned key)
         return in_range(c, &out->shares_max, 1, SHARES_MAX_LIMIT);
     case SESSIONS:
         return in_range(c, &out->sessions_max, 1, SESSIONS_MAX_LIMIT);
+    case GATEWAY_URL:
+        return read_url(c, out);
+    case SERVER_INDEX:
+        return in_range(c, &out->server_index, 0, 1);
     default:
         CS_TRY(cs_cbor_text(c, &level));
         return cs_log_level_of(level, &out->log_level);

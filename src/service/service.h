@@ -14,12 +14,18 @@
 #include "rpc/core_rpc.h"
 #include "service/idmap.h"
 
+#define CS_SERVICE_URL_MAX 512
+
 /* What the measured configuration says to this program (docs/formats/config.md, section `service`). */
 typedef struct cs_service_config {
     uint64_t parent_cid;
     uint64_t shares_max;   /* bytes of the share file */
     uint64_t sessions_max; /* PARTY streams at once */
     cs_log_level log_level;
+    uint64_t server_index; /* of this party in rooms: 0 or 1 */
+    /* "http://HOST:PORT[/prefix]" of the rooms, no slash at the end; "": rooms are off. HOST is the Host header's: where the
+     * bytes go is the egress bridge's to say. */
+    char gateway_url[CS_SERVICE_URL_MAX + 1];
 } cs_service_config;
 
 /* cs_service_config_read - the section as CBOR. CS_E_CONFIG | CS_E_CONFIG_KEY. */

@@ -16,7 +16,7 @@
 #define TEXT_MAX 2048
 
 enum { CORE = 1, KMS = 2, SERVICE = 4, INIT = 8 };
-typedef enum kind { UINT, BOOL, TEXT, HOST, LEVEL, TEXTS, HEXES, MAP, CA } kind;
+typedef enum kind { UINT, BOOL, TEXT, HOST, URL, LEVEL, TEXTS, HEXES, MAP, CA } kind;
 
 typedef struct key {
     const char *yaml; /* "group.name" */
@@ -44,6 +44,8 @@ static const key keys[] = {
     {"limits.sessions", NULL, UINT, CORE | SERVICE, "1024", 1, 65536},
     {"limits.silenceMs", NULL, UINT, CORE, "10000", 100, 600000},
     {"limits.arenaMiB", NULL, UINT, CORE, "256", 4, 65536},
+    {"gateway.url", "gatewayUrl", URL, SERVICE, "", 0, CS_CONFIG_URL_MAX},
+    {"server.index", "serverIndex", UINT, SERVICE, "1", 0, 1},
     {"logging.level", NULL, LEVEL, CORE | KMS | SERVICE | INIT, "info", 0, 0},
 };
 #define NUM_KEYS (sizeof keys / sizeof *keys)
@@ -161,6 +163,59 @@ static cs_err put_host(compiler *c, const yaml_node_t *n, cs_buf *out, const key
     return put_text(c, n, out, k, text, 1, k->max);
 }
 
+/* "http://HOST[:PORT][/prefix]" as it is stored: with its port, without a slash at the end. The host: a name, IPv4 or [IPv6]. */
+static cs_err split_url(cs_buf *out, const char *text)
+{
+    static const char host_set[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+    static const char path_set[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_~/";
+    const char *host = text + 7, *end;
+    uint64_t port = 80;
+
+    if (strncmp(text, "http://", 7) != 0) {
+        return CS_E_FORMAT;
+    }
+    if (host[0] == '[') {
+        end = host + 1 + strspn(host + 1, "0123456789abcdefABCDEF:.");
+        end = end > host + 1 && *end == ']' ? end + 1 : host;
+    } else {
+        end = host + strspn(host, host_set);
+    }
+    size_t host_len = (size_t)(end - host), digits = 0;
+    if (host_len == 0 || host_len > 253) {
+        return CS_E_FORMAT;
+    }
+    if (*end == ':') {
+        digits = strcspn(++end, "/");
+        CS_TRY(cs_parse_u64(cs_slice_of(end, digits), 65535, &port));
+        end += digits;
+    }
+    size_t path = strlen(end);
+    if (port == 0 || (path > 0 && *end != '/') || strspn(end, path_set) != path || strstr(end, "//") != NULL ||
+        strstr(end, "/.") != NULL) {
+        return CS_E_FORMAT;
+    }
+    path -= path > 0 && end[path - 1] == '/' ? 1 : 0;
+    char port_text[8];
+    (void)snprintf(port_text, sizeof port_text, ":%u", (unsigned)port);
+    CS_TRY(cs_put_str(out, "http://"));
+    CS_TRY(cs_put(out, host, host_len));
+    CS_TRY(cs_put_str(out, port_text));
+    return cs_put(out, end, path);
+}
+
+static cs_err put_url(compiler *c, const yaml_node_t *n, cs_buf *out, const key *k, const char *text)
+{
+    uint8_t mem[CS_CONFIG_URL_MAX];
+    cs_buf url = cs_buf_wrap(mem, sizeof mem);
+
+    if (text[0] != '\0' && split_url(&url, text) != CS_OK) {
+        return fail(c, n, CS_E_CONFIG,
+                    "%s: http://HOST:PORT[/prefix] of at most %d bytes is wanted (rooms are plain HTTP through the egress bridge)",
+                    k->yaml, CS_CONFIG_URL_MAX);
+    }
+    return cs_cbor_put_text_slice(out, cs_buf_slice(&url));
+}
+
 static cs_err put_scalar(compiler *c, const yaml_node_t *n, cs_buf *out, const key *k, const char *text)
 {
     cs_log_level level;
@@ -188,6 +243,8 @@ static cs_err put_scalar(compiler *c, const yaml_node_t *n, cs_buf *out, const k
         return cs_cbor_put_text(out, text);
     case HOST:
         return put_host(c, n, out, k, text);
+    case URL:
+        return put_url(c, n, out, k, text);
     default:
         return put_text(c, n, out, k, text, k->min, k->max);
     }

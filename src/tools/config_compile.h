@@ -9,6 +9,7 @@
 
 #define CS_CONFIG_YAML_MAX 65536u
 #define CS_CONFIG_CA_MAX 131072u /* PEM certificates of kms.caFile */
+#define CS_CONFIG_URL_MAX 512    /* gateway.url as it is stored */
 #define CS_CONFIG_CBOR_MAX 262144u
 #define CS_CONFIG_CORE_MAX 65536u /* sections other than kms, as their readers take them */
 

@@ -9,6 +9,7 @@
 #include "codec/cbor.h"
 #include "core/config.h"
 #include "kms/config.h"
+#include "service/service.h"
 #include "tools/config_compile.h"
 
 #define MINIMAL "kms: {region: eu-west-1, keyArn: 'arn:aws:kms:eu-west-1:123456789012:key/k'}\n"
@@ -69,7 +70,10 @@ static void defaults_reach_the_programs(void **state)
     assert_int_equal(cs_kms_config_read(&kms, &bad, section(&out, "kms")), CS_OK);
     assert_true(kms.proxy_port == 5000 && kms.parent_cid == 3);
     assert_string_equal(kms.host, "kms.eu-west-1.amazonaws.com");
-    assert_true(section(&out, "init").len > 0 && section(&out, "service").len > 0);
+    cs_service_config service;
+    assert_int_equal(cs_service_config_read(&service, section(&out, "service")), CS_OK);
+    assert_true(service.gateway_url[0] == '\0' && service.server_index == 1 && service.shares_max == 268435456);
+    assert_true(section(&out, "init").len > 0);
 }
 
 static void given_values_reach_the_programs(void **state)
@@ -99,6 +103,57 @@ static void given_values_reach_the_programs(void **state)
     assert_int_equal(cs_kms_config_read(&kms, &bad, section(&out, "kms")), CS_OK);
     assert_true(kms.proxy_port == 7 && kms.parent_cid == 5);
     assert_string_equal(kms.host, "localhost");
+}
+
+static void the_address_of_the_rooms_is_checked_and_made_canonical(void **state)
+{
+    static const struct {
+        const char *url, *stored; /* NULL: refused */
+    } rows[] = {
+        {"", ""},
+        {"http://gw:8080", "http://gw:8080"},
+        {"http://gw:8080/", "http://gw:8080"},
+        {"http://gw", "http://gw:80"},
+        {"http://gw/a/b-c_d.e~/", "http://gw:80/a/b-c_d.e~"},
+        {"http://127.0.0.1:1/x", "http://127.0.0.1:1/x"},
+        {"http://[::1]:8080", "http://[::1]:8080"},
+        {"https://gw:8080", NULL},
+        {"gw:8080", NULL},
+        {"http://", NULL},
+        {"http://:80", NULL},
+        {"http://gw:0", NULL},
+        {"http://gw:65536", NULL},
+        {"http://gw:", NULL},
+        {"http://gw:08", NULL},
+        {"http://gw:80x", NULL},
+        {"http://u@gw:80", NULL},
+        {"http://[]:80", NULL},
+        {"http://[::1", NULL},
+        {"http://gw:80/a?b", NULL},
+        {"http://gw:80/a#b", NULL},
+        {"http://gw:80/a//b", NULL},
+        {"http://gw:80/../b", NULL},
+        {"http://gw:80/a%0ab", NULL},
+        {"http://gw:80/a b", NULL},
+    };
+    char yaml[256];
+    cs_service_config c;
+    cs_buf out;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        (void)snprintf(yaml, sizeof yaml, MINIMAL "gateway: {url: '%s'}\nserver: {index: 0}\n", rows[i].url);
+        cs_err err = compile(&out, yaml);
+        if (rows[i].stored == NULL) {
+            assert_int_equal(err, CS_E_CONFIG);
+            assert_non_null(strstr(fault.text, "gateway.url: http://HOST:PORT"));
+            continue;
+        }
+        assert_int_equal(err, CS_OK);
+        assert_int_equal(cs_service_config_read(&c, section(&out, "service")), CS_OK);
+        assert_string_equal(c.gateway_url, rows[i].stored);
+        assert_int_equal(c.server_index, 0);
+    }
 }
 
 static void order_and_layout_of_the_yaml_do_not_matter(void **state)
@@ -156,6 +211,9 @@ static void each_fault_is_refused_and_named(void **state)
         {"shares: {requireSignedShares: yes}\n", CS_E_CONFIG, "shares.requireSignedShares: true or false"},
         {"shares: {maxBytes: 1}\n", CS_E_CONFIG, "shares.maxBytes: a number of 1024"},
         {"limits: {silenceMs: -1}\n", CS_E_CONFIG, "limits.silenceMs: a number"},
+        {"server: {index: 2}\n", CS_E_CONFIG, "server.index: a number of 0 to 1"},
+        {"gateway: {url: [a]}\n", CS_E_CONFIG, "gateway.url: one value"},
+        {"gateway: {uri: a}\n", CS_E_CONFIG_KEY, "unknown key gateway.uri; the nearest known one is gateway.url"},
         {"logging: {level: trace}\n", CS_E_CONFIG, "logging.level: debug, info"},
         {"enclave: {clockSources: []}\n", CS_E_CONFIG, "enclave.clockSources: 1 to 16"},
         {"enclave: {clockSources: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}\n", CS_E_CONFIG,
@@ -191,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_reach_the_programs),
         cmocka_unit_test(given_values_reach_the_programs),
+        cmocka_unit_test(the_address_of_the_rooms_is_checked_and_made_canonical),
         cmocka_unit_test(order_and_layout_of_the_yaml_do_not_matter),
         cmocka_unit_test(each_fault_is_refused_and_named),
         cmocka_unit_test(sizes_and_files_have_their_own_errors),
