@@ -6,6 +6,7 @@
 #include "core/ops/channels.h"
 #include "core/ops/peers.h"
 #include "core/ops/streams.h"
+#include "core/ops/waits.h"
 #include "core/policy/answers.h"
 #include "core/policy/authorise.h"
 #include "core/provision/load.h"
@@ -45,6 +46,7 @@ struct cs_core {
     cs_channels channels;
     cs_peers peers;
     cs_answers answers;
+    cs_waits waits;
     cs_permits *permits;
     cs_counters counters;
     uint8_t *plain; /* CS_FRAME_MAX_PLAIN bytes of the arena: the plaintext of the frame at hand */

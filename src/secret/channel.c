@@ -244,7 +244,7 @@ cs_err cs_csession_seal_msg(cs_csession *s, cs_buf *out, cs_data_kind kind, cs_s
     return err;
 }
 
-cs_err cs_csession_open(cs_csession *s, uint8_t *out, size_t cap, size_t *out_len, cs_slice frame)
+cs_err cs_csession_try(cs_csession *s, uint8_t *out, size_t cap, size_t *out_len, cs_slice frame)
 {
     cs_frame f;
     uint8_t nonce[12];
@@ -253,8 +253,7 @@ cs_err cs_csession_open(cs_csession *s, uint8_t *out, size_t cap, size_t *out_le
     }
     if (cs_frame_parse(&f, frame) != CS_OK || f.kind != CS_FRAME_DATA || !cs_ct_eq(f.channel.b, s->channel.b, 16) ||
         !cs_ct_eq(f.session.b, s->name.b, 16) || f.counter != s->next_receive || f.counter == UINT64_MAX) {
-        cs_csession_wipe(s);
-        return CS_E_ABORT_SESSION;
+        return CS_E_STATE;
     }
     size_t len = f.rest.len - CS_NOISE_TAG;
     if (len > cap) {
@@ -264,12 +263,21 @@ cs_err cs_csession_open(cs_csession *s, uint8_t *out, size_t cap, size_t *out_le
     if (crypto_aead_chacha20poly1305_ietf_decrypt_detached(out, NULL, f.rest.p, len, f.rest.p + len, frame.p,
                                                            CS_FRAME_HEAD, nonce, s->receive.b) != 0) {
         cs_wipe(out, len);
-        cs_csession_wipe(s);
-        return CS_E_ABORT_SESSION;
+        return CS_E_STATE;
     }
     s->next_receive++;
     *out_len = len;
     return CS_OK;
+}
+
+cs_err cs_csession_open(cs_csession *s, uint8_t *out, size_t cap, size_t *out_len, cs_slice frame)
+{
+    cs_err err = cs_csession_try(s, out, cap, out_len, frame);
+    if (err == CS_E_STATE) {
+        cs_csession_wipe(s);
+        return CS_E_ABORT_SESSION;
+    }
+    return err;
 }
 
 void cs_csession_wipe(cs_csession *s)

@@ -106,6 +106,11 @@ CS_MUST cs_err cs_csession_seal_msg(cs_csession *s, cs_buf *out, cs_data_kind ki
  * CS_E_RANGE (cap; session as before).
  */
 CS_MUST cs_err cs_csession_open(cs_csession *s, uint8_t *out, size_t cap, size_t *out_len, cs_slice frame);
+/*
+ * cs_csession_try - the same for rooms, where anybody may write: a frame that does not fit is CS_E_STATE (drop it), and the session is
+ * as before. CS_E_ABORT_SESSION only when the session is over already.
+ */
+CS_MUST cs_err cs_csession_try(cs_csession *s, uint8_t *out, size_t cap, size_t *out_len, cs_slice frame);
 void cs_csession_wipe(cs_csession *s);
 
 #endif

@@ -45,6 +45,7 @@ typedef struct world {
     cs_mpc_key (*key)[2];            /* [account][party - 1], arena */
     cs_mpc_peer *peer[NUM_FAMILIES]; /* client's side */
     uint64_t next_id;
+    const struct ask *room; /* streams are opened for this request in a room; NULL: as gRPC streams */
 } world;
 
 extern const char *const account_name[NUM_ACCOUNTS];
@@ -130,6 +131,11 @@ typedef struct ask {
     size_t path_len;
     cs_slice raw_hello; /* instead of all the above */
 } ask;
+/* named - the fields of SIGN_WAIT and PARTY_ROOM for a; wait_for - SIGN_WAIT of it, its id. */
+void named(cs_rpc_frame *f, const ask *a);
+uint64_t wait_for(world *w, const ask *a);
+/* expect_signature - the next frame is SIGN_REPLY of that id: OK with sig, or code. */
+void expect_signature(world *w, uint64_t id, cs_err code, const cs_mpc_signature *sig, bool remembered);
 /* session_hello - opens a stream, sends hello and M1. session_m3 - takes M2, sends M3. session_m4 - takes M4 and the end. */
 void session_hello(world *w, client *cl, session *s, const ask *a);
 void session_m3(world *w, session *s);

@@ -10,10 +10,51 @@
 
 #define OK(x) assert_int_equal((x), CS_OK)
 
+void named(cs_rpc_frame *f, const ask *a)
+{
+    static uint8_t digest[32];
+
+    memset(digest, a->digest_byte, sizeof digest);
+    f->f[0].s = cs_slice_str(account_name[a->account]);
+    f->f[1].u = (uint64_t)a->tx_id;
+    f->f[2].s = cs_slice_str(a->execution == NULL ? "e" : a->execution);
+    f->f[3].s = cs_slice_of(digest, sizeof digest);
+}
+
+uint64_t wait_for(world *w, const ask *a)
+{
+    cs_rpc_frame f = {.type = CS_RPC_SIGN_WAIT, .id = ++w->next_id};
+
+    named(&f, a);
+    OK(give(w, CS_LINK_SERVICE, &f));
+    return f.id;
+}
+
+void expect_signature(world *w, uint64_t id, cs_err code, const cs_mpc_signature *sig, bool remembered)
+{
+    cs_rpc_frame f = next(w, CS_LINK_SERVICE);
+
+    assert_string_equal(cs_rpc_name(f.type), "SIGN_REPLY");
+    assert_int_equal(f.id, id);
+    assert_true(cs_slice_eq_str(f.f[0].s, cs_err_code(code)));
+    assert_int_equal(f.f[2].u, remembered);
+    if (code != CS_OK) {
+        assert_int_equal(f.f[1].s.len, 0);
+        return;
+    }
+    assert_int_equal(f.f[1].s.len, 65);
+    assert_memory_equal(f.f[1].s.p, sig->r, 32);
+    assert_memory_equal(f.f[1].s.p + 32, sig->s, 32);
+    assert_int_equal(f.f[1].s.p[64], sig->recid);
+}
+
 uint64_t open_stream(world *w)
 {
-    cs_rpc_frame f = {.type = CS_RPC_PARTY_OPEN, .id = ++w->next_id};
+    cs_rpc_frame f = {.type = w->room != NULL ? CS_RPC_PARTY_ROOM : CS_RPC_PARTY_OPEN, .id = ++w->next_id};
 
+    if (w->room != NULL) {
+        named(&f, w->room);
+    }
     OK(give(w, CS_LINK_SERVICE, &f));
     return f.id;
 }

@@ -113,40 +113,40 @@ static void test_the_oldest_request_is_forgotten_but_none_that_is_under_way(void
 {
     cs_answers t;
     cs_answer_found found;
-    cs_hello h = {.epoch = 0};
-    uint8_t label[32] = {0}, pk33[33] = {2}, answer[CS_ANSWER_LEN] = {7};
+    uint8_t label[32] = {0}, data[32] = {2}, answer[CS_ANSWER_LEN] = {7};
 
     (void)state;
     OK(cs_answers_init(&t, 4));
     for (uint8_t i = 0; i < 4; i++) {
         label[31] = i;
-        OK(cs_answers_claim(&t, &found, label, pk33, &h, i));
+        OK(cs_answers_claim(&t, &found, label, data, i));
         if (i != 0) {
             cs_answers_drop(&t, label, i); /* only the first one, the oldest, is live */
         }
     }
     for (uint8_t i = 4; i < 40; i++) {
         label[31] = i;
-        OK(cs_answers_claim(&t, &found, label, pk33, &h, i));
+        OK(cs_answers_claim(&t, &found, label, data, i));
         cs_answers_drop(&t, label, i);
     }
     assert_int_equal(t.forgotten, 36);
     label[31] = 0;
     cs_answers_done(&t, label, answer);
-    OK(cs_answers_claim(&t, &found, label, pk33, &h, 99));
+    OK(cs_answers_claim(&t, &found, label, data, 99));
     assert_true(found.answered);
     assert_int_equal(found.answer[0], 7);
-    h.digest32[0] = 1;
-    assert_int_equal(cs_answers_claim(&t, &found, label, pk33, &h, 99), CS_E_EXECUTION_CONFLICT);
+    data[0] = 1;
+    assert_int_equal(cs_answers_claim(&t, &found, label, data, 99), CS_E_EXECUTION_CONFLICT);
+    data[0] = 2;
     cs_answers_cleanup(&t);
     /* all live: the oldest goes, the table stays in order */
     OK(cs_answers_init(&t, 4));
     for (uint8_t i = 0; i < 9; i++) {
         label[31] = i;
-        OK(cs_answers_claim(&t, &found, label, pk33, &h, i));
+        OK(cs_answers_claim(&t, &found, label, data, i));
         assert_false(found.live);
     }
-    OK(cs_answers_claim(&t, &found, label, pk33, &h, 8));
+    OK(cs_answers_claim(&t, &found, label, data, 8));
     assert_true(found.live);
     assert_int_equal(t.forgotten, 5);
     cs_answers_cleanup(&t);

@@ -141,6 +141,27 @@ static cs_err make_stream_room(cs_core *c)
     return CS_OK;
 }
 
+/* The stream may sign this request only. An account that is unknown now cannot be signed for on it. */
+static cs_err bind_to_request(cs_core *c, cs_stream *s, const cs_rpc_frame *f)
+{
+    cs_hello h;
+    const cs_mpc_key *key;
+    cs_err err;
+
+    cs_request_of_frame(&h, f);
+    key = cs_share_find(c->set, h.account_id);
+    err = key == NULL ? CS_E_ACCOUNT_UNKNOWN : cs_hello_label(s->want_label32, &h);
+    if (err == CS_OK) {
+        err = cs_answers_data(s->want_data32, key->pk33, &h);
+    }
+    if (err != CS_OK) {
+        cs_streams_remove(&c->streams, s);
+        return err;
+    }
+    s->room = true;
+    return CS_OK;
+}
+
 void cs_op_party_open(cs_core *c, const cs_permit *p)
 {
     const uint64_t id = cs_permit_frame(p)->id;
@@ -160,6 +181,9 @@ void cs_op_party_open(cs_core *c, const cs_permit *p)
     err = make_stream_room(c);
     if (err == CS_OK) {
         err = cs_streams_add(&c->streams, &s, id, cs_clock_mono_ms());
+    }
+    if (err == CS_OK && cs_permit_op(p) == CS_OP_PARTY_ROOM) {
+        err = bind_to_request(c, s, cs_permit_frame(p));
     }
     if (err != CS_OK) {
         cs_log_err(CS_LOG_WARN, "session_refused", err, CS_LU("stream", id));
@@ -204,6 +228,17 @@ static cs_err first_data(cs_core *c, cs_stream *s, const cs_frame *f)
     return s->session == NULL ? CS_E_NO_MEMORY : cs_csession_init(s->session, ch->secret, &f->session);
 }
 
+/* In a room: what was made for a frame that turned out not to be authentic goes again, so that the real one finds its place. */
+static void forget_first(cs_stream *s)
+{
+    cs_csession_wipe(s->session);
+    cs_secret_free(s->session);
+    s->session = NULL;
+    if (s->kind == CS_STREAM_NEW) {
+        cs_stream_leave(s);
+    }
+}
+
 /* One plaintext by its kind and what the stream is doing. What is authentic but out of place ends the session. */
 static cs_err dispatch(cs_core *c, cs_stream *s, cs_slice plain, cs_mpc_verdict *v, bool *done)
 {
@@ -239,9 +274,13 @@ static cs_err on_data(cs_core *c, cs_stream *s, const cs_frame *f, cs_slice body
     if (first) {
         CS_TRY(first_data(c, s, f));
     }
-    err = cs_csession_open(s->session, c->plain, CS_FRAME_MAX_PLAIN, &len, body);
+    err = s->room ? cs_csession_try(s->session, c->plain, CS_FRAME_MAX_PLAIN, &len, body)
+                  : cs_csession_open(s->session, c->plain, CS_FRAME_MAX_PLAIN, &len, body);
     if (err != CS_OK) {
         c->counters.tags++;
+        if (s->room && first) {
+            forget_first(s);
+        }
         return err;
     }
     if (first) {
@@ -262,6 +301,10 @@ static cs_err on_frame(cs_core *c, cs_stream *s, cs_slice body, cs_mpc_verdict *
     if (err == CS_OK && f.kind == CS_FRAME_HS1 && s->kind == CS_STREAM_NEW) {
         return cs_setup_hs1(c, s, &f, body);
     }
+    if (s->room) {
+        c->counters.tags++;
+        return CS_E_STATE;
+    }
     if (s->kind != CS_STREAM_NEW) {
         return CS_E_ABORT_SESSION; /* a byte changed on the way, wherever it was */
     }
@@ -278,9 +321,12 @@ static void step_failed(cs_core *c, cs_stream *s, cs_err err, const cs_mpc_verdi
     if (by_check) {
         c->counters.aborts[v->check]++;
     }
-    cs_log_err(by_check ? CS_LOG_WARN : CS_LOG_INFO, err == CS_E_STATE ? "drop" : "session_end", err,
-               CS_LU("stream", id), CS_LC("class", cs_mpc_class_name(v->cls)),
-               CS_LC("check", cs_mpc_check_name(v->check)));
+    /* anybody may write to a room: no line for each byte of noise */
+    cs_log_err(by_check                       ? CS_LOG_WARN
+               : s->room && err == CS_E_STATE ? CS_LOG_DEBUG
+                                              : CS_LOG_INFO,
+               err == CS_E_STATE ? "drop" : "session_end", err, CS_LU("stream", id),
+               CS_LC("class", cs_mpc_class_name(v->cls)), CS_LC("check", cs_mpc_check_name(v->check)));
     if (err == CS_E_STATE) {
         return; /* DROP: nothing is answered, the silence deadline runs on */
     }

@@ -44,7 +44,10 @@ cs_err cs_setup_hs1(cs_core *c, cs_stream *s, const cs_frame *f, cs_slice body)
         return CS_E_PEER_BANNED;
     }
     if (cs_channels_find(&c->channels, &f->channel) != NULL) {
-        return CS_E_CHANNEL_AUTH; /* a handshake that is played again does not touch the channel that it made */
+        /* in a room old messages are read again */
+        return s->room
+                   ? CS_E_ABORT_SESSION
+                   : CS_E_CHANNEL_AUTH; /* a handshake that is played again does not touch the channel that it made */
     }
     CS_TRY(accept_hs1(c, &ch, hs2, body, own));
     cs_stream_join(s, ch);

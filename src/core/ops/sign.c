@@ -34,6 +34,7 @@ static void adopt(cs_core *c, cs_stream *s, const cs_sign_grant *g)
     c->streams.signing++;
     c->counters.sessions++;
     memcpy(s->label32, g->label32, 32);
+    memcpy(s->data32, g->data32, 32);
     memcpy(s->kid32, g->key->kid32, 32);
     memcpy(s->account, g->account_id.p, g->account_id.len); /* at most 128 bytes, checked by the parser */
     s->account[g->account_id.len] = '\0';
@@ -72,6 +73,7 @@ static cs_err execute(cs_core *c, cs_stream *s, const cs_sign_permit *permit, cs
 cs_err cs_sign_hello(cs_core *c, cs_stream *s, cs_slice payload, cs_mpc_verdict *v, bool *done)
 {
     cs_reader r = cs_reader_of(payload);
+    const cs_sign_want want = {s->want_label32, s->want_data32};
     const cs_sign_permit *permit = NULL;
     cs_slice hello;
     uint16_t len = 0;
@@ -84,7 +86,7 @@ cs_err cs_sign_hello(cs_core *c, cs_stream *s, cs_slice payload, cs_mpc_verdict 
     if (s->chan->pair == NULL) {
         return CS_E_CHANNEL_UNKNOWN; /* no OT set-up was finished in it */
     }
-    CS_TRY(cs_authorise_sign(c, s->chan, s->id, hello, &permit));
+    CS_TRY(cs_authorise_sign(c, s->chan, s->id, hello, s->room ? &want : NULL, &permit));
     return execute(c, s, permit, cs_slice_of(r.p, r.left), v, done);
 }
 
@@ -101,9 +103,12 @@ cs_err cs_sign_message(cs_core *c, cs_stream *s, cs_slice msg, cs_mpc_verdict *v
     memcpy(answer + 32, sig.s, 32);
     answer[64] = sig.recid;
     cs_answers_done(&c->answers, s->label32, answer);
+    /* M4 stands in the output frame: whoever waits is told after it has gone */
     c->counters.signatures++;
     *done = true;
     cs_log(CS_LOG_INFO, "signed", CS_LC("account", s->account), CS_LU("tx_id", s->tx_id), CS_LU("stream", s->id),
            CS_LU("us", (cs_clock_mono_ns() - s->began_ns) / 1000));
-    return seal_and_send(c, s, &frame, body, CS_MPC_M4_LEN);
+    CS_TRY(seal_and_send(c, s, &frame, body, CS_MPC_M4_LEN));
+    cs_waits_tell(c, s->label32, s->data32, answer);
+    return CS_OK;
 }

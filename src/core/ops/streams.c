@@ -55,6 +55,14 @@ void cs_streams_touch(cs_streams *t, cs_stream *s, uint64_t now_ms)
     push_back(t, s);
 }
 
+void cs_stream_leave(cs_stream *s)
+{
+    if (s->chan != NULL) {
+        s->chan->streams--;
+        s->chan = NULL;
+    }
+}
+
 void cs_stream_join(cs_stream *s, cs_chan *ch)
 {
     s->chan = ch;
@@ -79,8 +87,6 @@ void cs_streams_remove(cs_streams *t, cs_stream *s)
         cs_csession_wipe(s->session);
         cs_secret_free(s->session);
     }
-    if (s->chan != NULL) {
-        s->chan->streams--;
-    }
+    cs_stream_leave(s);
     free(s);
 }

@@ -21,7 +21,9 @@ typedef struct cs_stream {
     cs_mpc_setup *setup;
     cs_mpc_sign2 *sign;
     cs_pair_ref *pair; /* reference of sign */
-    uint8_t label32[32], kid32[32];
+    bool room;         /* carried over a room: what does not fit is dropped; want_* is what it may sign */
+    uint8_t want_label32[32], want_data32[32];
+    uint8_t label32[32], data32[32], kid32[32];
     char account[129];
     int64_t tx_id;
     uint64_t began_ns;
@@ -39,7 +41,8 @@ CS_MUST cs_err cs_streams_add(cs_streams *t, cs_stream **out, uint64_t id, uint6
 cs_stream *cs_streams_find(cs_streams *t, uint64_t id);
 /* cs_streams_touch - the client was heard. */
 void cs_streams_touch(cs_streams *t, cs_stream *s, uint64_t now_ms);
-/* cs_stream_join - s is now on ch. cs_streams_remove - wipes its session, set-up and secrets, leaves the channel; s is gone. */
+/* cs_stream_leave - s is on no channel any more. cs_stream_join - s is now on ch. cs_streams_remove - wipes its session, set-up and secrets, leaves the channel; s is gone. */
+void cs_stream_leave(cs_stream *s);
 void cs_stream_join(cs_stream *s, cs_chan *ch);
 void cs_streams_remove(cs_streams *t, cs_stream *s);
 

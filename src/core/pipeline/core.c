@@ -8,6 +8,7 @@
 #include "core/core_int.h"
 #include "core/ops/ops.h"
 #include "core/ops/party.h"
+#include "core/ops/waits.h"
 #include "core/pipeline/respond.h"
 #include "secret/rng.h"
 
@@ -16,6 +17,7 @@ typedef void execute_fn(cs_core *c, const cs_permit *p);
 /* One function for each operation; all take a permit. */
 static execute_fn *const execute[CS_NUM_OPS] = {
     [CS_OP_PARTY_OPEN] = cs_op_party_open,
+    [CS_OP_PARTY_ROOM] = cs_op_party_open,
     [CS_OP_PARTY_DATA] = cs_op_party_data,
     [CS_OP_PARTY_CLOSE] = cs_op_party_close,
     [CS_OP_ATTEST] = cs_op_attest,
@@ -26,6 +28,8 @@ static execute_fn *const execute[CS_NUM_OPS] = {
     [CS_OP_SHARES_END] = cs_op_shares_end,
     [CS_OP_SHARES_CANCEL] = cs_op_shares_cancel,
     [CS_OP_UNBAN] = cs_op_unban,
+    [CS_OP_SIGN_WAIT] = cs_op_sign_wait,
+    [CS_OP_SIGN_CANCEL] = cs_op_sign_cancel,
     [CS_OP_KMS_REPLY] = cs_op_kms_reply,
     [CS_OP_CRED_STATE] = cs_op_cred_state,
 };
@@ -144,6 +148,7 @@ cs_err cs_core_new(cs_core **out, const cs_core_args *args)
 static void wipe_secrets(cs_core *c)
 {
     cs_party_end_all(c, CS_E_CLOSED);
+    cs_waits_cleanup(&c->waits);
     cs_load_cleanup(&c->load);
     cs_share_free(c->set);
     c->set = NULL;

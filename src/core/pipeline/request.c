@@ -1,5 +1,9 @@
 #include "core/pipeline/request.h"
 
+#include <string.h>
+
+#include "codec/hello.h"
+
 #define CS_RPC_NONE 0
 
 const cs_op_row cs_op_table[CS_NUM_OPS] = {
@@ -8,6 +12,12 @@ const cs_op_row cs_op_table[CS_NUM_OPS] = {
     CS_OPS(CS_OP_ROW)
 #undef CS_OP_ROW
 };
+
+void cs_request_of_frame(cs_hello *out, const cs_rpc_frame *f)
+{
+    *out = (cs_hello){.account_id = f->f[0].s, .tx_id = (int64_t)f->f[1].u, .execution_id = f->f[2].s};
+    memcpy(out->digest32, f->f[3].s.p, sizeof out->digest32);
+}
 
 cs_err cs_request_decode(cs_request *out, cs_core_link link, cs_slice bytes)
 {

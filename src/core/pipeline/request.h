@@ -10,6 +10,7 @@
  */
 #define CS_OPS(X)                                                                                                      \
     X(PARTY_OPEN, SERVICE, CS_IN(SERVING) | CS_IN(RELOADING), NOT_SERVING, PARTY_END)                                  \
+    X(PARTY_ROOM, SERVICE, CS_IN(SERVING) | CS_IN(RELOADING), NOT_SERVING, PARTY_END)                                  \
     X(PARTY_DATA, SERVICE, CS_IN(SERVING) | CS_IN(RELOADING), NOT_SERVING, NONE)                                       \
     X(PARTY_CLOSE, SERVICE, CS_IN_ANY, STATE, NONE)                                                                    \
     X(ATTEST, SERVICE, CS_IN_ANY, STATE, ATTEST_REPLY)                                                                 \
@@ -20,6 +21,8 @@
     X(SHARES_END, SERVICE, CS_IN(WAITING) | CS_IN(SERVING), INJECT_PHASE, REPLY)                                       \
     X(SHARES_CANCEL, SERVICE, CS_IN_ANY, STATE, NONE)                                                                  \
     X(UNBAN, SERVICE, CS_IN(SERVING) | CS_IN(RELOADING), NOT_SERVING, REPLY)                                           \
+    X(SIGN_WAIT, SERVICE, CS_IN(SERVING) | CS_IN(RELOADING), NOT_SERVING, SIGN_REPLY)                                  \
+    X(SIGN_CANCEL, SERVICE, CS_IN_ANY, STATE, NONE)                                                                    \
     X(KMS_REPLY, KMS, CS_IN(UNSEALING) | CS_IN(RELOADING), STATE, NONE)                                                \
     X(CRED_STATE, KMS, CS_IN_ANY, STATE, NONE)
 
@@ -45,6 +48,9 @@ typedef struct cs_request {
     cs_rpc_frame frame; /* points into the bytes of the link */
 } cs_request;
 
+/* cs_request_of_frame - the request that SIGN_WAIT and PARTY_ROOM name; no path, epoch 0. The frame's fields were checked. */
+struct cs_hello;
+void cs_request_of_frame(struct cs_hello *out, const cs_rpc_frame *f);
 /* cs_request_decode - CS_E_FORMAT (no frame, or not one that this link may carry) | CS_E_TOO_LARGE. */
 CS_MUST cs_err cs_request_decode(cs_request *out, cs_core_link link, cs_slice bytes);
 

@@ -29,7 +29,7 @@ void cs_respond_code(cs_core *c, cs_rpc_type type, uint64_t id, cs_err e)
     if ((unsigned)type == 0) {
         return;
     }
-    f.f[0].s = cs_slice_str(cs_err_code(e));
+    f.f[0].s = cs_slice_str(cs_err_code(e)); /* the other fields stay empty */
     cs_respond_frame(c, CS_LINK_SERVICE, &f);
 }
 

@@ -86,7 +86,7 @@ static cs_answer_entry *insert(cs_answers *a, const uint8_t label[32])
 }
 
 /* The key is in it, the epoch is not: a refresh leaves answers right, another key under the account's name does not. */
-static cs_err hash_data(uint8_t out[32], const uint8_t pk33[33], const cs_hello *h)
+cs_err cs_answers_data(uint8_t out32[32], const uint8_t pk33[33], const cs_hello *h)
 {
     uint8_t mem[33 + 32 + 4 + 4 * CS_HELLO_MAX_PATH];
     cs_buf b = cs_buf_wrap(mem, sizeof mem);
@@ -97,30 +97,44 @@ static cs_err hash_data(uint8_t out[32], const uint8_t pk33[33], const cs_hello 
     for (size_t i = 0; i < h->path_len; i++) {
         CS_TRY(cs_put_u32(&b, h->path[i]));
     }
-    return SHA256(b.p, b.len, out) == NULL ? CS_E_INTERNAL : CS_OK;
+    return SHA256(b.p, b.len, out32) == NULL ? CS_E_INTERNAL : CS_OK;
 }
 
-cs_err cs_answers_claim(cs_answers *a, cs_answer_found *out, const uint8_t label32[32], const uint8_t pk33[33],
-                        const cs_hello *h, uint64_t stream)
+static cs_err found_in(cs_answer_found *out, const cs_answer_entry *e, const uint8_t data32[32])
 {
-    cs_answer_entry *e = find(a, label32);
-    uint8_t data[32];
-
     *out = (cs_answer_found){0};
-    CS_TRY(hash_data(data, pk33, h));
-    if (e != NULL && !cs_ct_eq(e->data, data, sizeof data)) {
-        return CS_E_EXECUTION_CONFLICT;
-    }
     if (e == NULL) {
-        e = insert(a, label32);
-        memcpy(e->data, data, sizeof data);
+        return CS_OK;
+    }
+    if (!cs_ct_eq(e->data, data32, 32)) {
+        return CS_E_EXECUTION_CONFLICT;
     }
     out->answered = e->state == ANSWERED;
     out->live = e->state == LIVE;
     out->stream = e->stream;
     if (out->answered) {
         memcpy(out->answer, e->answer, sizeof out->answer);
+    }
+    return CS_OK;
+}
+
+cs_err cs_answers_peek(const cs_answers *a, cs_answer_found *out, const uint8_t label32[32], const uint8_t data32[32])
+{
+    return found_in(out, find(a, label32), data32);
+}
+
+cs_err cs_answers_claim(cs_answers *a, cs_answer_found *out, const uint8_t label32[32], const uint8_t data32[32],
+                        uint64_t stream)
+{
+    cs_answer_entry *e = find(a, label32);
+
+    CS_TRY(found_in(out, e, data32));
+    if (out->answered) {
         return CS_OK;
+    }
+    if (e == NULL) {
+        e = insert(a, label32);
+        memcpy(e->data, data32, sizeof e->data);
     }
     e->state = LIVE;
     e->stream = stream;

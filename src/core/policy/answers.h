@@ -39,11 +39,17 @@ CS_MUST cs_err cs_answers_init(cs_answers *a, uint32_t max);
 void cs_answers_cleanup(cs_answers *a);
 /*
  * cs_answers_claim - a request under this label: remembered as live on `stream` unless it is answered. *out says what was there.
- * pk33: the account's public key.
- * CS_E_EXECUTION_CONFLICT (other data under the label; nothing changed) | CS_E_INTERNAL (hash).
+ * data32 as cs_answers_data. CS_E_EXECUTION_CONFLICT (other data under the label; nothing changed).
  */
-CS_MUST cs_err cs_answers_claim(cs_answers *a, cs_answer_found *out, const uint8_t label32[32], const uint8_t pk33[33],
-                                const cs_hello *h, uint64_t stream);
+CS_MUST cs_err cs_answers_claim(cs_answers *a, cs_answer_found *out, const uint8_t label32[32],
+                                const uint8_t data32[32], uint64_t stream);
+/*
+ * cs_answers_data - what is bound to a label: a hash of key, digest and path. CS_E_INTERNAL.
+ * cs_answers_peek - what is there under the label, without remembering anything. CS_E_EXECUTION_CONFLICT.
+ */
+CS_MUST cs_err cs_answers_data(uint8_t out32[32], const uint8_t pk33[33], const cs_hello *h);
+CS_MUST cs_err cs_answers_peek(const cs_answers *a, cs_answer_found *out, const uint8_t label32[32],
+                               const uint8_t data32[32]);
 /* cs_answers_done - the answer of a live request. cs_answers_drop - the session ended without one; the data stays bound. */
 void cs_answers_done(cs_answers *a, const uint8_t label32[32], const uint8_t answer65[CS_ANSWER_LEN]);
 void cs_answers_drop(cs_answers *a, const uint8_t label32[32], uint64_t stream);

@@ -16,7 +16,7 @@ struct cs_permit {
 struct cs_sign_permit {
     cs_sign_grant grant;
     cs_hello hello;
-    uint8_t label[32];
+    uint8_t label[32], data[32];
     uint8_t answer[CS_ANSWER_LEN];
 };
 
@@ -45,6 +45,18 @@ cs_op cs_permit_op(const cs_permit *p)
     return p->op;
 }
 
+/* The request that SIGN_WAIT and PARTY_ROOM name. */
+static cs_err check_named(const cs_rpc_frame *f)
+{
+    if (!cs_account_id_valid(f->f[0].s)) {
+        return CS_E_ACCOUNT_UNKNOWN;
+    }
+    if (f->f[2].s.len < 1 || f->f[2].s.len > CS_HELLO_MAX_EXECUTION) {
+        return CS_E_RANGE;
+    }
+    return f->f[3].s.len == 32 ? CS_OK : CS_E_DIGEST_LENGTH;
+}
+
 /* Limits that need no state. */
 static cs_err check_sizes(const cs_request *r)
 {
@@ -61,6 +73,9 @@ static cs_err check_sizes(const cs_request *r)
             return CS_E_INJECT_EMPTY;
         }
         return f->f[0].s.len <= AGE_FILE_MAX ? CS_OK : CS_E_TOO_LARGE;
+    case CS_OP_SIGN_WAIT:
+    case CS_OP_PARTY_ROOM:
+        return check_named(f);
     case CS_OP_UNBAN:
         return f->f[0].s.len <= CS_UNBAN_MAX ? CS_OK : CS_E_UNBAN;
     default:
@@ -117,7 +132,7 @@ static cs_err check_execution(cs_core *c, cs_sign_permit *p, uint64_t stream)
 {
     cs_answer_found found;
 
-    CS_TRY(cs_answers_claim(&c->answers, &found, p->label, p->grant.key->pk33, &p->hello, stream));
+    CS_TRY(cs_answers_claim(&c->answers, &found, p->label, p->data, stream));
     if (found.answered) {
         memcpy(p->answer, found.answer, sizeof p->answer);
         p->grant.answer65 = p->answer;
@@ -128,7 +143,7 @@ static cs_err check_execution(cs_core *c, cs_sign_permit *p, uint64_t stream)
 }
 
 cs_err cs_authorise_sign(cs_core *c, const struct cs_chan *channel, uint64_t stream, cs_slice hello_cbor,
-                         const cs_sign_permit **out)
+                         const cs_sign_want *want, const cs_sign_permit **out)
 {
     cs_sign_permit *p = &c->permits->sign;
     uint8_t pk33[33];
@@ -139,9 +154,14 @@ cs_err cs_authorise_sign(cs_core *c, const struct cs_chan *channel, uint64_t str
     CS_TRY(cs_hello_label(p->label, &p->hello));
     CS_TRY(p->hello.path_len == 0 ? CS_OK
                                   : cs_mpc_derive(pk33, NULL, NULL, p->grant.key, p->hello.path, p->hello.path_len));
+    CS_TRY(cs_answers_data(p->data, p->grant.key->pk33, &p->hello));
+    if (want != NULL && (!cs_ct_eq(p->label, want->label32, 32) || !cs_ct_eq(p->data, want->data32, 32))) {
+        return CS_E_ABORT_SESSION;
+    }
     CS_TRY(check_execution(c, p, stream));
     p->grant.digest32 = p->hello.digest32;
     p->grant.label32 = p->label;
+    p->grant.data32 = p->data;
     p->grant.path = p->hello.path_len == 0 ? NULL : p->hello.path;
     p->grant.path_len = p->hello.path_len;
     p->grant.account_id = p->hello.account_id;

@@ -35,7 +35,7 @@ typedef struct cs_sign_permit cs_sign_permit;
 typedef struct cs_sign_grant {
     const cs_mpc_key *key;
     uint16_t peer; /* the other signer's index */
-    const uint8_t *digest32, *label32;
+    const uint8_t *digest32, *label32, *data32;
     const uint32_t *path;
     size_t path_len;
     cs_slice account_id;
@@ -46,13 +46,19 @@ typedef struct cs_sign_grant {
 } cs_sign_grant;
 const cs_sign_grant *cs_sign_permit_grant(const cs_sign_permit *p);
 
+/* What the request said that came by gRPC: label and cs_answers_data of it. */
+typedef struct cs_sign_want {
+    const uint8_t *label32, *data32;
+} cs_sign_want;
+
 /*
  * cs_authorise_sign - the client's authenticated hello, on the channel that it came through. Checks in this order: shape, account
  * known and of this channel's two parties, two signers, epoch, path, execution id. Remembers the triple for stream.
+ * want: NULL, or the hello must be of that request (CS_E_ABORT_SESSION).
  * CS_E_FORMAT | CS_E_DIGEST_LENGTH | CS_E_ACCOUNT_UNKNOWN | CS_E_UNSUPPORTED (not t = 2) | CS_E_EPOCH | CS_E_RANGE (path) |
  * CS_E_EXECUTION_CONFLICT.
  */
 CS_MUST cs_err cs_authorise_sign(cs_core *c, const struct cs_chan *channel, uint64_t stream, cs_slice hello_cbor,
-                                 const cs_sign_permit **out);
+                                 const cs_sign_want *want, const cs_sign_permit **out);
 
 #endif
