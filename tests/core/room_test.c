@@ -322,6 +322,37 @@ static void test_a_handshake_read_again_from_the_history_changes_nothing(void **
     cs_channel_wipe(&ch);
 }
 
+static void test_a_ban_is_told_to_those_who_wait_for_that_client_only(void **state)
+{
+    static const ask stranger = {.account = 2, .tx_id = 1, .digest_byte = 3};
+    static uint8_t m3[CS_MPC_M3_LEN];
+    world *w = *state;
+    client cl = connected(w);
+    cs_mpc_verdict v;
+    session s;
+    uint64_t id, sibling, other;
+
+    id = wait_for(w, &request);
+    sibling = wait_for(w, &(ask){.account = 1, .tx_id = 4}); /* of the same client */
+    other = wait_for(w, &stranger);
+    session_hello(w, &cl, &s, &request);
+    assert_int_equal(cs_mpc_sign2_on_m2(s.sign, session_get(w, &s, CS_DATA_MSG), m3, &v), CS_OK);
+    m3[40105 + 31] ^= 1; /* mu */
+    session_send(w, &s, CS_DATA_MSG, cs_slice_of(m3, sizeof m3));
+    session_refused(w, &s, CS_E_ABORT_SESSION);
+    session_free(&s);
+    for (unsigned i = 0; i < 2; i++) {
+        cs_rpc_frame f = next(w, CS_LINK_SERVICE);
+        assert_true(f.type == CS_RPC_SIGN_REPLY && (f.id == id || f.id == sibling));
+        assert_true(cs_slice_eq_str(f.f[0].s, "PEER_BANNED"));
+    }
+    assert_true(none(w, CS_LINK_SERVICE));
+    id = wait_for(w, &request);
+    expect_signature(w, id, CS_E_PEER_BANNED, NULL, false);
+    give1(w, CS_LINK_SERVICE, CS_RPC_SIGN_CANCEL, other, CS_SLICE_NULL);
+    client_free(&cl);
+}
+
 static void test_stopping_drops_those_who_wait(void **state)
 {
     world *w = *state;
@@ -347,6 +378,7 @@ int main(void)
         T(test_noise_in_the_middle_of_a_session_does_not_end_it),
         T(test_noise_does_not_put_off_the_silence_deadline),
         T(test_a_handshake_read_again_from_the_history_changes_nothing),
+        T(test_a_ban_is_told_to_those_who_wait_for_that_client_only),
         T(test_stopping_drops_those_who_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

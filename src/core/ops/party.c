@@ -82,6 +82,7 @@ void cs_party_ban(cs_core *c, const cs_peer *liar, cs_mpc_check check)
             cs_party_drop_channel(c, ch, CS_E_ABORT_SESSION);
         }
     }
+    cs_waits_banned(c);
 }
 
 void cs_party_recheck(cs_core *c)

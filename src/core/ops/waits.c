@@ -17,7 +17,7 @@ static cs_wait **label_bucket(cs_waits *t, const uint8_t label32[32])
     return &t->by_label[cs_load_u32(label32) & (CS_WAIT_BUCKETS - 1)];
 }
 
-cs_err cs_waits_add(cs_waits *t, uint64_t id, const uint8_t label32[32], const uint8_t data32[32])
+cs_err cs_waits_add(cs_waits *t, uint64_t id, cs_slice account, const uint8_t label32[32], const uint8_t data32[32])
 {
     cs_wait **at_id = id_bucket(t, id), **at_label = label_bucket(t, label32), *w;
 
@@ -31,6 +31,7 @@ cs_err cs_waits_add(cs_waits *t, uint64_t id, const uint8_t label32[32], const u
         return CS_E_NO_MEMORY;
     }
     w->id = id;
+    memcpy(w->account, account.p, account.len); /* at most 128 bytes, checked by authorise */
     memcpy(w->label32, label32, 32);
     memcpy(w->data32, data32, 32);
     w->by_id = *at_id;
@@ -117,6 +118,21 @@ static bool client_banned(const cs_core *c, const cs_share_party *own)
     return banned;
 }
 
+void cs_waits_banned(cs_core *c)
+{
+    for (size_t i = 0; i < CS_WAIT_BUCKETS; i++) {
+        for (cs_wait *w = c->waits.by_id[i], *next; w != NULL; w = next) {
+            const cs_mpc_key *key = cs_share_find(c->set, cs_slice_str(w->account));
+
+            next = w->by_id;
+            if (key != NULL && client_banned(c, cs_share_party_of(c->set, key))) {
+                cs_wait_reply(c, w->id, CS_E_PEER_BANNED, NULL, false);
+                drop(&c->waits, w);
+            }
+        }
+    }
+}
+
 /* CS_OK: answered (*out->answered) or to be waited for, then label and data are set. */
 static cs_err look(cs_core *c, const cs_hello *h, uint8_t label32[32], uint8_t data32[32], cs_answer_found *out)
 {
@@ -150,7 +166,8 @@ void cs_op_sign_wait(cs_core *c, const cs_permit *p)
         return;
     }
     if (err == CS_OK) {
-        err = c->waits.num >= c->config->sessions ? CS_E_SESSION_LIMIT : cs_waits_add(&c->waits, f->id, label, data);
+        err = c->waits.num >= c->config->sessions ? CS_E_SESSION_LIMIT
+                                                  : cs_waits_add(&c->waits, f->id, h.account_id, label, data);
     }
     if (err != CS_OK) {
         cs_wait_reply(c, f->id, err, NULL, false);

@@ -12,6 +12,7 @@
 
 typedef struct cs_wait {
     uint64_t id; /* of the frame SIGN_WAIT */
+    char account[CS_HELLO_MAX_ACCOUNT + 1];
     uint8_t label32[32], data32[32];
     struct cs_wait *by_id, *by_label;
 } cs_wait;
@@ -21,14 +22,17 @@ typedef struct cs_waits {
     size_t num;
 } cs_waits;
 
-/* cs_waits_add - data32 as cs_answers_data. CS_E_EXISTS (id) | CS_E_NO_MEMORY. */
-CS_MUST cs_err cs_waits_add(cs_waits *t, uint64_t id, const uint8_t label32[32], const uint8_t data32[32]);
+/* cs_waits_add - a valid account id; data32 as cs_answers_data. CS_E_EXISTS (id) | CS_E_NO_MEMORY. */
+CS_MUST cs_err cs_waits_add(cs_waits *t, uint64_t id, cs_slice account, const uint8_t label32[32],
+                            const uint8_t data32[32]);
 /* cs_waits_cancel - unknown ids are ignored. */
 void cs_waits_cancel(cs_waits *t, uint64_t id);
 void cs_waits_cleanup(cs_waits *t);
 /* cs_waits_tell - answer all that wait for this label: those with other data hear CS_E_EXECUTION_CONFLICT. */
 void cs_waits_tell(cs_core *c, const uint8_t label32[32], const uint8_t data32[32],
                    const uint8_t answer65[CS_ANSWER_LEN]);
+/* cs_waits_banned - after a ban: those whose account's client is banned now hear CS_E_PEER_BANNED at once. */
+void cs_waits_banned(cs_core *c);
 /* cs_wait_reply - SIGN_REPLY. answer65 NULL unless err is CS_OK. */
 void cs_wait_reply(cs_core *c, uint64_t id, cs_err err, const uint8_t *answer65, bool remembered);
 
