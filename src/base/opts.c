@@ -103,35 +103,6 @@ int cs_refuse(const cs_args *a, cs_err e, bool json, const char *detail)
     return STATUS_REFUSED;
 }
 
-static size_t least(size_t a, size_t b, size_t c)
-{
-    size_t m = a < b ? a : b;
-    return m < c ? m : c;
-}
-
-/* edit distance of two short names; names that do not fit count as far away */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[NAME_MAX_BYTES + 1];
-    size_t la = strlen(a), lb = strlen(b);
-    if (la > NAME_MAX_BYTES || lb > NAME_MAX_BYTES) {
-        return NAME_MAX_BYTES;
-    }
-    for (size_t j = 0; j <= lb; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= la; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= lb; j++) {
-            size_t above = row[j];
-            row[j] = least(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
-            diagonal = above;
-        }
-    }
-    return row[lb];
-}
-
 /* keeps the nearest of the names offered; only one that shares more than it differs is worth a hint */
 typedef struct nearest {
     const char *word, *best;
@@ -140,7 +111,7 @@ typedef struct nearest {
 
 static void nearest_offer(nearest *n, const char *name)
 {
-    size_t d = distance(n->word, name);
+    size_t d = cs_edit_distance(n->word, name);
     size_t limit = strlen(n->word) / 3 + 1;
     if (d <= limit && d < n->distance) {
         n->best = name;

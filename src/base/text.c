@@ -312,3 +312,31 @@ bool cs_utf8_valid(cs_slice text)
     }
     return true;
 }
+
+static size_t least(size_t a, size_t b, size_t c)
+{
+    size_t m = a < b ? a : b;
+    return m < c ? m : c;
+}
+
+size_t cs_edit_distance(const char *a, const char *b)
+{
+    size_t row[CS_EDIT_MAX + 1];
+    size_t la = strlen(a), lb = strlen(b);
+    if (la > CS_EDIT_MAX || lb > CS_EDIT_MAX) {
+        return SIZE_MAX;
+    }
+    for (size_t j = 0; j <= lb; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; i <= la; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            size_t above = row[j];
+            row[j] = least(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            diagonal = above;
+        }
+    }
+    return row[lb];
+}

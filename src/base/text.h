@@ -34,4 +34,11 @@ CS_MUST cs_err cs_put_rfc3339(cs_buf *b, uint64_t ms);
 /* cs_utf8_valid - true when text is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool cs_utf8_valid(cs_slice text);
 
+#define CS_EDIT_MAX 64
+/*
+ * cs_edit_distance - how many bytes to change, insert or remove to make b of a: for hints at the nearest known name.
+ * SIZE_MAX when one is longer than CS_EDIT_MAX.
+ */
+size_t cs_edit_distance(const char *a, const char *b);
+
 #endif

@@ -183,6 +183,22 @@ static void utf8_is_well_formed_or_not(void **state)
     }
 }
 
+static void distance_counts_edits(void **state)
+{
+    static char long_name[CS_EDIT_MAX + 2];
+
+    (void)state;
+    memset(long_name, 'a', sizeof long_name - 1);
+    assert_int_equal(cs_edit_distance("", ""), 0);
+    assert_int_equal(cs_edit_distance("", "abc"), 3);
+    assert_int_equal(cs_edit_distance("abc", ""), 3);
+    assert_int_equal(cs_edit_distance("kitten", "sitting"), 3);
+    assert_int_equal(cs_edit_distance("region", "regoin"), 2);
+    assert_true(cs_edit_distance(long_name, "a") == SIZE_MAX && cs_edit_distance("a", long_name) == SIZE_MAX);
+    assert_int_equal(cs_edit_distance(long_name + 1, long_name + 1), 0);
+    assert_int_equal(cs_edit_distance(long_name + 1, "a"), CS_EDIT_MAX - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +212,7 @@ int main(void)
         cmocka_unit_test(impossible_dates_are_refused),
         cmocka_unit_test(dates_are_written_in_utc),
         cmocka_unit_test(utf8_is_well_formed_or_not),
+        cmocka_unit_test(distance_counts_edits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -210,7 +210,8 @@ static cs_err put_url(compiler *c, const yaml_node_t *n, cs_buf *out, const key 
 
     if (text[0] != '\0' && split_url(&url, text) != CS_OK) {
         return fail(c, n, CS_E_CONFIG,
-                    "%s: http://HOST:PORT[/prefix] of at most %d bytes is wanted (rooms are plain HTTP through the egress bridge)",
+                    "%s: http://HOST:PORT[/prefix] of at most %d bytes is wanted (rooms are plain HTTP through the "
+                    "egress bridge)",
                     k->yaml, CS_CONFIG_URL_MAX);
     }
     return cs_cbor_put_text_slice(out, cs_buf_slice(&url));
