@@ -10,7 +10,10 @@
 #define CS_SSE_EVENT_MAX (512u * 1024u) /* bytes of the data of one event */
 #define CS_SSE_FIELD_MAX 256u           /* bytes of an event's name and of an id */
 
-/* One event. Slices are valid during the callback only. */
+/*
+ * One event: an empty line behind at least one data field. Bytes that are not UTF-8 are replaced by U+FFFD, as a browser does.
+ * Slices are valid during the callback only.
+ */
 typedef struct cs_sse_event {
     cs_slice type; /* "message" when the stream names none */
     cs_slice data; /* lines joined with LF */
@@ -28,7 +31,9 @@ CS_MUST cs_err cs_sse_new(cs_sse **out, size_t data_max, cs_sse_fn *fn, void *co
 CS_MUST cs_err cs_sse_feed(cs_sse *s, cs_slice data);
 /* cs_sse_last_id - of the last event that was dispatched or id that was set; valid until the next feed. */
 cs_slice cs_sse_last_id(const cs_sse *s);
-/* cs_sse_retry_ms - what the stream asked for; 0: nothing yet. */
+/* cs_sse_held - bytes of memory of the event that is not complete yet. */
+size_t cs_sse_held(const cs_sse *s);
+/* cs_sse_retry_ms - what the stream asked for, saturated at 2^32 and something; 0: nothing yet. */
 uint64_t cs_sse_retry_ms(const cs_sse *s);
 /* cs_sse_reset - a new connection: an unfinished event is dropped, last id and retry stay. */
 void cs_sse_reset(cs_sse *s);
