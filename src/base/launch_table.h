@@ -22,6 +22,10 @@
     X(SERVICE, "--listen-age", LISTEN, 7101)                                                                           \
     X(SERVICE, "--listen-shares", LISTEN, 7102)
 
+/* Ports of the parent that enclave programs dial, as measured by default: sign-kms to KMS, sign-service to the gateway. */
+#define CS_LAUNCH_PORT_KMS_PROXY 5000u
+#define CS_LAUNCH_PORT_EGRESS 8080u
+
 typedef enum cs_launch_program {
 #define CS_LAUNCH_ROW(id, name, local, section, restart) CS_LAUNCH_##id,
     CS_LAUNCH_PROGRAMS(CS_LAUNCH_ROW)

@@ -35,7 +35,7 @@ struct cs_enclave {
     cs_enclave_opts opts;
     cs_image *image;
     cs_logs *logs;
-    cs_proxy *proxy;
+    cs_proxy *kms, *egress;
     cs_endpoint grpc;
     int nsm_control;
     char nsm[CS_HOST_PATH_MAX];
@@ -151,12 +151,55 @@ static cs_err open_links(cs_enclave *e)
     return CS_OK;
 }
 
-static cs_endpoint local_socket(const cs_enclave *e, const char *side, unsigned port)
+static cs_endpoint local_socket(const cs_enclave *e, const char *side, uint32_t number)
 {
     cs_endpoint ep = {.scheme = CS_EP_UNIX};
 
-    (void)snprintf(ep.host, sizeof ep.host, "%s/%s-%u.sock", e->opts.dir, side, port);
+    (void)snprintf(ep.host, sizeof ep.host, "%s/%s-%u.sock", e->opts.dir, side, cs_host_port(&e->opts.ports, number));
     return ep;
+}
+
+uint32_t cs_host_port(const cs_host_ports *p, uint32_t number)
+{
+    const uint32_t rows[][2] = {
+        {7100, p->credentials},
+        {7101, p->age},
+        {7102, p->shares},
+        {CS_LAUNCH_PORT_KMS_PROXY, p->kms_proxy},
+        {CS_LAUNCH_PORT_EGRESS, p->egress},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i][0] == number && rows[i][1] != 0) {
+            return rows[i][1];
+        }
+    }
+    return number;
+}
+
+/* One port of the parent that leads somewhere. Rooms keep connections open, most of them silent most of the time. */
+static cs_err open_proxy(cs_proxy **out, cs_enclave *e, uint32_t number, const cs_endpoint *to, const cs_proxy_opts *o)
+{
+    cs_endpoint parent = local_socket(e, "parent", number);
+    int fd = -1;
+
+    if (to->scheme == 0) {
+        return CS_OK;
+    }
+    CS_TRY(cs_endpoint_listen(&fd, &parent, 128));
+    cs_err err = cs_proxy_new(out, e->loop, fd, to, o);
+    if (err != CS_OK) {
+        (void)close(fd);
+    }
+    return err;
+}
+
+static cs_err open_proxies(cs_enclave *e)
+{
+    static const cs_proxy_opts kms = {"kms", 16, 60000}, egress = {"gateway", 4096, 300000};
+
+    CS_TRY(open_proxy(&e->kms, e, CS_LAUNCH_PORT_KMS_PROXY, &e->opts.kms, &kms));
+    return open_proxy(&e->egress, e, CS_LAUNCH_PORT_EGRESS, &e->opts.egress, &egress);
 }
 
 static cs_err open_listeners(cs_enclave *e)
@@ -173,14 +216,7 @@ static cs_err open_listeners(cs_enclave *e)
             CS_TRY(cs_endpoint_bound(&e->grpc, *fd));
         }
     }
-    cs_endpoint parent = local_socket(e, "parent", 5000);
-    int fd = -1;
-    CS_TRY(cs_endpoint_listen(&fd, &parent, 16));
-    cs_err err = cs_proxy_new(&e->proxy, e->loop, fd, &e->opts.kms);
-    if (err != CS_OK) {
-        (void)close(fd);
-    }
-    return err;
+    return open_proxies(e);
 }
 
 static void remove_sockets(const cs_enclave *e)
@@ -191,8 +227,11 @@ static void remove_sockets(const cs_enclave *e)
             (void)unlink(ep.host);
         }
     }
-    cs_endpoint parent = local_socket(e, "parent", 5000);
-    (void)unlink(parent.host);
+    static const uint32_t parents[] = {CS_LAUNCH_PORT_KMS_PROXY, CS_LAUNCH_PORT_EGRESS};
+    for (size_t i = 0; i < sizeof parents / sizeof *parents; i++) {
+        cs_endpoint parent = local_socket(e, "parent", parents[i]);
+        (void)unlink(parent.host);
+    }
     if (e->grpc.scheme == CS_EP_UNIX) {
         (void)unlink(e->grpc.host);
     }
@@ -233,7 +272,7 @@ static void make_command(struct command *c, const cs_enclave *e, cs_launch_progr
         (void)snprintf(nsm, sizeof nsm, "unix:%s", e->nsm);
         c->argv[c->num_args++] = "--nsm";
         c->argv[c->num_args++] = nsm;
-    } else if (p == CS_LAUNCH_KMS) {
+    } else {
         c->argv[c->num_args++] = "--local-dir";
         c->argv[c->num_args++] = e->opts.dir;
     }
@@ -396,7 +435,8 @@ void cs_enclave_stop(cs_enclave *e)
         stop_program(e, &e->programs[p]);
         cs_timer_free(e->programs[p].again);
     }
-    cs_proxy_free(e->proxy);
+    cs_proxy_free(e->kms);
+    cs_proxy_free(e->egress);
     if (e->nsm_control >= 0) {
         remove_sockets(e);
         (void)close(e->nsm_control);

@@ -1,7 +1,7 @@
 /*
  * sign-host: the parent instance's side. Sees ciphertext and AWS credentials, never plaintext.
  * Files: main.c (commands), image.c (simulated image and its PCRs), enclave.c (launch and supervision of a local enclave),
- * spawn.c (one program), logs.c, proxy.c (KMS byte pump), preload.c (IMDS, S3, injection), inject.c (one injection),
+ * spawn.c (one program), logs.c, proxy.c (byte pumps: KMS, egress), preload.c (IMDS, S3, injection), inject.c (one injection),
  * rundir.c (lock and run.json), status.c (the enclave's status over gRPC).
  */
 #ifndef CS_HOST_HOST_H
@@ -59,15 +59,33 @@ void cs_logs_free(cs_logs *g);
 
 /* ---- proxy.c ---- */
 typedef struct cs_proxy cs_proxy;
-/* cs_proxy_new - pump each connection of the listener (taken) to `to`. Only this one destination exists: the allow-list of a local run. */
-CS_MUST cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to);
+typedef struct cs_proxy_opts {
+    const char *name;   /* in the log; borrowed */
+    unsigned conns_max; /* at once */
+    uint32_t idle_ms;   /* silence in both directions ends a connection */
+} cs_proxy_opts;
+/*
+ * cs_proxy_new - pump each connection of the listener (taken on CS_OK) to `to`. Only this one destination exists: the allow-list
+ * of a local run.
+ */
+CS_MUST cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to,
+                            const cs_proxy_opts *o);
 void cs_proxy_free(cs_proxy *p);
 
 /* ---- enclave.c ---- */
+/* The vsock ports of seeds 000 and 002; 0: the launch table's. In a local run they name the sockets in the run directory. */
+typedef struct cs_host_ports {
+    uint32_t credentials, age, shares; /* enclave-PORT.sock: 7100, 7101, 7102 */
+    uint32_t kms_proxy, egress;        /* parent-PORT.sock: 5000, 8080 */
+} cs_host_ports;
+/* cs_host_port - what stands for the port `number` of the launch table. */
+uint32_t cs_host_port(const cs_host_ports *p, uint32_t number);
 typedef struct cs_enclave_opts {
     const char *image, *dir; /* simulated image; run directory */
     const char *nsm_control; /* the emulator's control socket */
-    cs_endpoint grpc, kms;   /* where gRPC listens; where KMS is */
+    cs_endpoint grpc, kms;   /* where gRPC listens; where KMS is (scheme 0: no proxy) */
+    cs_endpoint egress;      /* the gateway's HTTP (scheme 0: no egress) */
+    cs_host_ports ports;
     bool debug, verbose;
 } cs_enclave_opts;
 typedef struct cs_enclave cs_enclave;
@@ -114,7 +132,8 @@ CS_MUST cs_err cs_inject_send(cs_inject_answer *a, const cs_endpoint *to, cs_sli
 
 /* ---- preload.c ---- */
 typedef struct cs_preload_opts {
-    const char *dir;                          /* run directory, for the injectors' sockets */
+    const char *dir; /* run directory, for the injectors' sockets */
+    cs_host_ports ports;
     const char *imds, *s3, *ca_file, *region; /* endpoints; NULL: AWS's own */
     const char *age_uri, *shares_uri;
     const cs_endpoint *grpc;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -114,6 +115,18 @@ static cs_err start_injection(struct run *r, cs_preload *p, const cs_preload_opt
     return CS_OK;
 }
 
+/* Two descriptors for each connection of the egress proxy. */
+static void raise_fd_limit(void)
+{
+    struct rlimit fds = {0};
+
+    if (getrlimit(RLIMIT_NOFILE, &fds) == 0) {
+        rlim_t want = fds.rlim_max < 16384 ? fds.rlim_max : 16384;
+        fds.rlim_cur = fds.rlim_cur < want ? want : fds.rlim_cur;
+        (void)setrlimit(RLIMIT_NOFILE, &fds);
+    }
+}
+
 static cs_err start(struct run *r, const cs_args *a, cs_preload *p, cs_preload_opts *po)
 {
     cs_enclave_opts eo = {
@@ -128,6 +141,7 @@ static cs_err start(struct run *r, const cs_args *a, cs_preload *p, cs_preload_o
 
     CS_TRY(endpoint_arg(&eo.grpc, a, "listen"));
     CS_TRY(endpoint_arg(&eo.kms, a, "kms-endpoint"));
+    CS_TRY(endpoint_arg(&eo.egress, a, "egress"));
     CS_TRY(cs_run_dir_lock(po->dir));
     if (preload) {
         CS_TRY(cs_preload_fetch(p, po));
@@ -151,6 +165,7 @@ static int cmd_run(const cs_args *a)
     cs_preload_opts po = preload_opts(a);
     cs_preload p = {0};
 
+    raise_fd_limit();
     cs_log_init("sign-host", cs_args_flag(a, "verbose") ? CS_LOG_INFO : CS_LOG_ERROR, STDERR_FILENO);
     if (strcmp(cs_args_str(a, "driver"), "local") != 0) {
         return cs_refuse(a, CS_E_NOT_IMPLEMENTED, false, "not implemented: only --driver local exists in this version");
@@ -344,6 +359,11 @@ static const cs_opt run_opts[] = {
      .help = "where gRPC listens",
      .def = "tcp:127.0.0.1:50051"},
     {.name = "kms-endpoint", .kind = CS_OPT_STR, .arg = "ENDPOINT", .help = "where the KMS proxy connects to"},
+    {.name = "egress",
+     .kind = CS_OPT_STR,
+     .arg = "ENDPOINT",
+     .help = "the gateway's HTTP: where sign-service's port 8080 leads",
+     .def = "tcp:127.0.0.1:8080"},
     {.name = "imds-endpoint",
      .kind = CS_OPT_STR,
      .arg = "URL",

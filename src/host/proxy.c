@@ -1,6 +1,7 @@
 /*
- * The KMS proxy of a local run: a plain byte pump to one fixed destination, TLS end to end between sign-kms and KMS.
- * At most CONNS_MAX connections, more are closed at once; connect 3 s, idle 60 s. Source: specs/nitro-kms.md 8.2.
+ * The proxies of a local run: plain byte pumps, each to one fixed destination. To KMS: TLS end to end between sign-kms and KMS.
+ * Egress: HTTP of the rooms between sign-service and the gateway. More connections than the limit are closed at once; connect 3 s.
+ * Source: specs/nitro-kms.md 8.2, seeds 000 and 002.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,9 +10,7 @@
 #include "host/host.h"
 #include "net/pump.h"
 
-#define CONNS_MAX 16
 #define CONNECT_MS 3000u
-#define IDLE_MS 60000u
 
 struct conn {
     cs_proxy *owner;
@@ -24,8 +23,9 @@ struct conn {
 struct cs_proxy {
     cs_loop *loop;
     cs_endpoint to;
+    cs_proxy_opts opts;
     cs_listener *listener;
-    struct conn conns[CONNS_MAX];
+    struct conn conns[]; /* opts.conns_max */
 };
 
 static void on_done(void *cookie, cs_err why, uint64_t up, uint64_t down)
@@ -44,13 +44,13 @@ static void on_dialled(void *cookie, cs_err err, int fd)
 
     c->dial = NULL;
     if (err == CS_OK) {
-        err = cs_pump_new(&c->pump, c->owner->loop, fds, IDLE_MS, on_done, c);
+        err = cs_pump_new(&c->pump, c->owner->loop, fds, c->owner->opts.idle_ms, on_done, c);
         if (err != CS_OK) {
             (void)close(fd);
         }
     }
     if (err != CS_OK) {
-        cs_log_err(CS_LOG_WARN, "proxy_connect", err);
+        cs_log_err(CS_LOG_WARN, "proxy_connect", err, CS_LC("to", c->owner->opts.name));
         (void)close(c->from);
         *c = (struct conn){.owner = c->owner};
     }
@@ -62,11 +62,11 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
     struct conn *c = p->conns;
 
     (void)peer;
-    while (c < p->conns + CONNS_MAX && c->live) {
+    while (c < p->conns + p->opts.conns_max && c->live) {
         c++;
     }
-    if (c == p->conns + CONNS_MAX) {
-        cs_log_err(CS_LOG_WARN, "proxy_full", CS_E_SESSION_LIMIT);
+    if (c == p->conns + p->opts.conns_max) {
+        cs_log_err(CS_LOG_WARN, "proxy_full", CS_E_SESSION_LIMIT, CS_LC("to", p->opts.name));
         (void)close(fd);
         return;
     }
@@ -77,15 +77,16 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
     }
 }
 
-cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to)
+cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to, const cs_proxy_opts *o)
 {
-    cs_proxy *p = calloc(1, sizeof *p);
+    cs_proxy *p = calloc(1, sizeof *p + o->conns_max * sizeof p->conns[0]);
 
     if (p == NULL) {
         return CS_E_NO_MEMORY;
     }
     p->loop = l;
     p->to = *to;
+    p->opts = *o;
     cs_err err = cs_listener_new(&p->listener, l, listen_fd_take, CS_EP_CID_ANY, on_accept, p);
     if (err != CS_OK) {
         free(p);
@@ -100,7 +101,7 @@ void cs_proxy_free(cs_proxy *p)
     if (p == NULL) {
         return;
     }
-    for (size_t i = 0; i < CONNS_MAX; i++) {
+    for (size_t i = 0; i < p->opts.conns_max; i++) {
         struct conn *c = &p->conns[i];
         if (c->dial != NULL) {
             cs_dial_free(c->dial);

@@ -7,8 +7,9 @@
 #define SHARES_MAX_LIMIT ((uint64_t)1 << 30)
 #define SESSIONS_MAX_LIMIT 65536u
 
-enum { PARENT_CID, MAX_BYTES, SESSIONS, GATEWAY_URL, SERVER_INDEX, LEVEL, NUM_KEYS };
-static const char *const keys[NUM_KEYS] = {"parentCid", "maxBytes", "sessions", "gatewayUrl", "serverIndex", "level"};
+enum { PARENT_CID, MAX_BYTES, SESSIONS, GATEWAY_URL, SERVER_INDEX, EGRESS_PORT, LEVEL, NUM_KEYS };
+static const char *const keys[NUM_KEYS] = {"parentCid",   "maxBytes",   "sessions", "gatewayUrl",
+                                           "serverIndex", "egressPort", "level"};
 
 static cs_err in_range(cs_cbor *c, uint64_t *out, uint64_t min, uint64_t max)
 {
@@ -50,6 +51,8 @@ static cs_err read_value(cs_cbor *c, cs_service_config *out, unsigned key)
         return read_url(c, out);
     case SERVER_INDEX:
         return in_range(c, &out->server_index, 0, 1);
+    case EGRESS_PORT:
+        return in_range(c, &out->egress_port, 1, UINT32_MAX - 1);
     default:
         CS_TRY(cs_cbor_text(c, &level));
         return cs_log_level_of(level, &out->log_level);

@@ -71,7 +71,7 @@ static void allow_if_equal(program *p, unsigned value)
 /* Low word of argument n on little endian. */
 #define ARG(n) (offsetof(struct seccomp_data, args) + (size_t)(n)*8u)
 
-static void build(program *p)
+static void build(program *p, int family)
 {
     const struct sock_filter kill = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     const struct sock_filter deny = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
@@ -90,19 +90,27 @@ static void build(program *p)
         put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
         put(p, deny);
     }
+    if (family != CS_SERVICE_NO_DIAL) {
+        allow_if_equal(p, SYS_connect);
+        put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_socket, 0, 4));
+        load(p, ARG(0));
+        allow_if_equal(p, (unsigned)family);
+        put(p, deny);
+    }
     put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3));
     load(p, ARG(1));
     allow_if_equal(p, FIONBIO);
     put(p, deny);
 }
 
-cs_err cs_service_filter_install(void)
+cs_err cs_service_filter_install(int family)
 {
 #ifdef SANITIZED
+    (void)family;
     return CS_OK;
 #else
     program p = {.len = 0};
-    build(&p);
+    build(&p, family);
     struct sock_fprog prog = {.len = p.len, .filter = p.code};
     if (p.len == 0 || p.len >= MAX_CODE || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0) {

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/opts.h"
 #include "service/filter.h"
+#include "service/platform.h"
 #include "service/service.h"
 
 #define CONFIG_MAX 65536
@@ -99,7 +100,12 @@ static cs_err set_up(const cs_args *a)
 {
     cs_signal *term = NULL, *interrupt = NULL; /* live as long as the process */
 
+    if (cs_service_platform_linked.prepare != NULL) {
+        CS_TRY(cs_service_platform_linked.prepare(a));
+    }
     CS_TRY(read_config((int)cs_args_u64(a, "config-fd")));
+    service.egress = (cs_endpoint){.scheme = CS_EP_VSOCK, .parent = true, .port = (uint32_t)service.config.egress_port};
+    cs_endpoint_set_parent(&service.egress, (uint32_t)service.config.parent_cid);
     cs_log_init(a->program, service.config.log_level, STDERR_FILENO);
     CS_TRY(cs_loop_new(&service.loop));
     CS_TRY(cs_service_core_open(&service, (int)cs_args_u64(a, "link-core")));
@@ -109,7 +115,9 @@ static cs_err set_up(const cs_args *a)
     CS_TRY(cs_timer_new(&drain_timer, service.loop, stop, NULL));
     CS_TRY(cs_signal_new(&term, service.loop, SIGTERM, on_terminate, NULL));
     CS_TRY(cs_signal_new(&interrupt, service.loop, SIGINT, on_terminate, NULL));
-    return cs_service_filter_install(); /* everything is open: from here on only what is there */
+    /* everything is open: from here on only what is there, and the way to the rooms when there are any */
+    bool rooms = service.config.gateway_url[0] != '\0';
+    return cs_service_filter_install(rooms ? cs_service_platform_linked.family : CS_SERVICE_NO_DIAL);
 }
 
 static int run(const cs_args *a)
@@ -133,48 +141,21 @@ static int run(const cs_args *a)
     return service.core_gone ? 1 : 0;
 }
 
-static const cs_opt options[] = {
-    {.name = "config-fd",
-     .kind = CS_OPT_U64,
-     .arg = "FD",
-     .help = "memfd with this program's measured configuration",
-     .min = 3,
-     .max = 1023},
-    {.name = "link-core", .kind = CS_OPT_U64, .arg = "FD", .help = "packet link to sign-core", .min = 3, .max = 1023},
-    {.name = "listen-grpc",
-     .kind = CS_OPT_U64,
-     .arg = "FD",
-     .help = "listener for gRPC (50051)",
-     .min = 3,
-     .max = 1023},
-    {.name = "listen-age",
-     .kind = CS_OPT_U64,
-     .arg = "FD",
-     .help = "listener for the age identity (7101)",
-     .min = 3,
-     .max = 1023},
-    {.name = "listen-shares",
-     .kind = CS_OPT_U64,
-     .arg = "FD",
-     .help = "listener for the shares (7102)",
-     .min = 3,
-     .max = 1023},
-    {0},
-};
-
-static const cs_cmd commands[] = {
-    {.name = "",
-     .synopsis = "--config-fd FD --link-core FD --listen-grpc FD --listen-age FD --listen-shares FD",
-     .summary = "front of the enclave: gRPC and the share injectors",
-     .text = "Started by sign-init (in an enclave) or sign-host run --driver local; descriptors are inherited\n"
-             "(docs/formats/launch.md). Speaks gRPC on the listener, frames to sign-core on the link, and writes\n"
-             "JSON lines to standard error. Holds no keys and no credentials.",
-     .opts = options,
-     .run = run},
-    {0},
-};
-
 int main(int argc, char **argv)
 {
+    const cs_cmd commands[] = {
+        {.name = "",
+         .synopsis = "--config-fd FD --link-core FD --listen-grpc FD --listen-age FD --listen-shares FD",
+         .summary = "front of the enclave: gRPC and the share injectors",
+         .text = "Started by sign-init (in an enclave) or sign-host run --driver local; descriptors are inherited\n"
+                 "(docs/formats/launch.md). Speaks gRPC on the listener, frames to sign-core on the link, dials the "
+                 "egress\n"
+                 "bridge when the configuration names a gateway, and writes\n"
+                 "JSON lines to standard error. Holds no keys and no credentials.",
+         .opts = cs_service_platform_opts,
+         .run = run},
+        {0},
+    };
+
     return cs_cmd_main(program_invocation_short_name, "front of the enclave", commands, argc, argv);
 }

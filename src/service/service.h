@@ -22,6 +22,7 @@ typedef struct cs_service_config {
     uint64_t shares_max;   /* bytes of the share file */
     uint64_t sessions_max; /* PARTY streams at once */
     cs_log_level log_level;
+    uint64_t egress_port;  /* of the parent: the bridge to the gateway's HTTP */
     uint64_t server_index; /* of this party in rooms: 0 or 1 */
     /* "http://HOST:PORT[/prefix]" of the rooms, no slash at the end; "": rooms are off. HOST is the Host header's: where the
      * bytes go is the egress bridge's to say. */
@@ -40,6 +41,7 @@ typedef void cs_pending_fn(void *cookie, const cs_rpc_frame *reply);
 
 struct cs_service {
     cs_service_config config;
+    cs_endpoint egress; /* where the rooms are dialled (net/room.h); of use only with config.gateway_url */
     cs_loop *loop;
     cs_link *core;
     cs_grpc_server *grpc;

@@ -14,6 +14,7 @@
 #define CONTEXT_MAX 16
 #define LIST_MAX 16
 #define TEXT_MAX 2048
+#define PREFIX_MAX 240 /* of gateway.url: what net/room.h takes, with room for the names of rooms */
 
 enum { CORE = 1, KMS = 2, SERVICE = 4, INIT = 8 };
 typedef enum kind { UINT, BOOL, TEXT, HOST, URL, LEVEL, TEXTS, HEXES, MAP, CA } kind;
@@ -45,6 +46,7 @@ static const key keys[] = {
     {"limits.silenceMs", NULL, UINT, CORE, "10000", 100, 600000},
     {"limits.arenaMiB", NULL, UINT, CORE, "256", 4, 65536},
     {"gateway.url", "gatewayUrl", URL, SERVICE, "", 0, CS_CONFIG_URL_MAX},
+    {"gateway.egressPort", NULL, UINT, SERVICE, "8080", 1, UINT32_MAX - 1},
     {"server.index", "serverIndex", UINT, SERVICE, "1", 0, 1},
     {"logging.level", NULL, LEVEL, CORE | KMS | SERVICE | INIT, "info", 0, 0},
 };
@@ -190,8 +192,8 @@ static cs_err split_url(cs_buf *out, const char *text)
         end += digits;
     }
     size_t path = strlen(end);
-    if (port == 0 || (path > 0 && *end != '/') || strspn(end, path_set) != path || strstr(end, "//") != NULL ||
-        strstr(end, "/.") != NULL) {
+    if (port == 0 || path > PREFIX_MAX || (path > 0 && *end != '/') || strspn(end, path_set) != path ||
+        strstr(end, "//") != NULL || strstr(end, "/.") != NULL) {
         return CS_E_FORMAT;
     }
     path -= path > 0 && end[path - 1] == '/' ? 1 : 0;

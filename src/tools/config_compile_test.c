@@ -72,7 +72,8 @@ static void defaults_reach_the_programs(void **state)
     assert_string_equal(kms.host, "kms.eu-west-1.amazonaws.com");
     cs_service_config service;
     assert_int_equal(cs_service_config_read(&service, section(&out, "service")), CS_OK);
-    assert_true(service.gateway_url[0] == '\0' && service.server_index == 1 && service.shares_max == 268435456);
+    assert_true(service.gateway_url[0] == '\0' && service.server_index == 1 && service.shares_max == 268435456 &&
+                service.egress_port == 8080);
     assert_true(section(&out, "init").len > 0);
 }
 
