@@ -24,7 +24,7 @@ up: all
 down:
 	@scripts/stack.sh down
 
-## test           unit tests and 5 s of every fuzz target under ASan+UBSan, vectors, scenarios, interop (T=NAME: one unit test)
+## test           unit tests, 5 s of every fuzz target, vectors, interop, hostile peers and scenarios under ASan+UBSan (T=NAME: one unit test)
 test: packages
 	@tools/dev/test $(T)
 
@@ -80,9 +80,10 @@ bench-compare:
 cover: packages
 	@tools/dev/cover
 
-## nightly        long rounds: 300 s per fuzz target, ctime, faults, coverage, everything of `make test`
+## nightly        long rounds: 60 s per fuzz target, ctime, faults, coverage, everything of `make test`, its scripts without sanitizer too
 nightly: test lint ctime faults
-	@tools/dev/fuzz-run build/asan 300
+	@tools/dev/test --only released
+	@tools/dev/fuzz-run build/asan $(SECS)
 	@tools/dev/cover
 
 ## install        programs, man pages and completions below PREFIX (default /usr/local; DESTDIR is honoured)

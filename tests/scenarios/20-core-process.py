@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# programs: release
 """sign-core-emulated as a process: descriptors in, frames out, the system call filter on, broken links, orderly end."""
 import json
 import os

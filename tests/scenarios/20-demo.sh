@@ -1,4 +1,5 @@
 #!/bin/bash
+# programs: release
 # Goal of this test: `make demo` ends well, its record is complete, and it leaves no process and no private key behind.
 set -u
 dir=$(mktemp -d /tmp/cs-demo.XXXXXX)
