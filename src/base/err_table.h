@@ -127,6 +127,8 @@
     X(NOT_SERVING, STATE, UNAVAILABLE, 1, "no shares are loaded yet", "inject files on 7100, 7101 and 7102")           \
     X(BAD_SIGNATURE, PEER, ABORTED, 0, "the finished signature does not verify", "investigate: a party lies")          \
     X(UNBAN, AUTH, PERMISSION_DENIED, 0, "the unban order is not valid", "sign it with a publisher key")               \
+    X(UNBAN_LIMIT, STATE, FAILED_PRECONDITION, 0, "the bans of this key were lifted 3 times within a day",             \
+      "find out who lies; give that client new shares")                                                                \
     /* host */                                                                                                         \
     X(LAUNCH, INTERNAL, UNAVAILABLE, 0, "a program of the enclave could not be started", "see the log")                \
     X(PROXY_DENIED, AUTH, PERMISSION_DENIED, 0, "the destination is not on the allow-list",                            \

@@ -393,6 +393,23 @@ static void test_only_a_fresh_order_of_a_publisher_lifts_a_ban(void **state)
     client_free(&cl);
 }
 
+static void test_bans_of_a_key_are_lifted_three_times_a_day(void **state)
+{
+    world *w = *state;
+
+    for (unsigned i = 0; i < 4; i++) {
+        client cl = connected(w, 0);
+        lie(w, &cl, &(ask){.account = 0, .tx_id = i}, 40105 + 31);
+        client_free(&cl);
+        tick_ms(w, 5000);
+        unban(w, order(w, wall_ms / 1000, w->publisher_seed), i < 3 ? CS_OK : CS_E_UNBAN_LIMIT);
+    }
+    has(w, "\"bans\":1,");
+    tick_ms(w, 24u * 3600u * 1000u - 3 * 5000);
+    unban(w, order(w, wall_ms / 1000, w->publisher_seed), CS_OK); /* a day after the first */
+    has(w, "\"bans\":0,");
+}
+
 static void test_a_silent_peer_is_ended_at_the_deadline_and_not_before(void **state)
 {
     world *w = *state;
@@ -661,6 +678,7 @@ int main(void)
         T(test_a_lie_bans_the_pair_and_all_its_channels_but_nobody_else),
         T(test_a_lie_in_the_ot_setup_bans_too),
         T(test_only_a_fresh_order_of_a_publisher_lifts_a_ban),
+        T(test_bans_of_a_key_are_lifted_three_times_a_day),
         T(test_a_silent_peer_is_ended_at_the_deadline_and_not_before),
         T(test_a_peer_gone_in_mid_round_leaves_nothing_behind),
         T(test_handshakes_of_unknown_keys_and_replays_are_refused),

@@ -8,15 +8,19 @@
 #include "secret/mpc/mpc.h"
 
 #define CS_PEERS_MAX 65536u
+#define CS_PEER_LIFTS 3u /* bans of one key that can be lifted within CS_PEER_LIFTS_MS [mpc.md 2.12] */
+#define CS_PEER_LIFTS_MS (24u * 3600u * 1000u)
 
 typedef struct cs_peer {
     uint8_t own32[32], peer32[32];
     cs_mpc_peer *mpc;
     bool banned;
-    cs_mpc_check check;      /* what the last ban was for */
-    uint64_t banned_wall_ms; /* when */
-    uint64_t bans;           /* in this boot */
-    uint64_t order_s;        /* time of the last unban order taken for this key */
+    cs_mpc_check check;                /* what the last ban was for */
+    uint64_t banned_wall_ms;           /* when */
+    uint64_t bans;                     /* in this boot */
+    uint64_t order_s;                  /* time of the last unban order taken for this key */
+    uint64_t lifted_ms[CS_PEER_LIFTS]; /* when its last bans were lifted, monotonic; a ring, 0: never */
+    unsigned next_lift;
     struct cs_peer *next;
 } cs_peer;
 

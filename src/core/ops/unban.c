@@ -3,10 +3,26 @@
 #include "core/ops/ops.h"
 #include "core/pipeline/respond.h"
 
+/* Each lie shows a little of the OT state with some luck: a client that is caught again and again gets no further tries. */
+static bool lifted_too_often(const cs_peer *r)
+{
+    const uint64_t oldest = r->lifted_ms[r->next_lift];
+
+    return oldest != 0 && cs_clock_mono_ms() - oldest < CS_PEER_LIFTS_MS;
+}
+
+static void lift(cs_peer *r)
+{
+    r->banned = false;
+    r->lifted_ms[r->next_lift] = cs_clock_mono_ms();
+    r->next_lift = (r->next_lift + 1) % CS_PEER_LIFTS;
+    cs_mpc_peer_unban(r->mpc);
+}
+
 /* No order works twice: later than the ban it ends and than the last one taken for the key. */
 static cs_err check_time(const cs_core *c, const cs_unban *u)
 {
-    bool banned = false;
+    bool banned = false, too_often = false;
 
     for (const cs_peer *r = c->peers.first; r != NULL; r = r->next) {
         if (!cs_ct_eq(r->peer32, u->key32, 32)) {
@@ -16,8 +32,12 @@ static cs_err check_time(const cs_core *c, const cs_unban *u)
             return CS_E_UNBAN;
         }
         banned |= r->banned;
+        too_often |= lifted_too_often(r);
     }
-    return banned ? CS_OK : CS_E_NOT_FOUND; /* nothing to lift */
+    if (!banned) {
+        return CS_E_NOT_FOUND; /* nothing to lift */
+    }
+    return too_often ? CS_E_UNBAN_LIMIT : CS_OK;
 }
 
 void cs_op_unban(cs_core *c, const cs_permit *p)
@@ -41,8 +61,7 @@ void cs_op_unban(cs_core *c, const cs_permit *p)
         if (cs_ct_eq(r->peer32, u.key32, 32)) {
             r->order_s = u.time_s;
             if (r->banned) {
-                r->banned = false;
-                cs_mpc_peer_unban(r->mpc);
+                lift(r);
                 c->peers.unbans++;
             }
         }
