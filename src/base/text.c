@@ -66,11 +66,12 @@ cs_err cs_b64_put(cs_buf *out, cs_slice in, cs_b64 kind)
     }
     CS_TRY(cs_put_space(out, &o, in.len / 3 * 4 + tail));
     size_t i = 0;
-    for (; i + 3 <= in.len; i += 3) {
+    for (; i + 3 <= in.len; i += 3, o += 4) {
         uint32_t v = (uint32_t)in.p[i] << 16 | (uint32_t)in.p[i + 1] << 8 | in.p[i + 2];
-        for (int k = 18; k >= 0; k -= 6) {
-            *o++ = (uint8_t)abc[v >> k & 63];
-        }
+        o[0] = (uint8_t)abc[v >> 18];
+        o[1] = (uint8_t)abc[v >> 12 & 63];
+        o[2] = (uint8_t)abc[v >> 6 & 63];
+        o[3] = (uint8_t)abc[v & 63];
     }
     if (rest > 0) {
         uint32_t v = (uint32_t)in.p[i] << 16 | (rest == 2 ? (uint32_t)in.p[i + 1] << 8 : 0);
@@ -89,26 +90,63 @@ cs_err cs_b64_put(cs_buf *out, cs_slice in, cs_b64 kind)
     return CS_OK;
 }
 
-static int b64_digit(uint8_t c, bool url)
+#define B64_BAD 0x80u
+
+static uint8_t b64_digit(uint8_t c, bool url)
 {
     if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
+        return (uint8_t)(c - 'A');
     }
     if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
+        return (uint8_t)(c - 'a' + 26);
     }
     if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
+        return (uint8_t)(c - '0' + 52);
     }
     if (c == (url ? '-' : '+')) {
         return 62;
     }
-    return c == (url ? '_' : '/') ? 63 : -1;
+    return c == (url ? '_' : '/') ? 63 : B64_BAD;
+}
+
+/* Digits of a whole text: large ones are looked up in a table that is made for the call. */
+static cs_err b64_decode(uint8_t *o, cs_slice text, bool url)
+{
+    uint8_t value[256];
+    uint8_t bad = 0;
+    size_t i = 0;
+    if (text.len >= sizeof value) {
+        for (unsigned c = 0; c < sizeof value; c++) {
+            value[c] = b64_digit((uint8_t)c, url);
+        }
+        for (; i + 4 <= text.len; i += 4, o += 3) {
+            uint8_t a = value[text.p[i]], b = value[text.p[i + 1]], c = value[text.p[i + 2]], d = value[text.p[i + 3]];
+            bad |= a | b | c | d;
+            o[0] = (uint8_t)(a << 2 | b >> 4);
+            o[1] = (uint8_t)(b << 4 | c >> 2);
+            o[2] = (uint8_t)(c << 6 | d);
+        }
+    }
+    uint32_t acc = 0;
+    unsigned bits = 0;
+    for (; i < text.len; i++) {
+        uint8_t d = b64_digit(text.p[i], url);
+        bad |= d;
+        acc = acc << 6 | d;
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            *o++ = (uint8_t)(acc >> bits);
+        }
+    }
+    /* unused bits of the last digit must be zero: one encoding for each value */
+    return (bad & B64_BAD) == 0 && (acc & ((1u << bits) - 1)) == 0 ? CS_OK : CS_E_FORMAT;
 }
 
 cs_err cs_b64_get(cs_buf *out, cs_slice text, cs_b64 kind)
 {
     size_t n = text.len;
+    size_t before = out->len;
     if (kind == CS_B64_STD) {
         if (n % 4 != 0) {
             return CS_E_FORMAT;
@@ -120,32 +158,24 @@ cs_err cs_b64_get(cs_buf *out, cs_slice text, cs_b64 kind)
     if (n % 4 == 1) {
         return CS_E_FORMAT;
     }
-    for (size_t i = 0; i < n; i++) {
-        if (b64_digit(text.p[i], kind == CS_B64_URL) < 0) {
-            return CS_E_FORMAT;
-        }
-    }
-    /* unused bits of the last digit must be zero: one encoding for each value */
-    unsigned unused = n % 4 == 2 ? 15 : n % 4 == 3 ? 3 : 0;
-    if (unused != 0 && ((unsigned)b64_digit(text.p[n - 1], kind == CS_B64_URL) & unused) != 0) {
-        return CS_E_FORMAT;
-    }
-    uint8_t *o = NULL;
     if (n == 0) {
         return CS_OK;
     }
-    CS_TRY(cs_put_space(out, &o, n / 4 * 3 + (n % 4 == 0 ? 0 : n % 4 - 1)));
-    uint32_t acc = 0;
-    unsigned bits = 0;
-    for (size_t i = 0; i < n; i++) {
-        acc = acc << 6 | (uint32_t)b64_digit(text.p[i], kind == CS_B64_URL);
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            *o++ = (uint8_t)(acc >> bits);
+    uint8_t *o = NULL;
+    cs_err room = cs_put_space(out, &o, n / 4 * 3 + (n % 4 == 0 ? 0 : n % 4 - 1));
+    if (room != CS_OK) { /* what is wrong with the text comes first */
+        for (size_t i = 0; i < n; i++) {
+            if (b64_digit(text.p[i], kind == CS_B64_URL) == B64_BAD) {
+                return CS_E_FORMAT;
+            }
         }
+        return room;
     }
-    return CS_OK;
+    cs_err err = b64_decode(o, cs_slice_of(text.p, n), kind == CS_B64_URL);
+    if (err != CS_OK) {
+        out->len = before;
+    }
+    return err;
 }
 
 cs_err cs_parse_u64(cs_slice text, uint64_t max, uint64_t *out)

@@ -199,6 +199,34 @@ static void distance_counts_edits(void **state)
     assert_int_equal(cs_edit_distance(long_name + 1, "a"), CS_EDIT_MAX - 1);
 }
 
+/* Long texts go another way than short ones: every byte at every place of the last groups, and a bad byte anywhere. */
+static void long_base64_is_as_strict(void **state)
+{
+    static const cs_b64 kinds[] = {CS_B64_STD, CS_B64_URL, CS_B64_STD_RAW};
+    uint8_t bytes[400], got[400];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] = (uint8_t)(i * 151 + 7);
+    }
+    for (size_t k = 0; k < 3; k++) {
+        for (size_t len = 180; len < sizeof bytes; len++) {
+            uint8_t text[600];
+            cs_buf t = cs_buf_wrap(text, sizeof text), out = cs_buf_wrap(got, sizeof got);
+
+            assert_int_equal(cs_b64_put(&t, cs_slice_of(bytes, len), kinds[k]), CS_OK);
+            assert_int_equal(cs_b64_get(&out, cs_buf_slice(&t), kinds[k]), CS_OK);
+            assert_int_equal(out.len, len);
+            assert_memory_equal(got, bytes, len);
+            out.len = 0;
+            size_t at = len % t.len;
+            text[at] = (uint8_t)(k == 1 ? '+' : '-'); /* of the other alphabet */
+            assert_int_equal(cs_b64_get(&out, cs_buf_slice(&t), kinds[k]), CS_E_FORMAT);
+            assert_int_equal(out.len, 0);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +241,7 @@ int main(void)
         cmocka_unit_test(dates_are_written_in_utc),
         cmocka_unit_test(utf8_is_well_formed_or_not),
         cmocka_unit_test(distance_counts_edits),
+        cmocka_unit_test(long_base64_is_as_strict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,6 +47,33 @@ static void everything_else_is_refused(void **state)
     }
 }
 
+/* Every byte at every place of a long string: what is skipped eight at a time is judged as one at a time. */
+static void long_strings_are_read_like_short_ones(void **state)
+{
+    for (unsigned c = 0; c < 256; c++) {
+        for (size_t i = 0; i < 24; i++) {
+            char text[27] = "\"abcdefghijklmnopqrstuvwx\"";
+            cs_json j = cs_json_of(cs_slice_of(text, 26));
+            cs_slice raw;
+            bool plain;
+            text[1 + i] = (char)c;
+            cs_err err = cs_json_string(&j, &raw, &plain);
+            if (c == '"') {
+                assert_int_equal(err, CS_OK);
+                assert_int_equal(raw.len, i);
+            } else if (c < 0x20 || c >= 0x80) {
+                assert_int_equal(err, CS_E_FORMAT);
+            } else if (c != '\\') {
+                assert_int_equal(err, CS_OK);
+                assert_int_equal(raw.len, 24);
+                assert_true(plain);
+            } else { /* an escape of what follows */
+                assert_int_equal(err, strchr("bfnrt\"", text[2 + i]) != NULL && i < 23 ? CS_OK : CS_E_FORMAT);
+            }
+        }
+    }
+}
+
 static void depth_is_bounded(void **state)
 {
     char text[2 * CS_JSON_MAX_DEPTH + 4];
@@ -87,8 +114,11 @@ static void numbers_have_a_maximum(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_accepted),    cmocka_unit_test(everything_else_is_refused),
-        cmocka_unit_test(depth_is_bounded),       cmocka_unit_test(getters_fail_without_moving),
+        cmocka_unit_test(values_are_accepted),
+        cmocka_unit_test(everything_else_is_refused),
+        cmocka_unit_test(long_strings_are_read_like_short_ones),
+        cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(getters_fail_without_moving),
         cmocka_unit_test(numbers_have_a_maximum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

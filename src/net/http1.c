@@ -24,6 +24,8 @@ struct cs_http1_parser {
     size_t num;
     size_t head_bytes; /* fed before the head was complete: bounds white space and trailers too */
     bool started, head_done, done, no_body, has_length, has_coding, trailer;
+    cs_http1_body_fn *body_fn; /* or NULL: the body is kept */
+    void *body_cookie;
     uint8_t last; /* last byte fed: a bare CR or LF is found across calls */
     cs_err err;
     cs_http1_msg msg;
@@ -109,6 +111,8 @@ static int on_value_complete(llhttp_t *ll)
     return HPE_OK;
 }
 
+static void fill_message(cs_http1_parser *p);
+
 static int on_headers_complete(llhttp_t *ll)
 {
     cs_http1_parser *p = ll->data;
@@ -125,8 +129,11 @@ static int on_headers_complete(llhttp_t *ll)
             return stop(p, CS_E_FORMAT);
         }
     }
-    if (!p->no_body && p->has_length && ll->content_length > p->limits.body_max) {
+    if (!p->no_body && p->has_length && p->body_fn == NULL && ll->content_length > p->limits.body_max) {
         return stop(p, CS_E_TOO_LARGE);
+    }
+    if (p->body_fn != NULL) {
+        fill_message(p);
     }
     return p->no_body ? 1 : 0;
 }
@@ -134,6 +141,10 @@ static int on_headers_complete(llhttp_t *ll)
 static int on_body(llhttp_t *ll, const char *at, size_t len)
 {
     cs_http1_parser *p = ll->data;
+    if (p->body_fn != NULL) {
+        cs_err err = p->body_fn(p->body_cookie, cs_slice_of(at, len));
+        return err == CS_OK ? HPE_OK : stop(p, err);
+    }
     if (len > p->limits.body_max || p->body.len > p->limits.body_max - len) {
         return stop(p, CS_E_TOO_LARGE);
     }
@@ -323,8 +334,19 @@ void cs_http1_reset(cs_http1_parser *p)
     cs_http1_kind kind = p->kind;
     cs_buf_wipe(&text);
     cs_buf_wipe(&body);
-    *p = (cs_http1_parser){.limits = limits, .kind = kind, .text = text, .body = body};
+    *p = (cs_http1_parser){.limits = limits,
+                           .kind = kind,
+                           .text = text,
+                           .body = body,
+                           .body_fn = p->body_fn,
+                           .body_cookie = p->body_cookie};
     start(p);
+}
+
+void cs_http1_stream_body(cs_http1_parser *p, cs_http1_body_fn *fn, void *cookie)
+{
+    p->body_fn = fn;
+    p->body_cookie = cookie;
 }
 
 void cs_http1_parser_free(cs_http1_parser *p)

@@ -57,6 +57,13 @@ bool cs_http1_started(const cs_http1_parser *p);
 bool cs_http1_head_done(const cs_http1_parser *p);
 /* cs_http1_expects_no_body - the response to come answers HEAD: no body whatever its head says. */
 void cs_http1_expects_no_body(cs_http1_parser *p);
+/*
+ * cs_http1_stream_body - from the next message on the body is not kept: fn gets it in pieces, as they come, of any total length
+ * (body_max does not count), and the error that it returns ends the parsing. cs_http1_message has the head then, from within
+ * fn too, and an empty body. fn must not reset or free the parser.
+ */
+typedef cs_err cs_http1_body_fn(void *cookie, cs_slice piece);
+void cs_http1_stream_body(cs_http1_parser *p, cs_http1_body_fn *fn, void *cookie);
 /* cs_http1_reset - ready for the next message; the old one's bytes are wiped (they may hold credentials). */
 void cs_http1_reset(cs_http1_parser *p);
 void cs_http1_parser_free(cs_http1_parser *p);

@@ -345,6 +345,49 @@ static void tls_checks_chain_and_name(void **state)
     }
 }
 
+struct pieces {
+    char text[64];
+    cs_http1_parser *p;
+    unsigned status;
+    cs_err err;
+};
+
+static cs_err on_piece(void *cookie, cs_slice piece)
+{
+    struct pieces *b = cookie;
+    size_t at = strlen(b->text);
+    b->status = cs_http1_message(b->p)->status;
+    assert_true(at + piece.len < sizeof b->text);
+    memcpy(b->text + at, piece.p, piece.len);
+    return b->err;
+}
+
+static void a_streamed_body_is_not_kept_nor_limited(void **state)
+{
+    static const char *const text = "HTTP/1.1 200 OK\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                    "10\r\n0123456789abcdef\r\n1\r\nX\r\n0\r\n\r\n";
+    for (size_t step = 1; step < 120; step++) {
+        struct pieces b = {0};
+        bool done;
+        assert_int_equal(cs_http1_parser_new(&b.p, CS_HTTP1_RESPONSE, &small), CS_OK);
+        cs_http1_stream_body(b.p, on_piece, &b);
+        assert_int_equal(feed(b.p, text, step, &done), CS_OK);
+        assert_true(done);
+        assert_int_equal(b.status, 200);
+        assert_string_equal(b.text, "0123456789abcdefX");
+        assert_int_equal(cs_http1_message(b.p)->body.len, 0);
+        assert_true(cs_slice_eq_str(cs_http1_header_get(cs_http1_message(b.p), "a"), "b"));
+        /* a length above body_max, and the receiver's error */
+        cs_http1_reset(b.p);
+        b.text[0] = '\0';
+        memset(b.text, 0, sizeof b.text);
+        b.err = CS_E_CLOSED;
+        assert_int_equal(feed(b.p, "HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\nxy", step, &done), CS_E_CLOSED);
+        assert_int_equal(b.text[0], 'x');
+        cs_http1_parser_free(b.p);
+    }
+}
+
 static void silent_server_ends_in_timeout(void **state)
 {
     int pair[2];
@@ -372,6 +415,7 @@ int main(void)
         cmocka_unit_test(heads_with_control_bytes_are_not_written),
         cmocka_unit_test(server_answers_on_a_kept_connection),
         cmocka_unit_test(tls_checks_chain_and_name),
+        cmocka_unit_test(a_streamed_body_is_not_kept_nor_limited),
         cmocka_unit_test(silent_server_ends_in_timeout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,7 @@ typedef struct cs_gateway_config {
     uint32_t timeout_ms;         /* connect, and one request; 0: 5 s */
 } cs_gateway_config;
 CS_MUST cs_err cs_gateway_new(cs_gateway **out, const cs_gateway_config *config);
-/* cs_gateway_free - memberships and requests are gone, without callbacks. NULL is fine. */
+/* cs_gateway_free - memberships and requests are gone, without callbacks. NULL is fine. Not from within a callback of it. */
 void cs_gateway_free(cs_gateway *g);
 
 /*
@@ -56,21 +56,25 @@ typedef struct cs_room_events {
 } cs_room_events;
 /*
  * cs_room_join - subscribes (?not_from=sender), resumes by Last-Event-ID after a broken connection (first again at once, then
- * with 50 ms..1 s and jitter). Events whose id was seen already are dropped. lost_ms 0: 10 s. name and events: name is copied,
- * events borrowed. CS_E_RANGE (name) | CS_E_SESSION_LIMIT (rooms_max) | CS_E_NO_MEMORY.
+ * with 50 ms..1 s and jitter). Events whose id was seen already are dropped; a resumed stream that begins at or below the last
+ * id is of a new room, whose ids count anew. What a gateway sends beyond the limits, or that is not a message, is dropped or
+ * breaks the connection. on_lost also when a body could not be sent. lost_ms 0: 10 s. name is copied, events borrowed. CS_E_RANGE (name) | CS_E_SESSION_LIMIT (rooms_max) | CS_E_NO_MEMORY.
  */
 CS_MUST cs_err cs_room_join(cs_room **out, cs_gateway *g, const char *name, uint32_t lost_ms,
                             const cs_room_events *events, void *cookie);
 /*
  * cs_room_send - broadcast parts (joined, base64url, copied), in order: one request of a room is under way at a time. One that
- * failed on the way is sent once more on a new connection. CS_E_TOO_LARGE | CS_E_RANGE (16 wait already) | CS_E_NO_MEMORY.
+ * failed on the way is sent once more on a new connection; while none can be made, tries go on for timeout_ms.
+ * CS_E_TOO_LARGE | CS_E_RANGE (16 wait already) | CS_E_CLOSED (lost) | CS_E_NO_MEMORY.
  */
 CS_MUST cs_err cs_room_send(cs_room *r, const cs_slice *parts, size_t num_parts);
 /* cs_room_leave - at once for receiving; what was queued by cs_room_send is still sent. r is gone for the caller. */
 void cs_room_leave(cs_room *r);
 /* cs_gateway_stats - for status and tests. */
 typedef struct cs_gateway_stats {
-    uint64_t rooms_open, joined, resumed, received, dropped, sent, failed;
+    uint64_t rooms_open, joined, resumed;
+    uint64_t received, dropped; /* messages handed on; not: seen before, malformed, own, for others */
+    uint64_t sent, failed;      /* broadcasts */
 } cs_gateway_stats;
 void cs_gateway_stats_get(const cs_gateway *g, cs_gateway_stats *out);
 

@@ -26,7 +26,7 @@ typedef struct cs_sse cs_sse;
 CS_MUST cs_err cs_sse_new(cs_sse **out, size_t data_max, cs_sse_fn *fn, void *cookie);
 /*
  * cs_sse_feed - any piece of the stream, cut anywhere (also inside a BOM, a CR LF, a UTF-8 sequence). fn is called for each
- * complete event; its error ends the feed and is returned. CS_E_TOO_LARGE (an event, a name or an id). After an error: free.
+ * complete event; its error ends the feed and is returned. CS_E_TOO_LARGE (an event, a name or an id). After an error: free or reset.
  */
 CS_MUST cs_err cs_sse_feed(cs_sse *s, cs_slice data);
 /* cs_sse_last_id - of the last event that was dispatched or id that was set; valid until the next feed. */
@@ -35,7 +35,7 @@ cs_slice cs_sse_last_id(const cs_sse *s);
 size_t cs_sse_held(const cs_sse *s);
 /* cs_sse_retry_ms - what the stream asked for, saturated at 2^32 and something; 0: nothing yet. */
 uint64_t cs_sse_retry_ms(const cs_sse *s);
-/* cs_sse_reset - a new connection: an unfinished event is dropped, last id and retry stay. */
+/* cs_sse_reset - a new connection: an unfinished event is dropped, last id and retry stay. Not from within fn. */
 void cs_sse_reset(cs_sse *s);
 void cs_sse_free(cs_sse *s);
 
