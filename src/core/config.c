@@ -22,6 +22,22 @@ static cs_err read_text(cs_cbor *c, cs_slice *out, size_t max)
     return out->len >= 1 && out->len <= max ? CS_OK : CS_E_RANGE;
 }
 
+/* A path that a C string can hold, or nothing. */
+static cs_err read_path(cs_cbor *c, char out[CS_CONFIG_MAX_PATH + 1])
+{
+    cs_slice path;
+
+    CS_TRY(cs_cbor_text(c, &path));
+    if (path.len > CS_CONFIG_MAX_PATH || (path.len > 0 && (path.p[0] != '/' || memchr(path.p, 0, path.len) != NULL))) {
+        return CS_E_RANGE;
+    }
+    if (path.len > 0) {
+        memcpy(out, path.p, path.len);
+    }
+    out[path.len] = '\0';
+    return CS_OK;
+}
+
 static cs_err read_context(cs_cbor *c, cs_core_config *out)
 {
     cs_cbor_iter it;
@@ -78,13 +94,15 @@ enum {
     SESSIONS,
     SILENCE,
     ARENA,
+    SHARE_FILE,
     LEVEL,
     NUM_KEYS
 };
 
 static const char *const keys[NUM_KEYS] = {
     "debugAllowed",  "region",   "keyArn",   "encryptionContext", "publishers", "requireSignedShares",
-    "minGeneration", "maxBytes", "sessions", "silenceMs",         "arenaMiB",   "level",
+    "minGeneration", "maxBytes", "sessions", "silenceMs",         "arenaMiB",   "keyShareFile",
+    "level",
 };
 
 static cs_err read_value(cs_cbor *c, cs_core_config *out, unsigned key)
@@ -112,6 +130,8 @@ static cs_err read_value(cs_cbor *c, cs_core_config *out, unsigned key)
         return read_range(c, &out->silence_ms, 100, 600000);
     case ARENA:
         return read_range(c, &out->arena_mib, 4, 65536);
+    case SHARE_FILE:
+        return read_path(c, out->key_share_file);
     default:
         return read_level(c, &out->level);
     }

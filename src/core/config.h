@@ -8,6 +8,7 @@
 #define CS_CONFIG_MAX_BYTES 65536u
 #define CS_CONFIG_MAX_PUBLISHERS 16
 #define CS_CONFIG_MAX_CONTEXT 16
+#define CS_CONFIG_MAX_PATH 1023
 
 typedef struct cs_core_config {
     bool debug_allowed;
@@ -23,6 +24,7 @@ typedef struct cs_core_config {
     size_t num_context;
     uint8_t publisher[CS_CONFIG_MAX_PUBLISHERS][32];
     size_t num_publishers;
+    char key_share_file[CS_CONFIG_MAX_PATH + 1]; /* "": none. Local runs only: release programs refuse another */
 } cs_core_config;
 
 /*

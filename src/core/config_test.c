@@ -18,12 +18,21 @@ typedef struct entry {
     const char *t;
 } entry;
 
-#define NUM 12
+#define NUM 13
 static const entry good[NUM] = {
-    {"level", TEXT, 0, "warn"},       {"keyArn", TEXT, 0, "arn:x"},       {"region", TEXT, 0, "eu-central-1"},
-    {"arenaMiB", UINT, 64, NULL},     {"maxBytes", UINT, 4096, NULL},     {"sessions", UINT, 10, NULL},
-    {"silenceMs", UINT, 500, NULL},   {"publishers", LIST, 0, HEX64},     {"debugAllowed", BOOL, 0, NULL},
-    {"minGeneration", UINT, 9, NULL}, {"encryptionContext", MAP, 0, "k"}, {"requireSignedShares", BOOL, 1, NULL},
+    {"level", TEXT, 0, "warn"},
+    {"keyArn", TEXT, 0, "arn:x"},
+    {"region", TEXT, 0, "eu-central-1"},
+    {"arenaMiB", UINT, 64, NULL},
+    {"maxBytes", UINT, 4096, NULL},
+    {"sessions", UINT, 10, NULL},
+    {"silenceMs", UINT, 500, NULL},
+    {"publishers", LIST, 0, HEX64},
+    {"debugAllowed", BOOL, 0, NULL},
+    {"keyShareFile", TEXT, 0, "/x"},
+    {"minGeneration", UINT, 9, NULL},
+    {"encryptionContext", MAP, 0, "k"},
+    {"requireSignedShares", BOOL, 1, NULL},
 };
 
 static void put(cs_buf *b, const entry *e)
@@ -80,6 +89,7 @@ static void test_a_whole_section_is_read(void **state)
     assert_true(cs_slice_eq_str(c.context_key[0], "k") && cs_slice_eq_str(c.context_value[0], "v"));
     assert_int_equal(c.num_publishers, 1);
     assert_int_equal(c.publisher[0][1], 0x11);
+    assert_string_equal(c.key_share_file, "/x");
 }
 
 static void test_a_missing_unknown_or_repeated_key_is_refused_by_name(void **state)
@@ -105,22 +115,12 @@ static void test_a_missing_unknown_or_repeated_key_is_refused_by_name(void **sta
 static void test_values_of_the_wrong_type_or_range_are_refused_by_key(void **state)
 {
     static const entry wrong[] = {
-        {"arenaMiB", UINT, 3, NULL},
-        {"arenaMiB", TEXT, 0, "64"},
-        {"maxBytes", UINT, 100, NULL},
-        {"sessions", UINT, 0, NULL},
-        {"sessions", UINT, 65537, NULL},
-        {"silenceMs", UINT, 99, NULL},
-        {"silenceMs", NUL, 0, NULL},
-        {"publishers", LIST, 0, "00"},
-        {"publishers", TEXT, 0, HEX64},
-        {"debugAllowed", UINT, 0, NULL},
-        {"region", TEXT, 0, ""},
-        {"keyArn", UINT, 0, NULL},
-        {"level", TEXT, 0, "loud"},
-        {"minGeneration", BOOL, 0, NULL},
-        {"encryptionContext", LIST, 0, "k"},
-        {"requireSignedShares", NUL, 0, NULL},
+        {"keyShareFile", TEXT, 0, "x"},   {"keyShareFile", UINT, 0, NULL},     {"arenaMiB", UINT, 3, NULL},
+        {"arenaMiB", TEXT, 0, "64"},      {"maxBytes", UINT, 100, NULL},       {"sessions", UINT, 0, NULL},
+        {"sessions", UINT, 65537, NULL},  {"silenceMs", UINT, 99, NULL},       {"silenceMs", NUL, 0, NULL},
+        {"publishers", LIST, 0, "00"},    {"publishers", TEXT, 0, HEX64},      {"debugAllowed", UINT, 0, NULL},
+        {"region", TEXT, 0, ""},          {"keyArn", UINT, 0, NULL},           {"level", TEXT, 0, "loud"},
+        {"minGeneration", BOOL, 0, NULL}, {"encryptionContext", LIST, 0, "k"}, {"requireSignedShares", NUL, 0, NULL},
     };
     cs_core_config c;
     const char *bad;

@@ -145,6 +145,10 @@ static cs_err serve(const cs_core_config *config, const cs_nsm *nsm, cs_links *l
         cs_log_err(CS_LOG_ERROR, "start", err);
         return err;
     }
+    if (config->key_share_file[0] != '\0' && (err = cs_platform.load_shares(core, config)) != CS_OK) {
+        cs_core_free(core); /* it has said why */
+        return err;
+    }
     if (!args.filtered) {
         cs_log(CS_LOG_WARN, "no_filter", CS_LC("why", "a build with sanitizers"));
     } else if ((err = cs_filter_install(&filter)) != CS_OK) {
@@ -178,6 +182,10 @@ static int run(const cs_args *a)
     take_signals();
     cs_log_init(cs_platform.program, CS_LOG_INFO, 2);
     err = read_config(&config, (int)cs_args_u64(a, "config-fd"));
+    if (err == CS_OK && config.key_share_file[0] != '\0' && cs_platform.load_shares == NULL) {
+        err = CS_E_KEY_SHARE_FILE;
+        cs_log_err(CS_LOG_ERROR, "config", err, CS_LC("key", "keyShareFile"));
+    }
     if (err == CS_OK) {
         cs_log_init(cs_platform.program, config.level, 2);
         err = make_arena(&config);

@@ -3,6 +3,7 @@
 #define CS_CORE_PLATFORM_H
 
 #include "base/opts.h"
+#include "core/core.h"
 #include "core/nsm/nsm.h"
 
 #define CS_NSM_IOCTL 0xC0200A00ul /* _IOWR(0x0A, 0, struct nsm_raw) */
@@ -13,9 +14,13 @@ typedef struct cs_core_platform {
     bool emulated;     /* shown in status and log; lets the filter pass the socket calls of the module's model */
     bool require_lock; /* an arena that cannot be locked: refuse, or warn */
     cs_err (*open_nsm)(cs_nsm *out, const cs_args *args);
+    /* loads config->key_share_file before the filter is installed; NULL: this program has no file and refuses the key */
+    cs_err (*load_shares)(cs_core *core, const cs_core_config *config);
 } cs_core_platform;
 
 extern const cs_core_platform cs_platform;
+/* cs_platform_load_shares - of sign-core-emulated (src/emulator/share_file.c); says in the log what is wrong. */
+CS_MUST cs_err cs_platform_load_shares(cs_core *core, const cs_core_config *config);
 extern const cs_opt cs_platform_opts[];
 
 /* Options of both programs: docs/formats/launch.md. */

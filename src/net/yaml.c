@@ -178,20 +178,45 @@ static bool is_group(const reader *r, const char *name)
     return false;
 }
 
-/* With a group's name alone the known groups are compared, else whole names. */
-static cs_err unknown(const reader *r, const char *name, bool group)
+const char *cs_yaml_nearest(const char *const *known, const char *name)
 {
-    char word[CS_EDIT_MAX + 1], candidate[CS_EDIT_MAX + 1], best[CS_EDIT_MAX + 1] = "";
+    const char *best = known[0];
+    char word[CS_EDIT_MAX + 1];
     size_t least = SIZE_MAX;
 
     (void)snprintf(word, sizeof word, "%s", name);
-    for (const char *const *k = r->known; *k != NULL; k++) {
-        size_t len = group && strchr(name, '.') == NULL ? strcspn(*k, ".") : strlen(*k);
-        (void)snprintf(candidate, sizeof candidate, "%.*s", (int)len, *k);
-        size_t d = cs_edit_distance(word, candidate);
-        if (best[0] == '\0' || d < least) {
+    for (const char *const *k = known; *k != NULL; k++) {
+        size_t d = cs_edit_distance(word, *k);
+        if (d < least) {
             least = d;
-            memcpy(best, candidate, sizeof best);
+            best = *k;
+        }
+    }
+    return best;
+}
+
+static cs_err unknown_key(const reader *r, const char *path)
+{
+    return fail_here(r, CS_E_CONFIG_KEY, "unknown key %.80s; the nearest known one is %s", path,
+                     cs_yaml_nearest(r->known, path));
+}
+
+/* The name of a group is compared with those of the known groups, unless it is written like a whole name. */
+static cs_err unknown_group(const reader *r, const char *name)
+{
+    char word[CS_EDIT_MAX + 1], group[CS_EDIT_MAX + 1], best[CS_EDIT_MAX + 1] = "";
+    size_t least = SIZE_MAX;
+
+    if (strchr(name, '.') != NULL) {
+        return unknown_key(r, name);
+    }
+    (void)snprintf(word, sizeof word, "%s", name);
+    for (const char *const *k = r->known; *k != NULL; k++) {
+        (void)snprintf(group, sizeof group, "%.*s", (int)strcspn(*k, "."), *k);
+        size_t d = cs_edit_distance(word, group);
+        if (d < least) {
+            least = d;
+            memcpy(best, group, sizeof best);
         }
     }
     return fail_here(r, CS_E_CONFIG_KEY, "unknown key %.80s; the nearest known one is %s", name, best);
@@ -272,7 +297,7 @@ static cs_err read_name(reader *r, const char *group)
         k++;
     }
     if (*k == NULL) {
-        return unknown(r, path, false);
+        return unknown_key(r, path);
     }
     if (cs_yaml_get(r->y, *k) != NULL) {
         return fail_here(r, CS_E_CONFIG, "%s is there twice", path);
@@ -291,7 +316,7 @@ static cs_err read_group(reader *r)
         CS_TRY(keep(r, &name, "the file"));
     }
     if (!is_group(r, name)) {
-        return unknown(r, name, true);
+        return unknown_group(r, name);
     }
     for (size_t i = 0; i < y->num_groups; i++) {
         /* what a second one adds would be easy to overlook */

@@ -52,6 +52,8 @@ void cs_yaml_free(cs_yaml *y);
 /* cs_yaml_get - the entry of a known name; NULL when the file does not have it. */
 const cs_yaml_entry *cs_yaml_get(const cs_yaml *y, const char *key);
 
+/* cs_yaml_nearest - the known name (list as in cs_yaml_read) that is most like `name`. */
+const char *cs_yaml_nearest(const char *const *known, const char *name);
 /* cs_yaml_fail - fill *fault (bytes that cannot be printed become '?') and return err. */
 __attribute__((format(printf, 4, 5))) cs_err cs_yaml_fail(cs_yaml_fault *fault, unsigned line, cs_err err,
                                                           const char *fmt, ...);

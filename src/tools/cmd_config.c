@@ -8,6 +8,7 @@
 #include "tools/config_compile.h"
 #include "tools/tool_file.h"
 
+#define SET_MAX 1280
 #define DEFAULT_ROOTS "/usr/share/ca-certificates/mozilla/Amazon_Root_CA_*.crt"
 
 /* Amazon's roots in the order of their names, so that the same package gives the same bytes. */
@@ -73,18 +74,42 @@ static int report(const cs_args *a, size_t len)
     return 0;
 }
 
+/* "KEY=VALUE" of each --set, cut in two in mem. */
+static bool take_sets(cs_config_set set[CS_OPT_MAX_MANY], char mem[CS_OPT_MAX_MANY][SET_MAX], const cs_args *a)
+{
+    for (size_t i = 0; i < a->num_many; i++) {
+        char *equals;
+        if (strlen(a->many[i]) >= SET_MAX) {
+            return false;
+        }
+        memcpy(mem[i], a->many[i], strlen(a->many[i]) + 1);
+        equals = strchr(mem[i], '=');
+        if (equals == NULL || equals == mem[i]) {
+            return false;
+        }
+        *equals = '\0';
+        set[i] = (cs_config_set){mem[i], equals + 1};
+    }
+    return true;
+}
+
 static int run(const cs_args *a)
 {
+    static char set_mem[CS_OPT_MAX_MANY][SET_MAX];
+    cs_config_set set[CS_OPT_MAX_MANY];
     cs_buf yaml = cs_buf_heap(CS_CONFIG_YAML_MAX + 1), cbor = cs_buf_heap(CS_CONFIG_CBOR_MAX);
-    const cs_config_files files = {read_ca, (void *)(uintptr_t)a->pos[0]};
+    const cs_config_files files = {read_ca, (void *)(uintptr_t)a->pos[0], set, a->num_many};
     const char *out = cs_args_str(a, "out");
     bool json = cs_args_flag(a, "json");
-    cs_config_fault fault = {0};
+    cs_yaml_fault fault = {0};
     char detail[512];
     int status = 0;
 
     if (json && (out == NULL || strcmp(out, "-") == 0)) {
         return cs_usage_error(a, "--json needs --out FILE: standard output holds the report");
+    }
+    if (!take_sets(set, set_mem, a)) {
+        return cs_usage_error(a, "--set wants KEY=VALUE, at most %d bytes", SET_MAX - 1);
     }
     cs_err err = cs_tfile_read(&yaml, a->pos[0]);
     if (err == CS_OK) {
@@ -110,12 +135,17 @@ static const cs_opt opts[] = {
      .kind = CS_OPT_STR,
      .arg = "FILE",
      .help = "where the CBOR goes (default: standard output)"},
+    {.name = "set",
+     .kind = CS_OPT_MANY,
+     .arg = "KEY=VALUE",
+     .help = "a value that comes before the file's (may be repeated; keys of one value)"},
     {.name = "json", .kind = CS_OPT_FLAG, .help = "report as JSON on standard output (with --out)"},
     {0},
 };
 
 const cs_cmd cs_cmds_config[] = {
-    {"config compile", "FILE [-o OUT]", "compile an enclave's YAML configuration to the CBOR that is measured",
+    {"config compile", "FILE [-o OUT] [--set KEY=VALUE...]",
+     "compile an enclave's YAML configuration to the CBOR that is measured",
      "Deterministic: the same file gives the same bytes. Unknown keys are refused. Keys and defaults: "
      "docs/formats/config.md.\n\n"
      "example:\n    signctl config compile enclave.yaml -o image/config.cbor",

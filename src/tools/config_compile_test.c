@@ -24,11 +24,11 @@ static cs_err give_ca(void *cookie, cs_buf *out, const char *path)
 }
 
 static uint8_t mem[CS_CONFIG_CBOR_MAX];
-static cs_config_fault fault;
+static cs_yaml_fault fault;
 
 static cs_err compile(cs_buf *out, const char *yaml)
 {
-    const cs_config_files files = {give_ca, NULL};
+    const cs_config_files files = {.read_ca = give_ca};
 
     *out = cs_buf_wrap(mem, sizeof mem);
     return cs_config_compile(out, &fault, cs_slice_str(yaml), &files);
@@ -157,6 +157,80 @@ static void the_address_of_the_rooms_is_checked_and_made_canonical(void **state)
     }
 }
 
+/* The seed's own file, whole: what it says reaches the programs, and nothing of KMS is needed with a share file. */
+static void the_seeds_file_is_taken_as_it_is(void **state)
+{
+    static const char yaml[] =
+        "gateway:\n  url: \"http://sign-gateway:8080\"\nserver:\n  host: \"0.0.0.0\"\n  port: 50052\n"
+        "  index: 1\nlogging:\n  level: warning\n  format: json\nmpc:\n  threshold: 2\n"
+        "  total_participants: 2\n  key_share_file: /dev/shm/service_key_shares.json\n";
+    cs_service_config service;
+    cs_core_config core;
+    cs_kms_config kms;
+    const char *bad;
+    cs_buf out;
+
+    (void)state;
+    assert_int_equal(compile(&out, yaml), CS_OK);
+    assert_int_equal(cs_service_config_read(&service, section(&out, "service")), CS_OK);
+    assert_string_equal(service.gateway_url, "http://sign-gateway:8080");
+    assert_true(service.server_index == 1 && service.egress_port == 8080 && service.log_level == CS_LOG_WARN);
+    assert_int_equal(cs_core_config_read(&core, &bad, section(&out, "core")), CS_OK);
+    assert_string_equal(core.key_share_file, "/dev/shm/service_key_shares.json");
+    assert_true(core.require_signed && cs_slice_eq_str(core.key_arn, "none") && core.level == CS_LOG_WARN);
+    assert_int_equal(cs_kms_config_read(&kms, &bad, section(&out, "kms")), CS_OK);
+    assert_string_equal(kms.host, "kms.us-east-1.amazonaws.com");
+    static const uint8_t host[] = "\xa2\x64host\x67"
+                                  "0.0.0.0\x64port\x19\xc3\x84";
+    cs_slice got = section(&out, "host");
+    assert_true(got.len == sizeof host - 1 && memcmp(got.p, host, got.len) == 0);
+    assert_int_equal(compile(&out, MINIMAL "logging: {level: trace}\nmpc: {key_share_file: ~}\n"), CS_OK);
+    assert_int_equal(cs_core_config_read(&core, &bad, section(&out, "core")), CS_OK);
+    assert_true(core.level == CS_LOG_DEBUG && core.key_share_file[0] == '\0');
+    assert_int_equal(compile(&out, "mpc: {key_share_file: ''}\n"),
+                     CS_E_CONFIG); /* without one, the key is needed again */
+    assert_string_equal(fault.text, "kms.region is required");
+}
+
+static void what_is_set_comes_before_the_file(void **state)
+{
+    static const cs_config_set set[] = {
+        {"kms.proxyPort", "7"}, {"mpc.key_share_file", "/b"}, {"kms.proxyPort", "8"}, {"kms.region", "eu-west-2"}};
+    cs_config_files files = {.read_ca = give_ca, .set = set, .num_set = 4};
+    cs_buf out = cs_buf_wrap(mem, sizeof mem);
+    cs_core_config core;
+    cs_kms_config kms;
+    const char *bad;
+
+    (void)state;
+    assert_int_equal(cs_config_compile(&out, &fault, cs_slice_str(MINIMAL "mpc: {key_share_file: /a}\n"), &files),
+                     CS_OK);
+    assert_int_equal(cs_kms_config_read(&kms, &bad, section(&out, "kms")), CS_OK);
+    assert_int_equal(kms.proxy_port, 8);
+    assert_string_equal(kms.host, "kms.eu-west-2.amazonaws.com");
+    assert_int_equal(cs_core_config_read(&core, &bad, section(&out, "core")), CS_OK);
+    assert_string_equal(core.key_share_file, "/b");
+    static const struct {
+        cs_config_set set;
+        cs_err err;
+        const char *says;
+    } bad_rows[] = {
+        {{"kms.proxyport", "7"},
+         CS_E_CONFIG_KEY,
+         "unknown key kms.proxyport in --set; the nearest known one is kms.proxyPort"},
+        {{"kms.proxyPort", "0"}, CS_E_CONFIG, "kms.proxyPort: a number"},
+        {{"shares.publishers", "00"}, CS_E_CONFIG, "shares.publishers: a list"},
+        {{"kms.encryptionContext", "a"}, CS_E_CONFIG, "kms.encryptionContext: a map"},
+    };
+    for (size_t i = 0; i < sizeof bad_rows / sizeof *bad_rows; i++) {
+        files.set = &bad_rows[i].set;
+        files.num_set = 1;
+        out.len = 0;
+        assert_int_equal(cs_config_compile(&out, &fault, cs_slice_str(MINIMAL), &files), bad_rows[i].err);
+        assert_non_null(strstr(fault.text, bad_rows[i].says));
+    }
+}
+
 static void order_and_layout_of_the_yaml_do_not_matter(void **state)
 {
     static uint8_t first[CS_CONFIG_CBOR_MAX];
@@ -188,7 +262,7 @@ static void each_fault_is_refused_and_named(void **state)
         {"? [a]\n: {b: c}\n", CS_E_CONFIG_KEY, "unknown key"},
         {"", CS_E_CONFIG, "not a map"},
         {"- a\n", CS_E_CONFIG, "not a map"},
-        {"kms: [\n", CS_E_CONFIG, "not YAML"},
+        {"kms: {region: [\n", CS_E_CONFIG, "not YAML"},
         {MINIMAL "---\n" MINIMAL, CS_E_CONFIG, "one YAML document"},
         {"kms: x\n", CS_E_CONFIG, "keys are wanted"},
         {"kms: {region: r}\n", CS_E_CONFIG, "kms.keyArn is required"},
@@ -197,12 +271,12 @@ static void each_fault_is_refused_and_named(void **state)
         {"kms: {region: r, keyArn: k, region: s}\n", CS_E_CONFIG, "kms.region is there twice"},
         {"kms: {region: [a], keyArn: k}\n", CS_E_CONFIG, "kms.region: one value"},
         {"kms: {region: '', keyArn: k}\n", CS_E_CONFIG, "kms.region: text of 1 to 64"},
-        {"kms: {region: \"a\\0b\", keyArn: k}\n", CS_E_CONFIG, "kms.region: one value"},
+        {"kms: {region: \"a\\0b\", keyArn: k}\n", CS_E_CONFIG, "kms.region: a NUL byte"},
         {"kms: {region: r, keyArn: k, host: 'a:443'}\n", CS_E_CONFIG, "kms.host: a host name"},
         {"kms: {region: r, keyArn: k, proxyPort: 0}\n", CS_E_CONFIG, "kms.proxyPort: a number"},
         {"kms: {region: r, keyArn: k, proxyPort: 0x10}\n", CS_E_CONFIG, "kms.proxyPort: a number"},
         {"kms: {region: r, keyArn: k, encryptionContext: [a]}\n", CS_E_CONFIG, "kms.encryptionContext: a map"},
-        {"kms: {region: r, keyArn: k, encryptionContext: {a: [b]}}\n", CS_E_CONFIG, "kms.encryptionContext: a name"},
+        {"kms: {region: r, keyArn: k, encryptionContext: {a: [b]}}\n", CS_E_CONFIG, "kms.encryptionContext: too deep"},
         {"kms: {region: r, keyArn: k, encryptionContext: {a: b, 'a': c}}\n", CS_E_CONFIG,
          "kms.encryptionContext: an entry is there twice"},
         {"kms: {region: r, keyArn: k, caFile: empty}\n", CS_E_CONFIG, "kms.caFile: there is no PEM"},
@@ -215,7 +289,23 @@ static void each_fault_is_refused_and_named(void **state)
         {"server: {index: 2}\n", CS_E_CONFIG, "server.index: a number of 0 to 1"},
         {"gateway: {url: [a]}\n", CS_E_CONFIG, "gateway.url: one value"},
         {"gateway: {uri: a}\n", CS_E_CONFIG_KEY, "unknown key gateway.uri; the nearest known one is gateway.url"},
-        {"logging: {level: trace}\n", CS_E_CONFIG, "logging.level: debug, info"},
+        {"gateway: {url: https://a}\n", CS_E_CONFIG, "gateway.url: http://HOST:PORT"},
+        {"gateway: {egressPort: 0}\n", CS_E_CONFIG, "gateway.egressPort: a number of 1"},
+        {"server: {host: 10.0.0.1}\n", CS_E_CONFIG, "server.host: 127.0.0.1, ::1"},
+        {"server: {host: [127.0.0.1]}\n", CS_E_CONFIG, "server.host: one value"},
+        {"server: {port: 65536}\n", CS_E_CONFIG, "server.port: a number of 1 to 65535"},
+        {"server: {port: http}\n", CS_E_CONFIG, "server.port: a number"},
+        {"server: {prot: 1}\n", CS_E_CONFIG_KEY, "unknown key server.prot; the nearest known one is server.port"},
+        {"mpc: {threshold: 3}\n", CS_E_CONFIG, "mpc.threshold: only 2 is possible: both parties"},
+        {"mpc: {total_participants: 3}\n", CS_E_CONFIG, "mpc.total_participants: only 2 is possible: both parties"},
+        {"mpc: {key_share_file: shares.json}\n", CS_E_CONFIG, "mpc.key_share_file: an absolute path"},
+        {"mpc: {keyShareFile: /a}\n", CS_E_CONFIG_KEY, "the nearest known one is mpc.key_share_file"},
+        {"mpc: {threshold: 2, threshold: 2}\n", CS_E_CONFIG, "mpc.threshold is there twice"},
+        {"loging: {}\n", CS_E_CONFIG_KEY, "unknown key loging; the nearest known one is logging"},
+        {"logging: {format: pretty}\n", CS_E_CONFIG, "logging.format: only json is possible"},
+        {"logging: {format: text}\n", CS_E_CONFIG, "logging.format: only json is possible"},
+        {"kms: &k {region: r}\n", CS_E_CONFIG, "an anchor"},
+        {"logging: {level: loud}\n", CS_E_CONFIG, "logging.level: debug, info"},
         {"enclave: {clockSources: []}\n", CS_E_CONFIG, "enclave.clockSources: 1 to 16"},
         {"enclave: {clockSources: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}\n", CS_E_CONFIG,
          "enclave.clockSources: 1 to 16"},
@@ -235,7 +325,7 @@ static void sizes_and_files_have_their_own_errors(void **state)
 {
     static char large[CS_CONFIG_YAML_MAX + 2];
     const cs_err denied = CS_E_IO;
-    const cs_config_files files = {give_ca, (void *)(uintptr_t)&denied};
+    const cs_config_files files = {.read_ca = give_ca, .cookie = (void *)(uintptr_t)&denied};
     cs_buf out;
 
     (void)state;
@@ -251,6 +341,8 @@ int main(void)
         cmocka_unit_test(defaults_reach_the_programs),
         cmocka_unit_test(given_values_reach_the_programs),
         cmocka_unit_test(the_address_of_the_rooms_is_checked_and_made_canonical),
+        cmocka_unit_test(the_seeds_file_is_taken_as_it_is),
+        cmocka_unit_test(what_is_set_comes_before_the_file),
         cmocka_unit_test(order_and_layout_of_the_yaml_do_not_matter),
         cmocka_unit_test(each_fault_is_refused_and_named),
         cmocka_unit_test(sizes_and_files_have_their_own_errors),

@@ -56,7 +56,7 @@ def dec(b, i=0):
 
 CONFIG = {"debugAllowed": False, "region": "eu-central-1", "keyArn": "arn:x", "encryptionContext": {}, "publishers": [],
           "requireSignedShares": True, "minGeneration": 0, "maxBytes": 1 << 20, "sessions": 16, "silenceMs": 10000,
-          "arenaMiB": 16, "level": "info"}
+          "arenaMiB": 16, "keyShareFile": "", "level": "info"}
 failed = 0
 
 

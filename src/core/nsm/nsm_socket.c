@@ -53,6 +53,7 @@ const cs_core_platform cs_platform = {
     .emulated = true,
     .require_lock = false,
     .open_nsm = socket_open,
+    .load_shares = cs_platform_load_shares,
 };
 
 const cs_opt cs_platform_opts[] = {

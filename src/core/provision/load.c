@@ -24,7 +24,7 @@ void cs_load_cleanup(cs_load *l)
     cs_rsa_wipe(&l->rsa);
 }
 
-static void remember(cs_load *l, cs_err err, cs_slice detail)
+void cs_load_remember(cs_load *l, cs_err err, cs_slice detail)
 {
     size_t n = detail.len < sizeof l->last_detail - 1 ? detail.len : sizeof l->last_detail - 1;
 
@@ -42,7 +42,7 @@ static void finish(cs_core *c, cs_err err, cs_slice detail, cs_share_set *set)
     cs_load *l = &c->load;
     cs_share_set *old = c->set;
 
-    remember(l, err, detail);
+    cs_load_remember(l, err, detail);
     drop_files(l);
     cs_rsa_wipe(&l->rsa);
     if (err == CS_OK) {
@@ -244,14 +244,22 @@ static cs_err check_reply(const cs_core *c, const cs_rpc_frame *f)
     return f->f[4].s.len == 0 ? CS_E_KMS_PLAINTEXT : CS_OK;
 }
 
+void cs_load_policy(cs_share_policy *out, const cs_core *c)
+{
+    *out = (cs_share_policy){.publishers = c->config->publisher,
+                             .num_publishers = c->config->num_publishers,
+                             .allow_unsigned = !c->config->require_signed,
+                             .min_generation = c->config->min_generation};
+    if (c->set != NULL && cs_share_generation(c->set) > out->min_generation) {
+        out->min_generation = cs_share_generation(c->set);
+    }
+}
+
 void cs_op_kms_reply(cs_core *c, const cs_permit *p)
 {
     const cs_rpc_frame *f = cs_permit_frame(p);
     cs_load *l = &c->load;
-    cs_share_policy policy = {.publishers = c->config->publisher,
-                              .num_publishers = c->config->num_publishers,
-                              .allow_unsigned = !c->config->require_signed,
-                              .min_generation = c->config->min_generation};
+    cs_share_policy policy;
     cs_unseal_args args = {
         .rsa = l->rsa.key, .envelope = f->f[4].s, .file = cs_slice_of(l->shares.map, l->shares.len), .policy = &policy};
     const char *what = "";
@@ -266,9 +274,7 @@ void cs_op_kms_reply(cs_core *c, const cs_permit *p)
         finish(c, err, f->f[1].s, NULL);
         return;
     }
-    if (c->set != NULL && cs_share_generation(c->set) > policy.min_generation) {
-        policy.min_generation = cs_share_generation(c->set);
-    }
+    cs_load_policy(&policy, c);
     err = cs_unseal(&set, &what, &args);
     finish(c, err, cs_slice_str(what), set);
 }
@@ -307,7 +313,7 @@ void cs_load_tick(cs_core *c, uint64_t now_ms)
     }
     switch (l->stage) {
     case CS_LOAD_HALF: /* its injector has been answered: the log and status tell */
-        remember(l, CS_E_INJECT_PAIR, CS_SLICE_NULL);
+        cs_load_remember(l, CS_E_INJECT_PAIR, CS_SLICE_NULL);
         cs_log_err(CS_LOG_WARN, "load", CS_E_INJECT_PAIR);
         drop_files(l);
         break;

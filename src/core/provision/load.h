@@ -8,6 +8,7 @@
 #include "core/policy/authorise.h"
 #include "core/provision/rsa.h"
 #include "core/provision/staging.h"
+#include "secret/share/share.h"
 
 #define CS_PAIR_MS 60000u /* between the two files */
 #define CS_CRED_MS 30000u /* for credentials to come */
@@ -44,6 +45,10 @@ void cs_op_kms_reply(cs_core *c, const cs_permit *p);
 void cs_op_cred_state(cs_core *c, const cs_permit *p);
 /* cs_load_link_down - sign-kms is gone: a load that needs it ends. */
 void cs_load_link_down(cs_core *c);
+/* cs_load_policy - what a share file must be now: the measured rules, and not older than the set in service. */
+void cs_load_policy(cs_share_policy *out, const cs_core *c);
+/* cs_load_remember - the outcome of a load, for status. */
+void cs_load_remember(cs_load *l, cs_err err, cs_slice detail);
 /* cs_load_tick - deadlines. cs_load_deadline - when the next one is, UINT64_MAX: none. cs_load_cleanup - wipes. */
 void cs_load_tick(cs_core *c, uint64_t now_ms);
 uint64_t cs_load_deadline(const cs_load *l);
