@@ -56,9 +56,9 @@ static json_t *finish(cs_emu_kms_call *c, json_t *answer, bool ok)
     return c->error != NULL ? NULL : cs_emu_kms_fail(c, "KMSInternalException", "the answer could not be made");
 }
 
-static bool check_algorithm(cs_emu_kms_call *c)
+static bool check_algorithm(cs_emu_kms_call *c, const char *member)
 {
-    const json_t *v = json_object_get(c->in, "EncryptionAlgorithm"), *grants = json_object_get(c->in, "GrantTokens");
+    const json_t *v = json_object_get(c->in, member), *grants = json_object_get(c->in, "GrantTokens");
     if (v != NULL && !json_is_null(v) &&
         (!json_is_string(v) || strcmp(json_string_value(v), "SYMMETRIC_DEFAULT") != 0)) {
         cs_emu_kms_fail(c, "InvalidKeyUsageException", "The key is of SYMMETRIC_DEFAULT");
@@ -77,8 +77,9 @@ json_t *cs_emu_kms_encrypt(cs_emu_kms_call *c)
     json_t *answer = NULL;
     if (json_object_get(c->in, "Recipient") != NULL) {
         cs_emu_kms_fail(c, "ValidationException", "Encrypt takes no Recipient");
-    } else if (cs_emu_kms_blob(c, "Plaintext", CS_EMU_MAX_PLAINTEXT, &plain) && cs_emu_kms_key(c) &&
-               check_algorithm(c) && cs_emu_kms_context(c) && cs_emu_kms_authorise(c, true)) {
+    } else if (cs_emu_kms_blob(c, "Plaintext", CS_EMU_MAX_PLAINTEXT, &plain) && cs_emu_kms_key(c, "KeyId", true) &&
+               check_algorithm(c, "EncryptionAlgorithm") && cs_emu_kms_context(c, "EncryptionContext") &&
+               cs_emu_kms_authorise(c, CS_EMU_ENABLED)) {
         answer = json_pack("{s:s,s:s}", "KeyId", c->key->arn, "EncryptionAlgorithm", "SYMMETRIC_DEFAULT");
         bool ok = cs_emu_blob_seal(&blob, c->key, cs_buf_slice(&plain), cs_buf_slice(&c->aad)) == CS_OK &&
                   set_b64(answer, "CiphertextBlob", cs_buf_slice(&blob));
@@ -90,7 +91,7 @@ json_t *cs_emu_kms_encrypt(cs_emu_kms_call *c)
 }
 
 /* The key that the blob names, against the key that the request may name. */
-static bool find_blob_key(cs_emu_kms_call *c, cs_slice blob)
+static bool find_blob_key(cs_emu_kms_call *c, cs_slice blob, const char *member)
 {
     char id[37];
     if (cs_emu_blob_key(id, blob) != CS_OK) {
@@ -98,8 +99,8 @@ static bool find_blob_key(cs_emu_kms_call *c, cs_slice blob)
         return false;
     }
     cs_emu_key *named = cs_emu_key_find(c->s, id);
-    if (json_is_string(json_object_get(c->in, "KeyId"))) {
-        if (!cs_emu_kms_key(c)) {
+    if (json_is_string(json_object_get(c->in, member))) {
+        if (!cs_emu_kms_key(c, member, true)) {
             return false;
         }
         if (named != c->key) {
@@ -122,9 +123,9 @@ json_t *cs_emu_kms_decrypt(cs_emu_kms_call *c)
 {
     cs_buf blob = cs_buf_heap(2 * CS_EMU_MAX_BLOB), plain = cs_buf_heap(CS_EMU_MAX_BLOB);
     json_t *answer = NULL;
-    if (cs_emu_kms_blob(c, "CiphertextBlob", CS_EMU_MAX_BLOB, &blob) && check_algorithm(c) &&
-        find_blob_key(c, cs_buf_slice(&blob)) && cs_emu_kms_context(c) && cs_emu_kms_recipient(c) &&
-        cs_emu_kms_authorise(c, true)) {
+    if (cs_emu_kms_blob(c, "CiphertextBlob", CS_EMU_MAX_BLOB, &blob) && check_algorithm(c, "EncryptionAlgorithm") &&
+        find_blob_key(c, cs_buf_slice(&blob), "KeyId") && cs_emu_kms_context(c, "EncryptionContext") &&
+        cs_emu_kms_recipient(c) && cs_emu_kms_authorise(c, CS_EMU_ENABLED)) {
         if (cs_emu_blob_open(&plain, c->key, cs_buf_slice(&blob), cs_buf_slice(&c->aad)) != CS_OK) {
             cs_emu_kms_fail(c, "InvalidCiphertextException", "%s", ""); /* no message, as KMS */
         } else {
@@ -156,22 +157,80 @@ static size_t data_key_len(cs_emu_kms_call *c)
     return 0;
 }
 
-json_t *cs_emu_kms_data_key(cs_emu_kms_call *c)
+static json_t *make_data_key(cs_emu_kms_call *c, bool plaintext)
 {
     uint8_t key[1024];
     cs_buf blob = cs_buf_heap(CS_EMU_MAX_BLOB);
     json_t *answer = NULL;
     size_t len = data_key_len(c);
-    if (len > 0 && cs_emu_kms_key(c) && check_algorithm(c) && cs_emu_kms_context(c) && cs_emu_kms_recipient(c) &&
-        cs_emu_kms_authorise(c, true)) {
+    if (len > 0 && cs_emu_kms_key(c, "KeyId", true) && check_algorithm(c, "EncryptionAlgorithm") &&
+        cs_emu_kms_context(c, "EncryptionContext") && (!plaintext || cs_emu_kms_recipient(c)) &&
+        cs_emu_kms_authorise(c, CS_EMU_ENABLED)) {
         answer = json_pack("{s:s}", "KeyId", c->key->arn);
         bool ok = RAND_bytes(key, (int)len) == 1 &&
                   cs_emu_blob_seal(&blob, c->key, cs_slice_of(key, len), cs_buf_slice(&c->aad)) == CS_OK &&
                   set_b64(answer, "CiphertextBlob", cs_buf_slice(&blob)) &&
-                  set_plaintext(c, answer, cs_slice_of(key, len));
+                  (!plaintext || set_plaintext(c, answer, cs_slice_of(key, len)));
         answer = finish(c, answer, ok);
     }
     OPENSSL_cleanse(key, sizeof key);
+    cs_buf_free(&blob);
+    return answer;
+}
+
+json_t *cs_emu_kms_data_key(cs_emu_kms_call *c)
+{
+    return make_data_key(c, true);
+}
+
+json_t *cs_emu_kms_data_key_sealed(cs_emu_kms_call *c)
+{
+    return make_data_key(c, false);
+}
+
+/* Second half: what was opened under the source key, under the destination key. */
+static json_t *reencrypt_to(cs_emu_kms_call *c, cs_slice plain, const cs_emu_key *source)
+{
+    cs_buf blob = cs_buf_heap(CS_EMU_MAX_BLOB);
+    json_t *answer = NULL;
+    cs_emu_context_reset(&c->context);
+    c->aad.len = 0;
+    if (cs_emu_context_add(&c->context, "kms:ReEncryptOnSameKey", cs_slice_str(source == c->key ? "true" : "false")) ==
+            CS_OK &&
+        cs_emu_kms_context(c, "DestinationEncryptionContext") &&
+        cs_emu_kms_authorise_as(c, "kms:ReEncryptTo", c->key->arn, CS_EMU_ENABLED)) {
+        answer = json_pack("{s:s,s:s,s:s,s:s}", "SourceKeyId", source->arn, "KeyId", c->key->arn,
+                           "SourceEncryptionAlgorithm", "SYMMETRIC_DEFAULT", "DestinationEncryptionAlgorithm",
+                           "SYMMETRIC_DEFAULT");
+        bool ok = cs_emu_blob_seal(&blob, c->key, plain, cs_buf_slice(&c->aad)) == CS_OK &&
+                  set_b64(answer, "CiphertextBlob", cs_buf_slice(&blob));
+        answer = finish(c, answer, ok);
+    }
+    cs_buf_free(&blob);
+    return answer;
+}
+
+/* No recipient: attestation does not reach ReEncrypt [nitro-kms.md 10], which is why a policy must deny it. */
+json_t *cs_emu_kms_reencrypt(cs_emu_kms_call *c)
+{
+    cs_buf blob = cs_buf_heap(2 * CS_EMU_MAX_BLOB), plain = cs_buf_heap(CS_EMU_MAX_BLOB);
+    json_t *answer = NULL;
+    const cs_emu_key *source = NULL, *target = NULL;
+    if (cs_emu_kms_blob(c, "CiphertextBlob", CS_EMU_MAX_BLOB, &blob) &&
+        check_algorithm(c, "SourceEncryptionAlgorithm") && check_algorithm(c, "DestinationEncryptionAlgorithm") &&
+        cs_emu_kms_key(c, "DestinationKeyId", true) && (target = c->key) != NULL &&
+        find_blob_key(c, cs_buf_slice(&blob), "SourceKeyId") && cs_emu_kms_context(c, "SourceEncryptionContext") &&
+        cs_emu_context_add(&c->context, "kms:ReEncryptOnSameKey", cs_slice_str(target == c->key ? "true" : "false")) ==
+            CS_OK &&
+        cs_emu_kms_authorise_as(c, "kms:ReEncryptFrom", c->key->arn, CS_EMU_ENABLED)) {
+        source = c->key;
+        if (cs_emu_blob_open(&plain, source, cs_buf_slice(&blob), cs_buf_slice(&c->aad)) != CS_OK) {
+            cs_emu_kms_fail(c, "InvalidCiphertextException", "%s", "");
+        } else if (cs_emu_kms_key(c, "DestinationKeyId", true)) {
+            answer = reencrypt_to(c, cs_buf_slice(&plain), source);
+        }
+    }
+    cs_buf_free(&plain);
     cs_buf_free(&blob);
     return answer;
 }
@@ -183,7 +242,7 @@ json_t *cs_emu_kms_random(cs_emu_kms_call *c)
     if (n < 1 || n > 1024) {
         return cs_emu_kms_fail(c, "ValidationException", "NumberOfBytes must be between 1 and 1024");
     }
-    if (!cs_emu_kms_recipient(c) || !cs_emu_kms_authorise(c, false)) {
+    if (!cs_emu_kms_recipient(c) || !cs_emu_kms_authorise(c, CS_EMU_ANY_STATE)) {
         return NULL;
     }
     json_t *answer = json_object();

@@ -49,9 +49,9 @@ static int setup(void **state)
     cs_log_init("test", CS_LOG_ERROR, 2);
     strcpy(dir, "/tmp/cs-emu-XXXXXX");
     assert_non_null(mkdtemp(dir));
-    opts =
-        (cs_emu_options){dir,  "us-east-1", "123456789012", "enclave-host", "kms:GenerateRandom", "i-1234567890abcdef0",
-                         3600, "alternate"};
+    opts = (cs_emu_options){
+        dir,         "us-east-1", "123456789012", "enclave-host", "kms:GenerateRandom", "i-1234567890abcdef0", 3600,
+        "alternate", NULL};
     assert_int_equal(cs_emu_state_open(&st, &opts), CS_OK);
     assert_int_equal(cs_emu_root_issue(&root, (int64_t)(now_ms / 1000)), CS_OK);
     assert_int_equal(cs_emu_cert_der(&b, &root), CS_OK);
@@ -104,8 +104,8 @@ static json_t *call_with(const char *op, const char *body, const cs_emu_session 
     cs_sigv4_header h[6] = {{cs_slice_str("Host"), cs_slice_str("kms.us-east-1.amazonaws.com")},
                             {cs_slice_str("X-Amz-Target"), cs_slice_str(target)}};
     assert_int_equal(cs_sigv4_hash(hash, cs_slice_str(body)), CS_OK);
-    cs_emu_request q = {{cs_slice_str("POST"), cs_slice_str("/"), CS_SLICE_NULL, h, 2, cs_slice_str(hash)},
-                        cs_slice_str(body)};
+    cs_emu_request q = {
+        {cs_slice_str("POST"), cs_slice_str("/"), CS_SLICE_NULL, h, 2, cs_slice_str(hash)}, cs_slice_str(body), false};
     const char *token = t->token != NULL ? t->token : by->token;
     cs_sigv4_signer s = {cs_slice_str(t->akid != NULL ? t->akid : by->access_key_id),
                          cs_slice_str(t->secret != NULL ? t->secret : by->secret),

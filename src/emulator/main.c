@@ -12,11 +12,14 @@ static void on_signal(void *cookie)
     cs_loop_stop(cookie);
 }
 
-static size_t collect_buckets(const char **out, const cs_args *a)
+/* Values of the repeated option of that name; a is of `opts`. */
+static size_t collect(const char **out, const cs_args *a, const char *name)
 {
     size_t n = 0;
     for (size_t i = 0; i < a->num_many; i++) {
-        out[n++] = a->many[i]; /* --bucket is the only repeated option */
+        if (strcmp(a->cmd->opts[a->many_opt[i]].name, name) == 0) {
+            out[n++] = a->many[i];
+        }
     }
     return n;
 }
@@ -53,7 +56,7 @@ static int serve(const cs_args *a, const cs_emu_server_opts *o)
 
 static int run(const cs_args *a)
 {
-    const char *buckets[CS_OPT_MAX_MANY];
+    const char *buckets[CS_OPT_MAX_MANY], *roles[CS_OPT_MAX_MANY];
     cs_emu_server_opts o = {
         .state = {.dir = cs_args_str(a, "dir"),
                   .region = cs_args_str(a, "region"),
@@ -62,12 +65,15 @@ static int run(const cs_args *a)
                   .role_iam = cs_args_str(a, "role-iam"),
                   .instance_id = cs_args_str(a, "instance-id"),
                   .credential_s = cs_args_u64(a, "credential-seconds"),
-                  .cms_form = cs_args_str(a, "cms")},
+                  .cms_form = cs_args_str(a, "cms"),
+                  .trail = cs_args_str(a, "trail")},
         .imds_port = (uint16_t)cs_args_u64(a, "imds-port"),
         .s3_port = (uint16_t)cs_args_u64(a, "s3-port"),
         .kms_port = (uint16_t)cs_args_u64(a, "kms-port"),
         .buckets = buckets,
-        .num_buckets = collect_buckets(buckets, a),
+        .num_buckets = collect(buckets, a, "bucket"),
+        .roles = roles,
+        .num_roles = collect(roles, a, "iam-role"),
     };
     if (o.state.dir == NULL) {
         return cs_usage_error(a, "--dir is needed");
@@ -94,7 +100,11 @@ static const cs_opt opts[] = {
     {"credential-seconds", 0, CS_OPT_U64, "N", "life of the role's credentials", NULL, "21600", 1, 43200},
     {"cms", 0, CS_OPT_STR, "FORM", "CiphertextForRecipient: alternate, constructed, primitive or segments", NULL,
      "alternate", 0, 0},
+    {"trail", 0, CS_OPT_STR, "FILE", "append one record of each KMS decision here (default: DIR/trail.jsonl)", NULL,
+     NULL, 0, 0},
     {"bucket", 0, CS_OPT_MANY, "NAME", "make this S3 bucket", NULL, NULL, 0, 0},
+    {"iam-role", 0, CS_OPT_MANY, "NAME", "make this IAM role, for sts assume-role; its rights: DIR/iam/NAME.json", NULL,
+     NULL, 0, 0},
     {"imds-port", 0, CS_OPT_U64, "PORT", "port of the metadata service (0: any)", NULL, "0", 0, 65535},
     {"s3-port", 0, CS_OPT_U64, "PORT", "port of S3 (0: any)", NULL, "0", 0, 65535},
     {"kms-port", 0, CS_OPT_U64, "PORT", "port of KMS, TLS (0: any)", NULL, "0", 0, 65535},
@@ -102,7 +112,7 @@ static const cs_opt opts[] = {
 };
 
 static const cs_cmd cmds[] = {
-    {"", "--dir DIR [options]", "emulate KMS, S3, IMDS and Nitro Security Modules on loopback",
+    {"", "--dir DIR [options]", "emulate KMS, S3, STS, IMDS and Nitro Security Modules on loopback",
      "Writes DIR/emulator.json when everything listens. Ends on SIGTERM. For tests and demonstrations only: the keys "
      "are "
      "throwaway keys in plain files.",

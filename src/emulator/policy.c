@@ -1,50 +1,41 @@
-/* Key policies. See policy.h. */
-#include "emulator/policy.h"
-
+/* Policies: their form, principals, actions, resources, and the verdict. See policy.h. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-typedef enum match_kind { M_EQUAL, M_LIKE, M_BOOL, M_NULL } match_kind;
+#include "emulator/policy_int.h"
 
-typedef struct operator_row {
-    const char *name;
-    match_kind kind;
-    bool ignore_case, negated;
-} operator_row;
-
-static const operator_row operators[] = {
-    {"StringEquals", M_EQUAL, false, false},
-    {"StringNotEquals", M_EQUAL, false, true},
-    {"StringEqualsIgnoreCase", M_EQUAL, true, false},
-    {"StringNotEqualsIgnoreCase", M_EQUAL, true, true},
-    {"StringLike", M_LIKE, false, false},
-    {"StringNotLike", M_LIKE, false, true},
-    {"ArnEquals", M_LIKE, false, false},
-    {"ArnNotEquals", M_LIKE, false, true},
-    {"ArnLike", M_LIKE, false, false},
-    {"ArnNotLike", M_LIKE, false, true},
-    {"Bool", M_BOOL, true, false},
-    {"Null", M_NULL, true, false},
-};
+void cs_emu_context_reset(cs_emu_context *c)
+{
+    c->num = 0;
+    c->used = 0;
+}
 
 cs_err cs_emu_context_add(cs_emu_context *c, const char *key, cs_slice value)
 {
-    if (c->num == CS_EMU_CONTEXT_MAX || strlen(key) >= sizeof c->item[0].key || value.len >= sizeof c->item[0].value) {
+    size_t key_len = strlen(key) + 1;
+    if (c->num == CS_EMU_CONTEXT_MAX || key_len > sizeof c->text - c->used ||
+        value.len >= sizeof c->text - c->used - key_len) {
         return CS_E_RANGE;
     }
-    memcpy(c->item[c->num].key, key, strlen(key) + 1);
-    memcpy(c->item[c->num].value, value.p, value.len);
-    c->item[c->num].value[value.len] = '\0';
+    char *at = c->text + c->used;
+    memcpy(at, key, key_len);
+    if (value.len > 0) {
+        memcpy(at + key_len, value.p, value.len);
+    }
+    at[key_len + value.len] = '\0';
+    c->item[c->num].key = at;
+    c->item[c->num].value = at + key_len;
     c->num++;
+    c->used += key_len + value.len + 1;
     return CS_OK;
 }
 
-static const char *context_find(const cs_emu_context *c, const char *key)
+const char *cs_emu_context_nth(const cs_emu_context *c, const char *key, size_t n)
 {
     for (size_t i = 0; c != NULL && i < c->num; i++) {
-        if (strcasecmp(c->item[i].key, key) == 0) {
+        if (strcasecmp(c->item[i].key, key) == 0 && n-- == 0) {
             return c->item[i].value;
         }
     }
@@ -61,11 +52,13 @@ bool cs_emu_glob(const char *p, const char *t, bool ignore_case)
 {
     const char *star = NULL, *mark = NULL;
     while (*t != '\0') {
-        if (*p == '*') {
+        bool literal = *p == CS_EMU_GLOB_LITERAL && p[1] != '\0';
+        const char *q = literal ? p + 1 : p;
+        if (!literal && *p == '*') {
             star = p++;
             mark = t;
-        } else if (*p == '?' || (*p != '\0' && char_eq(*p, *t, ignore_case))) {
-            p++;
+        } else if ((!literal && *p == '?') || (*q != '\0' && char_eq(*q, *t, ignore_case))) {
+            p = q + 1;
             t++;
         } else if (star != NULL) {
             p = star + 1;
@@ -80,154 +73,202 @@ bool cs_emu_glob(const char *p, const char *t, bool ignore_case)
     return *p == '\0';
 }
 
-bool cs_emu_iam_allows(const cs_emu_principal *who, const char *action)
-{
-    char pattern[128];
-    for (const char *p = who->iam_actions; p != NULL && *p != '\0';) {
-        size_t n = strcspn(p, " ");
-        if (n > 0 && n < sizeof pattern) {
-            memcpy(pattern, p, n);
-            pattern[n] = '\0';
-            if (cs_emu_glob(pattern, action, true)) {
-                return true;
-            }
-        }
-        p += n + (p[n] == ' ' ? 1 : 0);
-    }
-    return false;
-}
-
-/* A condition operator's row; *if_exists says whether the name had that ending. */
-static const operator_row *find_operator(const char *name, bool *if_exists)
-{
-    char base[64];
-    size_t n = strlen(name);
-    *if_exists = n > 8 && strcmp(name + n - 8, "IfExists") == 0;
-    if (*if_exists) {
-        n -= 8;
-    }
-    if (n >= sizeof base) {
-        return NULL;
-    }
-    memcpy(base, name, n);
-    base[n] = '\0';
-    for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
-        if (strcmp(operators[i].name, base) == 0) {
-            return *if_exists && operators[i].kind == M_NULL ? NULL : &operators[i];
-        }
-    }
-    return NULL;
-}
-
-static const char *scalar_text(const json_t *v)
-{
-    if (json_is_boolean(v)) {
-        return json_is_true(v) ? "true" : "false";
-    }
-    return json_string_value(v);
-}
-
+/* Strings: a string, or a list of at least one. */
 static bool strings_or_list(const json_t *v)
 {
     size_t i;
     json_t *e;
     if (!json_is_array(v)) {
-        return scalar_text(v) != NULL;
+        return json_is_string(v);
     }
     json_array_foreach(v, i, e)
     {
-        if (scalar_text(e) == NULL) {
+        if (!json_is_string(e)) {
             return false;
         }
     }
     return json_array_size(v) > 0;
 }
 
-static bool condition_valid(json_t *condition)
+static size_t list_size(const json_t *v)
 {
-    const char *op, *key;
-    json_t *keys, *values;
-    bool if_exists;
-    if (!json_is_object(condition)) {
-        return false;
-    }
-    json_object_foreach(condition, op, keys)
-    {
-        if (find_operator(op, &if_exists) == NULL || !json_is_object(keys)) {
-            return false;
-        }
-        json_object_foreach(keys, key, values)
-        {
-            if (!strings_or_list(values)) {
-                return false;
-            }
-        }
-    }
-    return true;
+    return json_is_array(v) ? json_array_size(v) : (v != NULL ? 1 : 0);
 }
 
-static bool principal_valid(json_t *p)
+static const char *list_at(const json_t *v, size_t i)
 {
+    return json_string_value(json_is_array(v) ? json_array_get(v, i) : v);
+}
+
+/* "*", an account's 12 digits, an ARN of IAM or STS without wildcards, or the id that IAM puts in place of a deleted principal */
+static bool aws_principal_valid(const char *p)
+{
+    size_t n = strlen(p);
+    if (strcmp(p, "*") == 0) {
+        return true;
+    }
+    if (n == 12 && strspn(p, "0123456789") == 12) {
+        return true;
+    }
+    if (n >= 16 && n <= 128 && (strncmp(p, "AIDA", 4) == 0 || strncmp(p, "AROA", 4) == 0) &&
+        strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == n) {
+        return true;
+    }
+    return strncmp(p, "arn:aws", 7) == 0 && strpbrk(p, "*?") == NULL &&
+           (strstr(p, ":iam::") != NULL || strstr(p, ":sts::") != NULL);
+}
+
+static const char *principal_valid(const json_t *p)
+{
+    static const char bad[] = "Policy contains a statement with one or more invalid principals.";
     const char *key;
     json_t *v;
     if (json_is_string(p)) {
-        return strcmp(json_string_value(p), "*") == 0;
+        return strcmp(json_string_value(p), "*") == 0 ? NULL : bad;
     }
     if (!json_is_object(p) || json_object_size(p) == 0) {
-        return false;
+        return bad;
     }
-    json_object_foreach(p, key, v)
+    json_object_foreach((json_t *)p, key, v)
     {
-        if ((strcmp(key, "AWS") != 0 && strcmp(key, "Service") != 0 && strcmp(key, "Federated") != 0) ||
+        bool aws = strcmp(key, "AWS") == 0;
+        if ((!aws && strcmp(key, "Service") != 0 && strcmp(key, "Federated") != 0 &&
+             strcmp(key, "CanonicalUser") != 0) ||
             !strings_or_list(v)) {
-            return false;
+            return bad;
+        }
+        for (size_t i = 0; aws && i < list_size(v); i++) {
+            if (!aws_principal_valid(list_at(v, i))) {
+                return bad;
+            }
         }
     }
-    return true;
+    return NULL;
 }
 
-static bool statement_valid(json_t *s)
+static const char *actions_valid(const json_t *v)
+{
+    for (size_t i = 0; i < list_size(v); i++) {
+        const char *a = list_at(v, i);
+        const char *colon = strchr(a, ':');
+        if (strcmp(a, "*") != 0 && (colon == NULL || colon == a || colon[1] == '\0')) {
+            return "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.";
+        }
+    }
+    return NULL;
+}
+
+static const char *lists_valid(const json_t *s)
 {
     static const char *const lists[] = {"Action", "NotAction", "Resource", "NotResource"};
-    const char *effect = json_string_value(json_object_get(s, "Effect"));
-    json_t *condition = json_object_get(s, "Condition"), *sid = json_object_get(s, "Sid");
-    if (!json_is_object(s) || effect == NULL || (strcmp(effect, "Allow") != 0 && strcmp(effect, "Deny") != 0) ||
-        json_object_get(s, "NotPrincipal") != NULL || !principal_valid(json_object_get(s, "Principal")) ||
-        (sid != NULL && !json_is_string(sid)) || (condition != NULL && !condition_valid(condition))) {
-        return false;
-    }
     for (size_t i = 0; i < 4; i++) {
-        json_t *v = json_object_get(s, lists[i]);
+        const json_t *v = json_object_get(s, lists[i]);
         if (v != NULL && !strings_or_list(v)) {
-            return false;
+            return "Action, NotAction, Resource and NotResource are a string or a list of strings";
+        }
+        const char *why = i < 2 ? actions_valid(v) : NULL;
+        if (why != NULL) {
+            return why;
         }
     }
-    return true;
+    return NULL;
 }
 
-cs_err cs_emu_policy_parse(json_t **out, cs_slice text)
+static bool both(const json_t *s, const char *a, const char *b)
 {
-    size_t i;
-    json_t *e;
+    return json_object_get(s, a) != NULL && json_object_get(s, b) != NULL;
+}
+
+static const char *members_valid(const json_t *o, const char *const *names, size_t num)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)o, key, v)
+    {
+        size_t i = 0;
+        while (i < num && strcmp(names[i], key) != 0) {
+            i++;
+        }
+        if (i == num) {
+            return "Syntax errors in policy: an element that policies do not have.";
+        }
+    }
+    return NULL;
+}
+
+static const char *statement_valid(json_t *s, cs_emu_policy_kind kind)
+{
+    static const char *const names[] = {"Sid",         "Effect",    "Action",    "NotAction",   "Resource",
+                                        "NotResource", "Condition", "Principal", "NotPrincipal"};
+    const char *effect = json_string_value(json_object_get(s, "Effect")), *why = NULL;
+    json_t *condition = json_object_get(s, "Condition"), *sid = json_object_get(s, "Sid");
+    const json_t *p = json_object_get(s, "Principal"), *np = json_object_get(s, "NotPrincipal");
+    if (!json_is_object(s)) {
+        return "Syntax errors in policy: a statement is not an object.";
+    }
+    if ((why = members_valid(s, names, sizeof names / sizeof names[0])) != NULL) {
+        return why;
+    }
+    if (effect == NULL || (strcmp(effect, "Allow") != 0 && strcmp(effect, "Deny") != 0)) {
+        return "Syntax errors in policy: Effect is neither Allow nor Deny.";
+    }
+    if (sid != NULL && !json_is_string(sid)) {
+        return "Syntax errors in policy: Sid is not a string.";
+    }
+    if (both(s, "Action", "NotAction") || both(s, "Resource", "NotResource") || both(s, "Principal", "NotPrincipal")) {
+        return "Syntax errors in policy: an element and its Not form in one statement.";
+    }
+    if (kind == CS_EMU_IDENTITY_POLICY ? (p != NULL || np != NULL) : (p == NULL && np == NULL)) {
+        return kind == CS_EMU_IDENTITY_POLICY ? "Policy document should not specify a principal."
+                                              : "Policy contains a statement with no principal.";
+    }
+    if (kind == CS_EMU_KEY_POLICY && (why = principal_valid(p != NULL ? p : np)) != NULL) {
+        return why;
+    }
+    if ((why = lists_valid(s)) != NULL) {
+        return why;
+    }
+    return condition != NULL ? cs_emu_condition_valid(condition) : NULL;
+}
+
+static const char *document_valid(const json_t *p, cs_emu_policy_kind kind)
+{
+    static const char *const names[] = {"Version", "Id", "Statement"};
+    const json_t *version = json_object_get(p, "Version"), *id = json_object_get(p, "Id");
+    json_t *statements = json_object_get(p, "Statement");
+    const char *v = json_string_value(version), *why = members_valid(p, names, 3);
+    if (!json_is_object(p) || statements == NULL) {
+        return "Syntax errors in policy: no JSON object with a Statement.";
+    }
+    if (why != NULL) {
+        return why;
+    }
+    if (version != NULL && (v == NULL || (strcmp(v, "2012-10-17") != 0 && strcmp(v, "2008-10-17") != 0))) {
+        return "The policy must contain a valid version string";
+    }
+    if (id != NULL && !json_is_string(id)) {
+        return "Syntax errors in policy: Id is not a string.";
+    }
+    if (!json_is_array(statements)) {
+        return statement_valid(statements, kind);
+    }
+    for (size_t i = 0; i < json_array_size(statements) && why == NULL; i++) {
+        why = statement_valid(json_array_get(statements, i), kind);
+    }
+    return json_array_size(statements) > 0 ? why : "Policy statement must contain at least one statement.";
+}
+
+cs_err cs_emu_policy_read(json_t **out, cs_slice text, cs_emu_policy_kind kind, const char **why)
+{
+    const char *unused;
+    why = why != NULL ? why : &unused;
     if (text.len > CS_EMU_POLICY_MAX) {
+        *why = "The policy is longer than 32 KiB.";
         return CS_E_TOO_LARGE;
     }
     json_t *p = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
-    json_t *statements = json_object_get(p, "Statement");
-    const char *version = json_string_value(json_object_get(p, "Version"));
-    bool ok = statements != NULL &&
-              (json_object_get(p, "Version") == NULL ||
-               (version != NULL && (strcmp(version, "2012-10-17") == 0 || strcmp(version, "2008-10-17") == 0)));
-    if (ok && json_is_array(statements)) {
-        ok = json_array_size(statements) > 0;
-        json_array_foreach(statements, i, e)
-        {
-            ok = ok && statement_valid(e);
-        }
-    } else {
-        ok = ok && statement_valid(statements);
-    }
-    if (!ok) {
+    *why = p == NULL ? "Syntax errors in policy: this is not JSON, or a name is there twice." : document_valid(p, kind);
+    if (*why != NULL) {
         json_decref(p);
         return CS_E_FORMAT;
     }
@@ -235,54 +276,30 @@ cs_err cs_emu_policy_parse(json_t **out, cs_slice text)
     return CS_OK;
 }
 
-static bool any_matches(const json_t *v, const char *text, match_kind kind, bool ignore_case)
+cs_err cs_emu_policy_parse(json_t **out, cs_slice text)
 {
-    size_t n = json_is_array(v) ? json_array_size(v) : 1;
-    for (size_t i = 0; i < n; i++) {
-        const char *want = scalar_text(json_is_array(v) ? json_array_get(v, i) : v);
-        if (want == NULL) {
-            continue;
+    return cs_emu_policy_read(out, text, CS_EMU_KEY_POLICY, NULL);
+}
+
+/* One evaluation: the request, and whether the policy's version has variables. */
+typedef struct evaluation {
+    const cs_emu_query *q;
+    bool variables;
+} evaluation;
+
+static bool list_matches(const json_t *v, const char *text, bool ignore_case, const evaluation *e)
+{
+    static char expanded[4096]; /* one thread */
+    for (size_t i = 0; i < list_size(v); i++) {
+        const char *want = list_at(v, i);
+        if (e != NULL && e->variables && strstr(want, "${") != NULL) {
+            want = cs_emu_policy_expand(expanded, sizeof expanded, want, e->q->context) ? expanded : NULL;
         }
-        bool hit = kind == M_LIKE ? cs_emu_glob(want, text, ignore_case)
-                                  : (ignore_case ? strcasecmp(want, text) == 0 : strcmp(want, text) == 0);
-        if (hit) {
+        if (want != NULL && cs_emu_glob(want, text, ignore_case)) {
             return true;
         }
     }
     return false;
-}
-
-/* [nitro-kms.md 10] operators AND, keys AND, values OR; negated: NOR; missing: false, negated true, IfExists true */
-static bool condition_holds(json_t *condition, const cs_emu_context *c)
-{
-    const char *op, *key;
-    json_t *keys, *values;
-    bool if_exists;
-    json_object_foreach(condition, op, keys)
-    {
-        const operator_row *row = find_operator(op, &if_exists);
-        json_object_foreach(keys, key, values)
-        {
-            const char *got = context_find(c, key);
-            bool holds;
-            if (row->kind == M_NULL) {
-                holds = any_matches(values, got == NULL ? "true" : "false", M_EQUAL, true);
-            } else if (got == NULL) {
-                holds = row->negated || if_exists;
-            } else {
-                holds = any_matches(values, got, row->kind, row->ignore_case) != row->negated;
-            }
-            if (!holds) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-static bool list_matches(const json_t *v, const char *text, bool ignore_case)
-{
-    return any_matches(v, text, M_LIKE, ignore_case);
 }
 
 typedef enum principal_match { P_NO, P_DIRECT, P_DELEGATED } principal_match;
@@ -299,17 +316,16 @@ static principal_match match_one(const char *want, const cs_emu_principal *who)
     return strcmp(want, root) == 0 || strcmp(want, who->account) == 0 ? P_DELEGATED : P_NO;
 }
 
-static principal_match match_principal(const json_t *p, const cs_emu_principal *who)
+/* Services, federated and canonical users are never a caller here. */
+static principal_match match_list(const json_t *p, const cs_emu_principal *who)
 {
     principal_match best = P_NO;
     if (json_is_string(p)) {
         return P_DIRECT; /* only "*" was let in */
     }
     const json_t *v = json_object_get(p, "AWS");
-    size_t n = json_is_array(v) ? json_array_size(v) : (v != NULL ? 1 : 0);
-    for (size_t i = 0; i < n; i++) {
-        const char *want = json_string_value(json_is_array(v) ? json_array_get(v, i) : v);
-        principal_match m = want != NULL ? match_one(want, who) : P_NO;
+    for (size_t i = 0; i < list_size(v); i++) {
+        principal_match m = match_one(list_at(v, i), who);
         if (m == P_DIRECT) {
             return m;
         }
@@ -318,41 +334,114 @@ static principal_match match_principal(const json_t *p, const cs_emu_principal *
     return best;
 }
 
-static bool covers(const json_t *s, const char *list, const char *not_list, const char *text, bool ignore_case)
+/* NotPrincipal: everybody but those named themselves; the account named there excludes its root only. */
+static principal_match match_principal(const json_t *s, const cs_emu_principal *who)
 {
-    const json_t *v = json_object_get(s, list), *nv = json_object_get(s, not_list);
-    if (v != NULL) {
-        return list_matches(v, text, ignore_case);
+    const json_t *p = json_object_get(s, "Principal");
+    if (p != NULL) {
+        return match_list(p, who);
     }
-    return nv != NULL && !list_matches(nv, text, ignore_case);
+    return match_list(json_object_get(s, "NotPrincipal"), who) == P_DIRECT ? P_NO : P_DIRECT;
 }
 
-static bool statement_applies(const json_t *s, const cs_emu_query *q, bool deny)
+static bool covers(const json_t *s, const char *list, const char *not_list, const char *text, const evaluation *e)
 {
-    json_t *condition = json_object_get(s, "Condition");
-    principal_match m = match_principal(json_object_get(s, "Principal"), q->who);
-    if (m == P_NO || (m == P_DELEGATED && !deny && !cs_emu_iam_allows(q->who, q->action))) {
-        return false;
+    const json_t *v = json_object_get(s, list), *nv = json_object_get(s, not_list);
+    bool ignore_case = e == NULL; /* actions: no case, no variables */
+    if (v != NULL) {
+        return list_matches(v, text, ignore_case, e);
     }
-    return covers(s, "Action", "NotAction", q->action, true) &&
-           covers(s, "Resource", "NotResource", q->resource, false) &&
-           (condition == NULL || condition_holds(condition, q->context));
+    return nv != NULL && !list_matches(nv, text, ignore_case, e);
+}
+
+static bool content_applies(const json_t *s, const evaluation *e)
+{
+    const json_t *condition = json_object_get(s, "Condition");
+    return covers(s, "Action", "NotAction", e->q->action, NULL) &&
+           covers(s, "Resource", "NotResource", e->q->resource, e) &&
+           (condition == NULL || cs_emu_condition_holds(condition, e->q->context, e->variables));
+}
+
+/* Statement i of a policy, or NULL; *deny: its effect. */
+static const json_t *statement_at(const json_t *policy, size_t i, bool *deny)
+{
+    const json_t *all = json_object_get(policy, "Statement");
+    const json_t *s = i < list_size(all) ? (json_is_array(all) ? json_array_get(all, i) : all) : NULL;
+    if (s != NULL) {
+        *deny = strcmp(json_string_value(json_object_get(s, "Effect")), "Deny") == 0;
+    }
+    return s;
+}
+
+static bool has_variables(const json_t *policy)
+{
+    const char *v = json_string_value(json_object_get(policy, "Version"));
+    return v != NULL && strcmp(v, "2012-10-17") == 0;
+}
+
+static void decide(cs_emu_decision *d, const json_t *s, bool deny)
+{
+    const char *sid = json_string_value(json_object_get(s, "Sid"));
+    d->verdict = deny ? CS_EMU_DENIED_EXPLICITLY : CS_EMU_ALLOWED;
+    snprintf(d->sid, sizeof d->sid, "%s", sid != NULL ? sid : "");
+}
+
+static bool actions_allow(const char *patterns, const char *action)
+{
+    char pattern[128];
+    for (const char *p = patterns; p != NULL && *p != '\0';) {
+        size_t n = strcspn(p, " ");
+        if (n > 0 && n < sizeof pattern) {
+            memcpy(pattern, p, n);
+            pattern[n] = '\0';
+            if (cs_emu_glob(pattern, action, true)) {
+                return true;
+            }
+        }
+        p += n + (p[n] == ' ' ? 1 : 0);
+    }
+    return false;
+}
+
+cs_emu_decision cs_emu_identity_eval(const cs_emu_query *q)
+{
+    const json_t *policy = q->who->iam_policy, *s;
+    cs_emu_decision d = {.verdict = CS_EMU_DENIED_BY_DEFAULT, .by_identity = true};
+    evaluation e = {q, has_variables(policy)};
+    bool deny = false;
+    if (policy == NULL) {
+        d.verdict = actions_allow(q->who->iam_actions, q->action) ? CS_EMU_ALLOWED : CS_EMU_DENIED_BY_DEFAULT;
+        return d;
+    }
+    for (size_t i = 0; (s = statement_at(policy, i, &deny)) != NULL; i++) {
+        if ((deny || d.verdict != CS_EMU_ALLOWED) && content_applies(s, &e)) {
+            decide(&d, s, deny);
+            if (deny) {
+                break;
+            }
+        }
+    }
+    return d;
 }
 
 cs_emu_decision cs_emu_policy_eval(const json_t *policy, const cs_emu_query *q)
 {
-    cs_emu_decision d = {CS_EMU_DENIED_BY_DEFAULT, ""};
-    const json_t *statements = json_object_get(policy, "Statement");
-    size_t n = json_is_array(statements) ? json_array_size(statements) : 1;
-    for (size_t i = 0; i < n; i++) {
-        const json_t *s = json_is_array(statements) ? json_array_get(statements, i) : statements;
-        const char *sid = json_string_value(json_object_get(s, "Sid"));
-        bool deny = strcmp(json_string_value(json_object_get(s, "Effect")), "Deny") == 0;
-        if (!statement_applies(s, q, deny) || (!deny && d.verdict == CS_EMU_ALLOWED)) {
+    cs_emu_decision d = {.verdict = CS_EMU_DENIED_BY_DEFAULT}, iam = cs_emu_identity_eval(q);
+    evaluation e = {q, has_variables(policy)};
+    const json_t *s;
+    bool deny = false;
+    if (iam.verdict == CS_EMU_DENIED_EXPLICITLY) {
+        return iam;
+    }
+    for (size_t i = 0; (s = statement_at(policy, i, &deny)) != NULL; i++) {
+        principal_match m = match_principal(s, q->who);
+        bool delegated = m == P_DELEGATED && !deny;
+        if (m == P_NO || (delegated && iam.verdict != CS_EMU_ALLOWED) || (!deny && d.verdict == CS_EMU_ALLOWED) ||
+            !content_applies(s, &e)) {
             continue;
         }
-        d.verdict = deny ? CS_EMU_DENIED_EXPLICITLY : CS_EMU_ALLOWED;
-        snprintf(d.sid, sizeof d.sid, "%s", sid != NULL ? sid : "");
+        decide(&d, s, deny);
+        d.by_identity = delegated;
         if (deny) {
             break;
         }

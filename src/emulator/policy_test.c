@@ -15,8 +15,10 @@
 #define B96 "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define IMAGE "kms:RecipientAttestation:ImageSha384"
 
-static cs_emu_principal role = {ROLE, "arn:aws:sts::123456789012:assumed-role/enclave-host/i-1", "123456789012",
-                                "s3:GetObject"};
+static cs_emu_principal role = {.arn = ROLE,
+                                .session_arn = "arn:aws:sts::123456789012:assumed-role/enclave-host/i-1",
+                                .account = "123456789012",
+                                .iam_actions = "s3:GetObject"};
 
 /* The verdict of statements over a Decrypt of the role with ImageSha384 = image (NULL: no attestation). */
 static cs_emu_decision decide(const char *statements, const char *image)
@@ -24,7 +26,7 @@ static cs_emu_decision decide(const char *statements, const char *image)
     static cs_emu_context c;
     char text[8192];
     json_t *p = NULL;
-    c.num = 0;
+    cs_emu_context_reset(&c);
     snprintf(text, sizeof text, "{\"Version\":\"2012-10-17\",\"Statement\":%s}", statements);
     assert_int_equal(cs_emu_policy_parse(&p, cs_slice_str(text)), CS_OK);
     if (image != NULL) {
@@ -145,9 +147,57 @@ static void the_account_root_delegates_to_iam(void **state)
 
 static void an_assumed_role_matches_by_either_arn(void **state)
 {
-    assert_int_equal(verdict("{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":[\"x\",\"arn:aws:sts::123456789012:assumed-"
-                             "role/enclave-host/i-1\"]},"
-                             "\"NotAction\":\"kms:Encrypt\",\"Resource\":\"" KEY "\"}",
+    assert_int_equal(
+        verdict("{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":[\"210987654321\",\"arn:aws:sts::123456789012:assumed-"
+                "role/enclave-host/i-1\"]},"
+                "\"NotAction\":\"kms:Encrypt\",\"Resource\":\"" KEY "\"}",
+                NULL),
+        CS_EMU_ALLOWED);
+}
+
+#define NOT_PRINCIPAL(who)                                                                                             \
+    "{\"Effect\":\"Deny\",\"NotPrincipal\":{\"AWS\":[" who "]},\"Action\":\"kms:*\",\"Resource\":\"*\"}"
+
+static void a_deny_with_notprincipal_spares_those_named(void **state)
+{
+    assert_int_equal(verdict("[" ALLOW("") "," NOT_PRINCIPAL("\"" ROLE "\"") "]", NULL), CS_EMU_ALLOWED);
+    assert_int_equal(verdict("[" ALLOW("") "," NOT_PRINCIPAL("\"arn:aws:iam::123456789012:role/other\"") "]", NULL),
+                     CS_EMU_DENIED_EXPLICITLY);
+    /* the account named there is its root, not everybody in it */
+    assert_int_equal(verdict("[" ALLOW("") "," NOT_PRINCIPAL("\"123456789012\"") "]", NULL), CS_EMU_DENIED_EXPLICITLY);
+}
+
+static void an_identity_policy_delegates_and_denies(void **state)
+{
+    static const char text[] =
+        "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Sid\":\"d\",\"Effect\":\"Allow\",\"Action\":\"kms:Decrypt\","
+        "\"Resource\":\"" KEY "\"},{\"Sid\":\"no\",\"Effect\":\"Deny\",\"Action\":\"kms:Decrypt\",\"Resource\":\"*\","
+        "\"Condition\":{\"StringEquals\":{\"kms:RecipientAttestation:PCR3\":\"" B96 "\"}}}]}";
+    json_t *iam = NULL;
+    assert_int_equal(cs_emu_policy_read(&iam, cs_slice_str(text), CS_EMU_IDENTITY_POLICY, NULL), CS_OK);
+    role.iam_policy = iam;
+    assert_int_equal(verdict(ROOT, NULL), CS_EMU_ALLOWED);
+    assert_true(decide(ROOT, NULL).by_identity);
+    assert_int_equal(verdict(ALLOW(""), NULL), CS_EMU_ALLOWED);
+    assert_int_equal(verdict(ALLOW(""), A96), CS_EMU_DENIED_EXPLICITLY); /* with an attestation, PCR3 is there */
+    assert_string_equal(decide(ALLOW(""), A96).sid, "no");
+    /* alone it is not enough: the key policy does not name the account */
+    assert_int_equal(verdict("{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"210987654321\"},\"Action\":\"kms:*\","
+                             "\"Resource\":\"*\"}",
+                             NULL),
+                     CS_EMU_DENIED_BY_DEFAULT);
+    role.iam_policy = NULL;
+    json_decref(iam);
+}
+
+static void principals_that_never_call_do_not_match(void **state)
+{
+    assert_int_equal(verdict("{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"ec2.amazonaws.com\",\"Federated\":"
+                             "\"cognito-identity.amazonaws.com\"},\"Action\":\"kms:*\",\"Resource\":\"*\"}",
+                             NULL),
+                     CS_EMU_DENIED_BY_DEFAULT);
+    assert_int_equal(verdict("{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"*\"},\"Action\":\"KMS:decr*\","
+                             "\"Resource\":\"arn:aws:kms:*:*:key/?\"}",
                              NULL),
                      CS_EMU_ALLOWED);
 }
@@ -167,6 +217,18 @@ static void malformed_policies_are_refused(void **state)
         "{\"Statement\":[{\"Effect\":\"Allow\",\"NotPrincipal\":{\"AWS\":\"*\"},\"Principal\":\"*\"}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":[1]}}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":{}}]}",
+        "{\"Statement\":" ROOT ",\"Comment\":\"x\"}",
+        "{\"Statement\":" ROOT ",\"Id\":1}",
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Actions\":\"kms:*\"}]}",
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"Decrypt\"}]}",
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":[]}]}",
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"kms:*\",\"NotAction\":\"kms:*\"}]}",
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Resource\":\"*\",\"NotResource\":\"*\"}]}",
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:role/*\"}}]}",
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"1234\"}}]}",
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Aws\":\"*\"}}]}",
+        "{\"Statement\":[1]}",
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Sid\":1}]}",
         "{\"Statement\":" ALLOW(IF("StringMatches", "k", "\"v\"")) "}",
         "{\"Statement\":" ALLOW(IF("StringEquals", "k", "{}")) "}",
         "{\"Statement\":" ALLOW(",\"Condition\":[]") "}",
@@ -195,7 +257,7 @@ static void globs_match(void **state)
 static void context_is_bounded(void **state)
 {
     static cs_emu_context c;
-    static char big[400];
+    static char big[CS_EMU_CONTEXT_TEXT];
     memset(big, 'a', sizeof big);
     assert_int_equal(cs_emu_context_add(&c, "k", cs_slice_of(big, sizeof big)), CS_E_RANGE);
     for (int i = 0; i < CS_EMU_CONTEXT_MAX; i++) {
@@ -216,6 +278,9 @@ int main(void)
         cmocka_unit_test(deny_beats_allow_and_fires_without_attestation),
         cmocka_unit_test(the_account_root_delegates_to_iam),
         cmocka_unit_test(an_assumed_role_matches_by_either_arn),
+        cmocka_unit_test(a_deny_with_notprincipal_spares_those_named),
+        cmocka_unit_test(an_identity_policy_delegates_and_denies),
+        cmocka_unit_test(principals_that_never_call_do_not_match),
         cmocka_unit_test(malformed_policies_are_refused),
         cmocka_unit_test(globs_match),
         cmocka_unit_test(context_is_bounded),

@@ -179,9 +179,17 @@ static bool check_auth(cs_emu_s3_call *c)
     return false;
 }
 
+static bool iam_allows(const cs_emu_s3_call *c, const char *action, bool of_bucket)
+{
+    char arn[1200];
+    snprintf(arn, sizeof arn, "arn:aws:s3:::%s%s%s", c->bucket, of_bucket ? "" : "/", of_bucket ? "" : c->key);
+    cs_emu_query q = {&c->who, action, arn, NULL};
+    return cs_emu_identity_eval(&q).verdict == CS_EMU_ALLOWED;
+}
+
 bool cs_emu_s3_allowed(cs_emu_s3_call *c, const char *action)
 {
-    if (cs_emu_iam_allows(&c->who, action)) {
+    if (iam_allows(c, action, c->key[0] == '\0')) {
         return true;
     }
     cs_emu_s3_refuse(c, 403, "AccessDenied", "Access Denied");
@@ -300,7 +308,7 @@ static void get_object(cs_emu_s3_call *c)
     snprintf(path, sizeof path, "%s.data", c->base);
     if (meta == NULL || cs_emu_file_read(&c->reply->body, path) != CS_OK) {
         /* whether it is missing is only for those who may list [nitro-kms.md 9.2] */
-        bool may_list = cs_emu_iam_allows(&c->who, "s3:ListBucket");
+        bool may_list = iam_allows(c, "s3:ListBucket", true);
         cs_emu_s3_refuse(c, may_list ? 404 : 403, may_list ? "NoSuchKey" : "AccessDenied",
                          may_list ? "The specified key does not exist." : "Access Denied");
         json_decref(meta);

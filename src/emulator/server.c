@@ -15,8 +15,6 @@
 #include "emulator/reply.h"
 #include "net/tls.h"
 
-#define KMS_MAX_BODY (1024u * 1024u)
-
 typedef enum service { SERVICE_IMDS, SERVICE_S3, SERVICE_KMS, NUM_SERVICES } service;
 
 typedef struct endpoint {
@@ -47,7 +45,7 @@ static void split_target(cs_emu_request *q, cs_slice target)
 
 static void send_reply(cs_http1_conn *conn, const cs_emu_reply *r)
 {
-    cs_http1_header h[9];
+    cs_http1_header h[CS_EMU_REPLY_HEADERS + 1];
     char date[64] = "";
     struct tm tm;
     time_t now = (time_t)(cs_clock_wall_ms() / 1000);
@@ -58,6 +56,29 @@ static void send_reply(cs_http1_conn *conn, const cs_emu_reply *r)
         h[r->num_headers] = (cs_http1_header){cs_slice_str("Date"), cs_slice_str(date)};
     }
     cs_http1_respond(conn, r->status, h, r->num_headers + (date[0] != '\0' ? 1 : 0), cs_buf_slice(&r->body));
+}
+
+/*
+ * One endpoint stands for all three services, on either port, so that one --endpoint-url (or AWS_ENDPOINT_URL) is enough. What tells
+ * them apart: KMS names its operation in a header, STS is a form or is signed for sts, the rest is S3.
+ */
+static void serve_aws(cs_emu_state *s, cs_emu_reply *reply, cs_emu_request *q)
+{
+    cs_slice target = CS_SLICE_NULL, type = CS_SLICE_NULL, auth = CS_SLICE_NULL;
+    static const char form[] = "application/x-www-form-urlencoded";
+    (void)cs_sigv4_header_find(&q->sig, "content-type", &type);
+    (void)cs_sigv4_header_find(&q->sig, "authorization", &auth);
+    bool root = cs_slice_eq_str(q->sig.path, "/"), post = cs_slice_eq_str(q->sig.method, "POST");
+    bool sts = memmem(auth.p, auth.len, "/sts/aws4_request", 17) != NULL ||
+               (root && post && type.len >= sizeof form - 1 && memcmp(type.p, form, sizeof form - 1) == 0) ||
+               (root && memmem(q->sig.query.p, q->sig.query.len, "Action=", 7) != NULL);
+    if (cs_sigv4_header_find(&q->sig, "x-amz-target", &target) || (!q->plain_http && root && post && !sts)) {
+        cs_emu_kms(s, reply, q);
+    } else if (sts) {
+        cs_emu_sts(s, reply, q);
+    } else {
+        cs_emu_s3(s, reply, q);
+    }
 }
 
 static void on_request(void *cookie, cs_http1_conn *conn, const cs_http1_msg *m)
@@ -73,16 +94,11 @@ static void on_request(void *cookie, cs_http1_conn *conn, const cs_http1_msg *m)
     q.sig.headers = headers;
     q.sig.num_headers = m->num_headers;
     split_target(&q, m->target);
-    switch (ep->kind) {
-    case SERVICE_IMDS:
+    q.plain_http = ep->kind != SERVICE_KMS;
+    if (ep->kind == SERVICE_IMDS) {
         cs_emu_imds_serve(&ep->server->imds, &ep->server->state, &reply, &q);
-        break;
-    case SERVICE_S3:
-        cs_emu_s3(&ep->server->state, &reply, &q);
-        break;
-    default:
-        cs_emu_kms(&ep->server->state, &reply, &q);
-        break;
+    } else {
+        serve_aws(&ep->server->state, &reply, &q);
     }
     send_reply(conn, &reply);
     cs_buf_free(&reply.body);
@@ -93,7 +109,7 @@ static cs_err listen_service(cs_emu_server *s, cs_loop *l, service kind, uint16_
     cs_endpoint ep = {.scheme = CS_EP_TCP, .port = port, .host = "127.0.0.1"}, bound;
     cs_http1_server_opts o = {.cid = CS_EP_CID_ANY};
     int fd = -1;
-    o.limits.body_max = kind == SERVICE_S3 ? CS_EMU_MAX_BODY : (kind == SERVICE_KMS ? KMS_MAX_BODY : 4096);
+    o.limits.body_max = kind == SERVICE_IMDS ? 4096 : CS_EMU_MAX_BODY;
     if (kind == SERVICE_KMS) {
         o.tls = s->tls_ctx;
         o.tls_wrap = cs_tls_accept;
@@ -123,10 +139,13 @@ static cs_err load_or_issue(cs_emu_cert *out, const char *dir, const char *name,
 
 static cs_err open_pki(cs_emu_server *s, const char *dir)
 {
-    char names[256];
+    char names[512];
     int64_t now = (int64_t)(cs_clock_wall_ms() / 1000), year = 365 * 86400;
     cs_buf der = cs_buf_heap(4096);
-    snprintf(names, sizeof names, "DNS:kms.%s.amazonaws.com,DNS:localhost,IP:127.0.0.1", s->state.o.region);
+    snprintf(names, sizeof names,
+             "DNS:kms.%s.amazonaws.com,DNS:sts.%s.amazonaws.com,DNS:s3.%s.amazonaws.com,DNS:localhost,DNS:*.localhost,"
+             "IP:127.0.0.1",
+             s->state.o.region, s->state.o.region, s->state.o.region);
     const cs_emu_cert_spec ca = {
         "Countersign emulator CA", false, true, 0, "critical,keyCertSign,cRLSign", NULL, true, now - 3600, 10 * year};
     const cs_emu_cert_spec leaf = {"kms", false, false, -1, "critical,digitalSignature", names, true, now - 3600, year};
@@ -169,6 +188,14 @@ static cs_err make_buckets(const cs_emu_server_opts *o)
     return CS_OK;
 }
 
+static cs_err make_roles(const cs_emu_server *s, const cs_emu_server_opts *o)
+{
+    for (size_t i = 0; i < o->num_roles; i++) {
+        CS_TRY(cs_emu_role_make(&s->state, o->roles[i]));
+    }
+    return CS_OK;
+}
+
 static json_t *url(const char *scheme, uint32_t port)
 {
     return json_sprintf("%s://%s:%u", scheme, strcmp(scheme, "https") == 0 ? "localhost" : "127.0.0.1", port);
@@ -179,13 +206,15 @@ static cs_err write_description(const cs_emu_server *s)
     char path[4096];
     const cs_emu_state *st = &s->state;
     json_t *j = json_pack(
-        "{s:I,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "pid", (json_int_t)getpid(), "imds",
-        url("http", s->ep[SERVICE_IMDS].port), "s3", url("http", s->ep[SERVICE_S3].port), "kms",
-        url("https", s->ep[SERVICE_KMS].port), "kms_connect", json_sprintf("tcp:127.0.0.1:%u", s->ep[SERVICE_KMS].port),
-        "kms_port", (json_int_t)s->ep[SERVICE_KMS].port, "ca", json_sprintf("%s/ca.pem", st->o.dir), "nsm_root",
-        json_sprintf("%s/nsm-root.pem", st->o.dir), "nsm_control", json_sprintf("%s/nsm-control.sock", st->o.dir),
-        "region", st->o.region, "account", st->o.account, "role", st->o.role, "role_arn", st->role_arn, "instance_id",
-        st->o.instance_id, "access_key_id", st->admin.access_key_id, "secret_access_key", st->admin.secret);
+        "{s:I,s:o,s:o,s:o,s:o,s:o,s:I,s:o,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "pid", (json_int_t)getpid(),
+        "imds", url("http", s->ep[SERVICE_IMDS].port), "s3", url("http", s->ep[SERVICE_S3].port), "kms",
+        url("https", s->ep[SERVICE_KMS].port), "sts", url("https", s->ep[SERVICE_KMS].port), "kms_connect",
+        json_sprintf("tcp:127.0.0.1:%u", s->ep[SERVICE_KMS].port), "kms_port", (json_int_t)s->ep[SERVICE_KMS].port,
+        "ca", json_sprintf("%s/ca.pem", st->o.dir), "nsm_root", json_sprintf("%s/nsm-root.pem", st->o.dir), "trail",
+        st->o.trail != NULL ? json_string(st->o.trail) : json_sprintf("%s/trail.jsonl", st->o.dir), "nsm_control",
+        json_sprintf("%s/nsm-control.sock", st->o.dir), "region", st->o.region, "account", st->o.account, "role",
+        st->o.role, "role_arn", st->role_arn, "instance_id", st->o.instance_id, "access_key_id",
+        st->admin.access_key_id, "secret_access_key", st->admin.secret);
     char *text = j != NULL ? json_dumps(j, JSON_INDENT(1)) : NULL;
     snprintf(path, sizeof path, "%s/emulator.json", st->o.dir);
     cs_err err = text != NULL ? cs_emu_file_write(path, cs_slice_str(text)) : CS_E_NO_MEMORY;
@@ -200,6 +229,7 @@ static cs_err start(cs_emu_server *s, cs_loop *l, const cs_emu_server_opts *o)
     CS_TRY(open_pki(s, o->state.dir));
     CS_TRY(make_tls(s));
     CS_TRY(make_buckets(o));
+    CS_TRY(make_roles(s, o));
     CS_TRY(listen_service(s, l, SERVICE_IMDS, o->imds_port));
     CS_TRY(listen_service(s, l, SERVICE_S3, o->s3_port));
     CS_TRY(listen_service(s, l, SERVICE_KMS, o->kms_port));

@@ -12,6 +12,8 @@ typedef struct cs_emu_server_opts {
     uint16_t imds_port, s3_port, kms_port; /* 0: any free */
     const char *const *buckets;            /* made when missing */
     size_t num_buckets;
+    const char *const *roles; /* of IAM, made when missing */
+    size_t num_roles;
 } cs_emu_server_opts;
 
 /*

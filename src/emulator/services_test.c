@@ -33,7 +33,7 @@ static int setup(void **state)
 {
     static const cs_clock_source clock = {fake_wall, fake_mono};
     cs_clock_set_for_tests(&clock);
-    st.o = (cs_emu_options){"", "us-east-1", "123456789012", "enclave-host", "", "i-1", 600, "alternate"};
+    st.o = (cs_emu_options){"", "us-east-1", "123456789012", "enclave-host", "", "i-1", 600, "alternate", NULL};
     reply.body = cs_buf_heap(65536);
     return 0;
 }
@@ -48,7 +48,7 @@ static int teardown(void **state)
 static unsigned ask(const char *method, const char *path, const char *header, const char *value)
 {
     cs_sigv4_header h = {S(header), S(value)};
-    cs_emu_request q = {{S(method), S(path), CS_SLICE_NULL, &h, 1, CS_SLICE_NULL}, CS_SLICE_NULL};
+    cs_emu_request q = {{S(method), S(path), CS_SLICE_NULL, &h, 1, CS_SLICE_NULL}, CS_SLICE_NULL, true};
     reply.body.len = 0;
     reply.num_headers = 0;
     cs_emu_imds_serve(&imds, &st, &reply, &q);

@@ -79,6 +79,37 @@ cs_err cs_emu_key_set_policy(cs_emu_key *k, cs_slice text, json_t *policy_take)
     return CS_OK;
 }
 
+static void key_cleanup(cs_emu_key *k)
+{
+    free(k->policy_text);
+    json_decref(k->policy);
+    json_decref(k->tags);
+    memset(k, 0, sizeof *k);
+}
+
+void cs_emu_keys_expire(cs_emu_state *s, uint64_t now_ms)
+{
+    char path[4096];
+    for (size_t i = s->num_keys; i-- > 0;) {
+        cs_emu_key *k = &s->keys[i];
+        if (k->state != CS_EMU_KEY_PENDING_DELETION || now_ms < k->deletion_ms) {
+            continue;
+        }
+        for (size_t a = s->num_aliases; a-- > 0;) {
+            if (strcmp(s->aliases[a].target, k->id) == 0) {
+                cs_emu_alias_remove(s, &s->aliases[a]);
+            }
+        }
+        snprintf(path, sizeof path, "%s/keys/%s.json", s->o.dir, k->id);
+        if (unlink(path) != 0 || cs_emu_alias_save(s) != CS_OK) {
+            continue; /* the files are still there: again at the next request */
+        }
+        key_cleanup(k);
+        memmove(k, k + 1, (s->num_keys - i - 1) * sizeof *k);
+        s->num_keys--;
+    }
+}
+
 static void name_key(const cs_emu_state *s, cs_emu_key *k)
 {
     snprintf(k->arn, sizeof k->arn, "arn:aws:kms:%s:%s:key/%s", s->o.region, s->o.account, k->id);
@@ -101,7 +132,15 @@ cs_err cs_emu_key_create(cs_emu_key **out, cs_emu_state *s, const char *descript
              u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
     name_key(s, &k);
     snprintf(k.description, sizeof k.description, "%s", description);
-    CS_TRY(cs_emu_key_set_policy(&k, policy_text, policy_take));
+    k.tags = json_array();
+    if (k.tags == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    cs_err err = cs_emu_key_set_policy(&k, policy_text, policy_take);
+    if (err != CS_OK) {
+        json_decref(k.tags);
+        return err;
+    }
     s->keys[s->num_keys] = k;
     *out = &s->keys[s->num_keys++];
     return CS_OK;
@@ -111,9 +150,9 @@ cs_err cs_emu_key_save(const cs_emu_state *s, const cs_emu_key *k)
 {
     char path[4096], hex[65];
     cs_hex_encode(hex, cs_slice_of(k->material, 32));
-    json_t *j = json_pack("{s:s,s:s,s:s,s:i,s:I,s:I,s:s}", "id", k->id, "description", k->description, "material", hex,
-                          "state", (int)k->state, "created", (json_int_t)k->created_ms, "deletion",
-                          (json_int_t)k->deletion_ms, "policy", k->policy_text);
+    json_t *j = json_pack("{s:s,s:s,s:s,s:i,s:I,s:I,s:s,s:O}", "id", k->id, "description", k->description, "material",
+                          hex, "state", (int)k->state, "created", (json_int_t)k->created_ms, "deletion",
+                          (json_int_t)k->deletion_ms, "policy", k->policy_text, "tags", k->tags);
     char *text = j != NULL ? json_dumps(j, JSON_INDENT(1)) : NULL;
     snprintf(path, sizeof path, "%s/keys/%s.json", s->o.dir, k->id);
     cs_err err = text != NULL ? cs_emu_file_write(path, cs_slice_str(text)) : CS_E_NO_MEMORY;
@@ -128,13 +167,14 @@ static cs_err load_key(cs_emu_state *s, const char *path)
     const char *id, *description, *material, *policy_text;
     json_int_t created = 0, deletion = 0;
     int state = 0;
-    json_t *policy = NULL, *j = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
-    bool ok =
-        s->num_keys < CS_EMU_MAX_KEYS && j != NULL &&
-        json_unpack(j, "{s:s,s:s,s:s,s:i,s:I,s:I,s:s}", "id", &id, "description", &description, "material", &material,
-                    "state", &state, "created", &created, "deletion", &deletion, "policy", &policy_text) == 0 &&
-        strlen(id) == 36 && cs_hex_decode(k.material, 32, cs_slice_str(material)) == CS_OK &&
-        cs_emu_policy_parse(&policy, cs_slice_str(policy_text)) == CS_OK;
+    json_t *policy = NULL, *tags = NULL, *j = json_load_file(path, JSON_REJECT_DUPLICATES, NULL);
+    bool ok = s->num_keys < CS_EMU_MAX_KEYS && j != NULL &&
+              json_unpack(j, "{s:s,s:s,s:s,s:i,s:I,s:I,s:s,s?o}", "id", &id, "description", &description, "material",
+                          &material, "state", &state, "created", &created, "deletion", &deletion, "policy",
+                          &policy_text, "tags", &tags) == 0 &&
+              strlen(id) == 36 && state >= 0 && state <= CS_EMU_KEY_PENDING_DELETION &&
+              (tags == NULL || json_is_array(tags)) && cs_hex_decode(k.material, 32, cs_slice_str(material)) == CS_OK &&
+              cs_emu_policy_parse(&policy, cs_slice_str(policy_text)) == CS_OK;
     if (ok) {
         snprintf(k.id, sizeof k.id, "%s", id);
         snprintf(k.description, sizeof k.description, "%s", description);
@@ -142,7 +182,8 @@ static cs_err load_key(cs_emu_state *s, const char *path)
         k.created_ms = (uint64_t)created;
         k.deletion_ms = (uint64_t)deletion;
         name_key(s, &k);
-        ok = cs_emu_key_set_policy(&k, cs_slice_str(policy_text), policy) == CS_OK;
+        k.tags = tags != NULL ? json_incref(tags) : json_array();
+        ok = k.tags != NULL && cs_emu_key_set_policy(&k, cs_slice_str(policy_text), policy) == CS_OK;
     }
     json_decref(j);
     if (!ok) {
@@ -179,22 +220,6 @@ static cs_err make_dir(const char *base, const char *name)
     return mkdir(path, 0700) == 0 || errno == EEXIST ? CS_OK : CS_E_IO;
 }
 
-/* cap: room for the prefix, two characters a byte and the NUL */
-static cs_err random_text(char *out, size_t cap, size_t num_bytes, const char *prefix)
-{
-    uint8_t raw[64];
-    char hex[129];
-    if (num_bytes > sizeof raw || RAND_bytes(raw, (int)num_bytes) != 1) {
-        return CS_E_ENTROPY;
-    }
-    cs_hex_encode(hex, cs_slice_of(raw, num_bytes));
-    for (char *p = hex; *p != '\0'; p++) {
-        *p = *p >= 'a' ? (char)(*p - 32) : *p;
-    }
-    int n = snprintf(out, cap, "%s%s", prefix, hex);
-    return n > 0 && (size_t)n < cap ? CS_OK : CS_E_RANGE;
-}
-
 /* The administrator's key pair: kept, so that shells with exported credentials survive a restart. */
 static cs_err open_admin(cs_emu_state *s)
 {
@@ -203,6 +228,8 @@ static cs_err open_admin(cs_emu_state *s)
     snprintf(path, sizeof path, "%s/admin.json", s->o.dir);
     json_t *j = json_load_file(path, 0, NULL);
     s->admin.admin = true;
+    snprintf(s->admin.id, sizeof s->admin.id, "AIDAEMULATEDADMIN0001");
+    snprintf(s->admin.name, sizeof s->admin.name, "admin");
     if (j != NULL && json_unpack(j, "{s:s,s:s}", "AccessKeyId", &id, "SecretAccessKey", &secret) == 0) {
         snprintf(s->admin.access_key_id, sizeof s->admin.access_key_id, "%s", id);
         snprintf(s->admin.secret, sizeof s->admin.secret, "%s", secret);
@@ -210,8 +237,8 @@ static cs_err open_admin(cs_emu_state *s)
         return CS_OK;
     }
     json_decref(j);
-    CS_TRY(random_text(s->admin.access_key_id, sizeof s->admin.access_key_id, 8, "AKIA"));
-    CS_TRY(random_text(s->admin.secret, sizeof s->admin.secret, 20, ""));
+    CS_TRY(cs_emu_random_text(s->admin.access_key_id, sizeof s->admin.access_key_id, 8, "AKIA"));
+    CS_TRY(cs_emu_random_text(s->admin.secret, sizeof s->admin.secret, 20, ""));
     j = json_pack("{s:s,s:s}", "AccessKeyId", s->admin.access_key_id, "SecretAccessKey", s->admin.secret);
     char *text = j != NULL ? json_dumps(j, 0) : NULL;
     cs_err err = text != NULL ? cs_emu_file_write(path, cs_slice_str(text)) : CS_E_NO_MEMORY;
@@ -226,10 +253,9 @@ cs_err cs_emu_state_open(cs_emu_state *s, const cs_emu_options *o)
     s->o = *o;
     snprintf(s->admin_arn, sizeof s->admin_arn, "arn:aws:iam::%s:user/admin", o->account);
     snprintf(s->role_arn, sizeof s->role_arn, "arn:aws:iam::%s:role/%s", o->account, o->role);
-    snprintf(s->role_session_arn, sizeof s->role_session_arn, "arn:aws:sts::%s:assumed-role/%s/%s", o->account, o->role,
-             o->instance_id);
     s->keys = calloc(CS_EMU_MAX_KEYS, sizeof *s->keys);
-    if (s->keys == NULL) {
+    s->aliases = calloc(CS_EMU_MAX_ALIASES, sizeof *s->aliases);
+    if (s->keys == NULL || s->aliases == NULL) {
         return CS_E_NO_MEMORY;
     }
     if (mkdir(o->dir, 0700) != 0 && errno != EEXIST) {
@@ -237,37 +263,20 @@ cs_err cs_emu_state_open(cs_emu_state *s, const cs_emu_options *o)
     }
     CS_TRY(make_dir(o->dir, "keys"));
     CS_TRY(make_dir(o->dir, "s3"));
+    CS_TRY(make_dir(o->dir, "iam"));
     CS_TRY(open_admin(s));
-    return load_keys(s);
+    CS_TRY(load_keys(s));
+    return cs_emu_alias_load(s);
 }
 
 void cs_emu_state_close(cs_emu_state *s)
 {
     for (size_t i = 0; i < s->num_keys; i++) {
-        free(s->keys[i].policy_text);
-        json_decref(s->keys[i].policy);
+        key_cleanup(&s->keys[i]);
     }
     free(s->keys);
+    free(s->aliases);
+    json_decref(s->iam_policy);
     free(s->nsm_root_der);
     memset(s, 0, sizeof *s);
-}
-
-cs_err cs_emu_role_session(const cs_emu_session **out, cs_emu_state *s)
-{
-    uint64_t now = cs_clock_wall_ms(), early = CS_EMU_ROTATE_S * 1000ull;
-    cs_emu_session *cur = &s->sessions[(s->next_session + CS_EMU_MAX_SESSIONS - 1) % CS_EMU_MAX_SESSIONS];
-    if (s->o.credential_s < 2 * CS_EMU_ROTATE_S) {
-        early = s->o.credential_s * 1000 / 2; /* short lives, for tests */
-    }
-    if (cur->access_key_id[0] == '\0' || now + early >= cur->expires_ms) {
-        cs_emu_session fresh = {.expires_ms = now / 1000 * 1000 + s->o.credential_s * 1000};
-        CS_TRY(random_text(fresh.access_key_id, sizeof fresh.access_key_id, 8, "ASIA"));
-        CS_TRY(random_text(fresh.secret, sizeof fresh.secret, 20, ""));
-        CS_TRY(random_text(fresh.token, sizeof fresh.token, 48, "IQoJ"));
-        cur = &s->sessions[s->next_session];
-        *cur = fresh;
-        s->next_session = (s->next_session + 1) % CS_EMU_MAX_SESSIONS;
-    }
-    *out = cur;
-    return CS_OK;
 }
