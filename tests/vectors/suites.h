@@ -11,11 +11,13 @@
     X("cms-kms", cs_suite_cms_kms)                                                                                     \
     X("cose-cbor", cs_suite_cose_cbor)                                                                                 \
     X("nitro-attestation", cs_suite_nitro_attestation)                                                                 \
+    X("hpke", cs_suite_hpke)                                                                                           \
     X("http2", cs_suite_http2)                                                                                         \
     X("json", cs_suite_json_parsing)                                                                                   \
     X("noise", cs_suite_noise)                                                                                         \
     X("mpc-model", cs_suite_mpc_model)                                                                                 \
     X("sigv4", cs_suite_sigv4)                                                                                         \
+    X("sse", cs_suite_sse)                                                                                             \
     X("wycheproof", cs_suite_wycheproof)
 
 #endif
