@@ -161,7 +161,7 @@ static cs_err start(countersign_party *p, const countersign_request *q, waiter *
     if (q->path_len > 0) {
         memcpy(r.path, q->path, q->path_len * sizeof q->path[0]);
     }
-    return cs_pclient_sign(p->client, &r, on_result, w);
+    return cs_pclient_sign(NULL, p->client, &r, on_result, w);
 }
 
 EXPORT size_t countersign_party_sign_many(countersign_party *party, const countersign_request *requests, size_t num,

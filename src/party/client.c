@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/h2/wire.h"
 #include "party/client_int.h"
 
-#define SESSION_PATH "/countersign.v1.Party/Session"
 #define DEFAULT_MS 15000u
 
 static void run_job(cs_pjob *j);
@@ -19,22 +17,18 @@ static void unlink_job(cs_pjob *j)
     if (j->next != NULL) {
         j->next->prev = j->prev;
     }
-}
-
-static void report(cs_pjob *j, cs_err err)
-{
-    cs_psign_free(j->sign);
-    j->sign = NULL;
-    j->done = true;
-    j->result.err = err;
     j->client->busy--;
-    j->fn(j->cookie, &j->result);
+    if (j->ident->trigger == j) {
+        j->ident->trigger = NULL;
+    }
 }
 
 static void end_job(cs_pjob *j, cs_err err)
 {
     unlink_job(j);
-    report(j, err);
+    cs_psign_free(j->sign);
+    j->result.err = err;
+    j->fn(j->cookie, &j->result);
     free(j);
 }
 
@@ -43,13 +37,13 @@ static bool may_repeat(cs_err e)
     return e == CS_E_ABORT_SESSION || e == CS_E_CLOSED || e == CS_E_PEER_SILENT || e == CS_E_IO;
 }
 
-/* an attempt ended without a signature */
+/* an attempt ended without a signature; its stream is gone */
 static void attempt_failed(cs_pjob *j, cs_err err)
 {
     cs_pident *i = j->ident;
     cs_psign_free(j->sign);
     j->sign = NULL;
-    j->call = NULL;
+    j->stream = NULL;
     if (j->result.first_err == CS_OK) {
         j->result.first_err = err;
     }
@@ -69,68 +63,90 @@ static void attempt_failed(cs_pjob *j, cs_err err)
 
 /* ---- one session */
 
-static void on_message(cs_grpc_call *c, void *cookie, cs_slice message)
+static void on_frame(void *cookie, cs_slice frame)
 {
     cs_pjob *j = cookie;
     cs_mpc_verdict v = {0};
-    cs_slice body, out = {0};
+    cs_slice out = CS_SLICE_NULL;
     bool done = false;
-    if (j->done) {
-        return; /* behind the signature nothing matters any more */
-    }
-    cs_err err = cs_frame_body(&body, message);
-    if (err == CS_OK) {
-        err = cs_psign_on(j->sign, j->client->work, &out, &done, &j->result.sig, body, &v);
-    }
+    cs_err err = cs_psign_on(j->sign, j->client->work, &out, &done, &j->result.sig, frame, &v);
     if (err == CS_OK && out.len > 0) {
-        err = cs_pclient_send_frame(c, out);
+        err = cs_pstream_send(j->stream, out);
         /* M3 is our last message: half-close with it, so that the stream ends without a reset when the answer has come */
-        cs_grpc_end(c);
+        cs_pstream_sent_all(j->stream);
     }
     if (v.check != CS_MPC_CHK_NONE) {
         j->result.check = v.check;
     }
     if (err != CS_OK) {
-        cs_grpc_cancel(c);
+        cs_pstream_cancel(j->stream);
         attempt_failed(j, err);
     } else if (done) {
-        cs_grpc_end(c); /* a stored answer; the stream ends by itself, the caller need not wait for that */
-        report(j, CS_OK);
+        cs_pstream_done(j->stream);
+        end_job(j, CS_OK);
     }
 }
 
-static void on_end(cs_grpc_call *c, void *cookie, const cs_grpc_result *result)
+cs_err cs_pclient_code(cs_slice code)
+{
+    char text[CS_ROOM_END_CODE_MAX + 1] = {0};
+    if (code.len == 0 || code.len > CS_ROOM_END_CODE_MAX) {
+        return CS_E_INTERNAL;
+    }
+    memcpy(text, code.p, code.len);
+    return cs_err_from_code(text);
+}
+
+/* Anybody may have written it: a new channel is made once for each request, everything else only says more about a silence. */
+static void on_hint(void *cookie, const cs_room_end *end)
 {
     cs_pjob *j = cookie;
-    (void)c;
-    j->call = NULL;
-    if (j->done) {
-        unlink_job(j);
-        free(j);
+    if (!cs_psign_is(j->sign, end->channel16, end->session16)) {
         return;
     }
-    attempt_failed(j, result->err != CS_OK ? result->err : CS_E_ABORT_SESSION);
+    cs_err err = cs_pclient_code(end->code);
+    if (err == CS_E_CHANNEL_UNKNOWN && !j->rechannelled) {
+        cs_pstream_cancel(j->stream);
+        attempt_failed(j, err);
+    } else {
+        j->result.hint = err;
+    }
 }
 
-static const cs_grpc_call_events sign_events = {on_message, NULL, on_end};
+static void on_end(void *cookie, cs_err err)
+{
+    attempt_failed(cookie, err != CS_OK ? err : CS_E_ABORT_SESSION);
+}
 
-static void start_session(cs_pjob *j)
+static const cs_pstream_events sign_events = {on_frame, on_hint, on_end};
+
+static cs_err open_session(cs_pjob *j)
 {
     cs_pclient *p = j->client;
     cs_slice frame;
+    cs_pstream_args args = {.account_id = j->request.account_id,
+                            .execution_id = j->request.execution_id,
+                            .tx_id = j->request.tx_id,
+                            .timeout_ms = p->config.timeout_ms,
+                            .events = &sign_events,
+                            .cookie = j};
+    CS_TRY(cs_psign_new(&j->sign, p->work, &frame, j->channel, &j->request));
+    if (p->transport->ops->room) {
+        cs_psign_in_room(j->sign);
+    }
+    CS_TRY(cs_pstream_open(&j->stream, p->transport, &args));
+    cs_err err = cs_pstream_send(j->stream, frame);
+    if (err != CS_OK) {
+        cs_pstream_cancel(j->stream);
+    }
+    return err;
+}
+
+static void start_session(cs_pjob *j)
+{
     j->channel = j->ident->channel;
     j->result.attempts++;
-    cs_err err = cs_psign_new(&j->sign, p->work, &frame, j->channel, &j->request);
-    if (err == CS_OK) {
-        err = cs_grpc_call_new(&j->call, p->grpc, SESSION_PATH, p->config.timeout_ms, &sign_events, j);
-    }
-    if (err == CS_OK) {
-        err = cs_pclient_send_frame(j->call, frame);
-        if (err != CS_OK) {
-            cs_grpc_cancel(j->call);
-            j->call = NULL;
-        }
-    }
+    cs_err err = open_session(j);
     if (err != CS_OK) {
         end_job(j, err);
     }
@@ -138,7 +154,7 @@ static void start_session(cs_pjob *j)
 
 static bool channel_fresh(const cs_pident *i)
 {
-    return i->channel != NULL && cs_mpc_pair_usable(i->channel->pair) && i->call == NULL &&
+    return i->channel != NULL && cs_mpc_pair_usable(i->channel->pair) && !cs_pident_busy(i) &&
            cs_mpc_pair_used(i->channel->pair) < CS_PARTY_CHANNEL_SIGNATURES - 1024 &&
            cs_loop_now(i->client->config.loop) - i->made_ms < CS_PARTY_CHANNEL_MS;
 }
@@ -150,29 +166,42 @@ static void run_job(cs_pjob *j)
         start_session(j);
         return;
     }
-    if (i->call == NULL && i->channel != NULL) {
+    if (!cs_pident_busy(i) && i->channel != NULL) {
         cs_pchannel_release(i->channel);
         i->channel = NULL;
     }
     j->next_waiting = i->waiting;
     i->waiting = j;
-    cs_pident_start(i);
+    cs_pident_start(i, j);
+}
+
+/*
+ * In a room only the request that the set-up ran for has failed: nobody was there for it. The others, newest first, try in theirs;
+ * each failure costs the one that it happened to an attempt, so it ends.
+ */
+static void ready_one(cs_pjob *j, cs_err err, bool trigger)
+{
+    const cs_pclient *p = j->client;
+    if (err == CS_OK || (p->transport->ops->room && err == CS_E_PEER_SILENT && !trigger)) {
+        run_job(j);
+    } else if (may_repeat(err) && j->result.attempts++ < p->config.retries) {
+        run_job(j);
+    } else {
+        end_job(j, err);
+    }
 }
 
 void cs_pident_ready(cs_pident *i, cs_err err)
 {
-    cs_pjob *list = i->waiting;
+    cs_pjob *list = i->waiting, *trigger = i->trigger;
     i->waiting = NULL;
     while (list != NULL) {
         cs_pjob *j = list;
         list = j->next_waiting;
-        if (err == CS_OK) {
-            run_job(j);
-        } else if (may_repeat(err) && j->result.attempts++ < i->client->config.retries) {
-            run_job(j);
-        } else {
-            end_job(j, err);
+        if (j == trigger) {
+            j->result.hint = i->hint;
         }
+        ready_one(j, err, j == trigger);
     }
 }
 
@@ -200,7 +229,7 @@ static cs_pident *ident_of(cs_pclient *p, const cs_mpc_key *k)
     return NULL;
 }
 
-cs_err cs_pclient_sign(cs_pclient *p, const cs_psign_request *r, cs_pclient_fn *fn, void *cookie)
+cs_err cs_pclient_sign(cs_pjob **out_job, cs_pclient *p, const cs_psign_request *r, cs_pclient_fn *fn, void *cookie)
 {
     const cs_mpc_key *key = r->key != NULL ? r->key : cs_share_find(p->config.shares, r->account_id);
     cs_pident *ident = key != NULL ? ident_of(p, key) : NULL;
@@ -234,7 +263,32 @@ cs_err cs_pclient_sign(cs_pclient *p, const cs_psign_request *r, cs_pclient_fn *
     j->next_waiting = p->queued;
     p->queued = j;
     cs_defer_arm(p->config.loop, &p->turn);
+    if (out_job != NULL) {
+        *out_job = j;
+    }
     return CS_OK;
+}
+
+static void take_out(cs_pjob **list, const cs_pjob *j)
+{
+    while (*list != NULL && *list != j) {
+        list = &(*list)->next_waiting;
+    }
+    if (*list == j) {
+        *list = j->next_waiting;
+    }
+}
+
+void cs_pclient_cancel(cs_pjob *j)
+{
+    take_out(&j->client->queued, j);
+    take_out(&j->ident->waiting, j);
+    if (j->stream != NULL) {
+        cs_pstream_cancel(j->stream);
+    }
+    unlink_job(j);
+    cs_psign_free(j->sign);
+    free(j);
 }
 
 size_t cs_pclient_busy(const cs_pclient *p)
@@ -276,7 +330,8 @@ cs_err cs_pclient_new(cs_pclient **out, const cs_pclient_config *config)
     p->work = cs_secret_alloc(sizeof *p->work);
     cs_err err = p->work == NULL ? CS_E_NO_MEMORY : make_idents(p);
     if (err == CS_OK) {
-        err = cs_grpc_client_new(&p->grpc, config->loop, config->service, NULL);
+        err = config->gateway_url != NULL ? cs_ptransport_rooms(&p->transport, config->loop, config->gateway_url)
+                                          : cs_ptransport_grpc(&p->transport, config->loop, config->service);
     }
     if (err != CS_OK) {
         cs_pclient_free(p);
@@ -292,19 +347,14 @@ void cs_pclient_free(cs_pclient *p)
         return;
     }
     cs_defer_cancel(&p->turn);
-    for (cs_pjob *j = p->jobs, *next; j != NULL; j = next) {
-        next = j->next;
-        if (j->call != NULL) {
-            cs_grpc_cancel(j->call);
-        }
-        cs_psign_free(j->sign);
-        free(j);
+    while (p->jobs != NULL) {
+        cs_pclient_cancel(p->jobs);
     }
     for (size_t i = 0; i < p->num_idents; i++) {
         cs_pident_stop(&p->ident[i]);
         cs_mpc_peer_free(p->ident[i].mpc);
     }
-    cs_grpc_client_free(p->grpc);
+    cs_ptransport_free(p->transport);
     cs_secret_free(p->work);
     free(p->ident);
     free(p);

@@ -3,10 +3,9 @@
 #define CS_PARTY_CLIENT_INT_H
 
 #include "party/client.h"
+#include "party/transport.h"
 
 #define CS_PCLIENT_NONCE 32
-
-typedef struct cs_pjob cs_pjob;
 
 /* One identity of the shares and its channel. */
 typedef struct cs_pident {
@@ -16,10 +15,14 @@ typedef struct cs_pident {
     cs_mpc_peer *mpc;
     cs_pchannel *channel; /* NULL: none */
     uint64_t made_ms;
-    cs_grpc_call *call; /* attestation or set-up under way */
+    cs_pattest *attest; /* under way */
+    cs_pstream *stream; /* of the set-up that is under way */
     cs_psetup *setup;
-    cs_err failed; /* what ended the call from this side */
-    bool attested;
+    cs_pjob *trigger; /* the request whose need, and room, it is; NULL: it was given up meanwhile */
+    char account[CS_HELLO_MAX_ACCOUNT];
+    uint8_t execution[CS_HELLO_MAX_EXECUTION];
+    cs_pstream_args room; /* the trigger's, copied */
+    cs_err hint;
     uint8_t nonce[CS_PCLIENT_NONCE];
     cs_pjob *waiting; /* for the channel */
 } cs_pident;
@@ -34,17 +37,16 @@ struct cs_pjob {
     cs_psign_request request;
     char account[CS_HELLO_MAX_ACCOUNT];
     uint8_t execution[CS_HELLO_MAX_EXECUTION];
-    cs_grpc_call *call;
+    cs_pstream *stream;
     cs_psign *sign;
     cs_pchannel *channel; /* that the session runs in; only compared */
     cs_presult result;
-    bool done; /* reported; waits for the end of its call */
     bool rechannelled;
 };
 
 struct cs_pclient {
     cs_pclient_config config;
-    cs_grpc_client *grpc;
+    cs_ptransport *transport;
     cs_pwork *work;
     cs_pident *ident;
     size_t num_idents, busy;
@@ -54,13 +56,18 @@ struct cs_pclient {
     cs_pjob *queued;
 };
 
-/* cs_pident_start - attestation and set-up; the end is told by cs_pident_ready. Does nothing when under way. */
-void cs_pident_start(cs_pident *i);
+/* cs_pclient_code - (client.c) the error of an END's code; CS_OK for "OK", CS_E_INTERNAL for an unknown one. */
+cs_err cs_pclient_code(cs_slice code);
+/* cs_pident_busy - attestation or set-up is under way. */
+static inline bool cs_pident_busy(const cs_pident *i)
+{
+    return i->attest != NULL || i->stream != NULL;
+}
+/* cs_pident_start - attestation and set-up for j's sake; the end is told by cs_pident_ready. Does nothing when busy. */
+void cs_pident_start(cs_pident *i, cs_pjob *j);
 /* cs_pident_ready - (client.c) the channel is there, or err: the waiting requests go on. */
 void cs_pident_ready(cs_pident *i, cs_err err);
 /* cs_pident_stop - gives up what is under way. */
 void cs_pident_stop(cs_pident *i);
-/* cs_pclient_send_frame - a frame body as a Frame message. */
-CS_MUST cs_err cs_pclient_send_frame(cs_grpc_call *call, cs_slice body);
 
 #endif

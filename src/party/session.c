@@ -46,6 +46,13 @@ static cs_err refusal(cs_slice text)
     return e == CS_OK || e == CS_E_INTERNAL ? CS_E_ABORT_SESSION : e;
 }
 
+/* CS_E_STATE: in a room, to be dropped */
+static cs_err open_frame(cs_csession *s, bool room, cs_pwork *work, size_t *len, cs_slice frame)
+{
+    return room ? cs_csession_try(s, work->plain, sizeof work->plain, len, frame)
+                : cs_csession_open(s, work->plain, sizeof work->plain, len, frame);
+}
+
 /* ---- set-up */
 
 struct cs_psetup {
@@ -54,7 +61,7 @@ struct cs_psetup {
     cs_mpc_setup *ot;
     cs_mpc_peer *peer;
     cs_secret32 static_key;
-    bool handshake_done;
+    bool handshake_done, room;
 };
 
 cs_err cs_psetup_new(cs_psetup **out, cs_pwork *work, cs_slice *out_frame, const cs_share_party *own, uint16_t peer,
@@ -84,11 +91,23 @@ cs_err cs_psetup_new(cs_psetup **out, cs_pwork *work, cs_slice *out_frame, const
     return CS_OK;
 }
 
+/* in a room, what is no answer to our handshake leaves it as it was: CS_E_STATE */
+static cs_err finish_handshake(cs_psetup *s, cs_slice hs2)
+{
+    CS_SECRET(cs_channel) before = s->made->channel;
+    cs_err err = cs_channel_finish(&s->made->channel, hs2);
+    if (s->room && err == CS_E_CHANNEL_AUTH) {
+        s->made->channel = before;
+        return CS_E_STATE;
+    }
+    return err;
+}
+
 /* the handshake is complete: first OT message, in the session that follows it on the same stream */
 static cs_err start_ot(cs_psetup *s, cs_pwork *work, cs_slice *out_frame, cs_slice hs2, cs_mpc_verdict *v)
 {
     cs_buf msg = cs_buf_wrap(work->frame + PLAIN_AT, CS_FRAME_MAX_PLAIN);
-    CS_TRY(cs_channel_finish(&s->made->channel, hs2));
+    CS_TRY(finish_handshake(s, hs2));
     s->handshake_done = true;
     CS_TRY(cs_csession_init(&s->session, &s->made->channel, NULL));
     CS_TRY(cs_mpc_setup_new(&s->ot, &(cs_mpc_setup_args){.peer = s->peer,
@@ -123,9 +142,13 @@ cs_err cs_psetup_on(cs_psetup *s, cs_pwork *work, cs_slice *out_frame, cs_pchann
     v = v != NULL ? v : &ignored;
     *out_frame = CS_SLICE_NULL;
     if (!s->handshake_done) {
-        return start_ot(s, work, out_frame, frame, v);
+        cs_err err = start_ot(s, work, out_frame, frame, v);
+        return s->room && err == CS_E_STATE && !s->handshake_done ? CS_OK : err;
     }
-    CS_TRY(cs_csession_open(&s->session, work->plain, sizeof work->plain, &len, frame));
+    cs_err opened = open_frame(&s->session, s->room, work, &len, frame);
+    if (opened != CS_OK) {
+        return s->room && opened == CS_E_STATE ? CS_OK : opened;
+    }
     cs_slice payload = cs_slice_of(work->plain + 1, len - 1);
     switch (work->plain[0]) {
     case CS_DATA_OT: {
@@ -145,6 +168,16 @@ cs_err cs_psetup_on(cs_psetup *s, cs_pwork *work, cs_slice *out_frame, cs_pchann
     }
 }
 
+void cs_psetup_in_room(cs_psetup *s)
+{
+    s->room = true;
+}
+
+bool cs_psetup_is(const cs_psetup *s, const uint8_t channel16[16])
+{
+    return s->made != NULL && memcmp(s->made->channel.id.b, channel16, 16) == 0;
+}
+
 void cs_psetup_free(cs_psetup *s)
 {
     if (s != NULL) {
@@ -162,6 +195,7 @@ struct cs_psign {
     cs_mpc_sign2 *sign;
     uint8_t digest32[32], pk33[33];
     enum { WAIT_M2, WAIT_M4, OVER } state;
+    bool room;
 };
 
 static cs_err make_hello(cs_hello *h, uint8_t label32[32], const cs_psign_request *r)
@@ -299,7 +333,10 @@ cs_err cs_psign_on(cs_psign *s, cs_pwork *work, cs_slice *out_frame, bool *out_d
     if (s->state == OVER) {
         return CS_E_ABORT_SESSION;
     }
-    cs_err err = cs_csession_open(&s->session, work->plain, sizeof work->plain, &len, frame);
+    cs_err err = open_frame(&s->session, s->room, work, &len, frame);
+    if (s->room && err == CS_E_STATE) {
+        return CS_OK;
+    }
     if (err == CS_OK) {
         cs_slice payload = cs_slice_of(work->plain + 1, len - 1);
         switch (work->plain[0]) {
@@ -322,6 +359,17 @@ cs_err cs_psign_on(cs_psign *s, cs_pwork *work, cs_slice *out_frame, bool *out_d
         cs_csession_wipe(&s->session);
     }
     return err;
+}
+
+void cs_psign_in_room(cs_psign *s)
+{
+    s->room = true;
+}
+
+bool cs_psign_is(const cs_psign *s, const uint8_t channel16[16], const uint8_t session16[16])
+{
+    return s->session.alive && memcmp(s->session.channel.b, channel16, 16) == 0 &&
+           memcmp(s->session.name.b, session16, 16) == 0;
 }
 
 void cs_psign_free(cs_psign *s)

@@ -44,6 +44,12 @@ CS_MUST cs_err cs_psetup_new(cs_psetup **out, cs_pwork *work, cs_slice *out_fram
  */
 CS_MUST cs_err cs_psetup_on(cs_psetup *s, cs_pwork *work, cs_slice *out_frame, cs_pchannel **out_channel,
                             cs_slice frame, cs_mpc_verdict *v);
+/*
+ * cs_psetup_in_room - from now on a frame that does not parse, or whose tag, counter or name does not fit, is dropped (CS_OK, nothing
+ * to send, state as before): anybody may write to a room (docs/formats/rooms.md). cs_psetup_is - channel16 is this set-up's.
+ */
+void cs_psetup_in_room(cs_psetup *s);
+bool cs_psetup_is(const cs_psetup *s, const uint8_t channel16[16]);
 void cs_psetup_free(cs_psetup *s);
 
 /* ---- a signature */
@@ -67,6 +73,9 @@ CS_MUST cs_err cs_psign_new(cs_psign **out, cs_pwork *work, cs_slice *out_frame,
  */
 CS_MUST cs_err cs_psign_on(cs_psign *s, cs_pwork *work, cs_slice *out_frame, bool *out_done, cs_mpc_signature *sig,
                            cs_slice frame, cs_mpc_verdict *v);
+/* cs_psign_in_room - as cs_psetup_in_room. cs_psign_is - a live session of these names. */
+void cs_psign_in_room(cs_psign *s);
+bool cs_psign_is(const cs_psign *s, const uint8_t channel16[16], const uint8_t session16[16]);
 void cs_psign_free(cs_psign *s);
 
 /* cs_psign_verify - r, s (low), recid under pk33. CS_E_BAD_SIGNATURE. */

@@ -82,7 +82,7 @@ static void launch(slot *s)
     }
     s->began_ns = cs_clock_mono_ns();
     if (err == CS_OK) {
-        err = cs_pclient_sign(b->open.client, &r, on_result, s);
+        err = cs_pclient_sign(NULL, b->open.client, &r, on_result, s);
     }
     if (err == CS_OK) {
         b->running++;

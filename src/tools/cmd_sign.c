@@ -223,7 +223,7 @@ static cs_err sign(sign_job *j, const cs_args *a)
     cs_buf_free(&j->open.env);
     CS_TRY(cs_party_start(&j->open, a));
     j->began_ns = cs_clock_mono_ns();
-    CS_TRY(cs_pclient_sign(j->open.client, &j->request, on_result, j));
+    CS_TRY(cs_pclient_sign(NULL, j->open.client, &j->request, on_result, j));
     while (!j->done && cs_loop_run_once(j->open.loop, true)) {
     }
     if (!j->done) {

@@ -1,0 +1,385 @@
+/*
+ * Streams in rooms of the gateway (docs/formats/rooms.md). A request has one membership in the room of its transaction, from its
+ * first stream to the end of the turn in which its last one ended: a retry, and the session behind a set-up, go on in it.
+ * Each frame of the request is shown to each of its streams; who does not know it drops it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json_out.h"
+#include "base/text.h"
+#include "net/aws/json.h"
+#include "net/room.h"
+#include "party/transport.h"
+
+#define SENDER 0u /* the client's index in rooms */
+#define SILENCE_MS 10000u
+#define LOST_MS 10000u
+#define REQUEST_MS 5000u
+#define ATTEST_PATH "/v1/attest"
+#define DOCUMENT_MAX (64u * 1024u)
+#define ATTEST_JSON_MAX 2048u
+
+typedef struct meeting meeting;
+typedef struct stream stream;
+
+typedef struct transport {
+    cs_ptransport base;
+    cs_loop *loop;
+    cs_gateway *gateway;
+    meeting *meetings;
+    cs_defer turn; /* leaves the rooms that no stream is in any more */
+} transport;
+
+struct meeting {
+    transport *t;
+    meeting *next, **prev;
+    cs_room *room;
+    stream *streams;
+    int64_t tx_id;
+    uint8_t head[CS_ROOM_HEAD_MAX]; /* what each body of the request begins with */
+    size_t head_len;
+    uint64_t serial; /* of the message that is being shown */
+    bool lost;
+};
+
+struct stream {
+    cs_pstream base;
+    meeting *m; /* NULL: the room was lost */
+    stream *next, **prev;
+    cs_timer *timer;
+    uint64_t deadline, serial;
+};
+
+/* ---- the end of a stream */
+
+static void drop(stream *s)
+{
+    *s->prev = s->next;
+    if (s->next != NULL) {
+        s->next->prev = s->prev;
+    }
+    if (s->m->streams == NULL) {
+        cs_defer_arm(s->m->t->loop, &s->m->t->turn);
+    }
+    cs_timer_free(s->timer);
+    free(s);
+}
+
+static void end(stream *s, cs_err err)
+{
+    const cs_pstream_events *events = s->base.events;
+    void *cookie = s->base.cookie;
+    drop(s);
+    events->on_end(cookie, err);
+}
+
+static void on_timer(void *cookie)
+{
+    stream *s = cookie;
+    end(s, cs_loop_now(s->m->t->loop) >= s->deadline ? CS_E_TIMEOUT : CS_E_PEER_SILENT);
+}
+
+/* what is sent must be answered */
+static void await(stream *s)
+{
+    uint64_t now = cs_loop_now(s->m->t->loop), left = s->deadline > now ? s->deadline - now : 0;
+    cs_timer_start(s->timer, left < SILENCE_MS ? left : SILENCE_MS, 0);
+}
+
+/* ---- memberships */
+
+static void leave(meeting *m)
+{
+    *m->prev = m->next;
+    if (m->next != NULL) {
+        m->next->prev = m->prev;
+    }
+    cs_room_leave(m->room); /* what waits is still sent */
+    free(m);
+}
+
+static void turn(void *cookie)
+{
+    transport *t = cookie;
+    for (meeting *m = t->meetings, *next; m != NULL; m = next) {
+        next = m->next;
+        if (m->streams == NULL) {
+            leave(m);
+        }
+    }
+}
+
+/* the next stream that has not been shown the message; any callback may end or open any stream */
+static stream *next_for(meeting *m)
+{
+    for (stream *s = m->streams; s != NULL; s = s->next) {
+        if (s->serial != m->serial) {
+            s->serial = m->serial;
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static void on_body(void *cookie, cs_slice body)
+{
+    meeting *m = cookie;
+    cs_room_body b;
+    cs_room_end hint;
+    if (body.len <= m->head_len || memcmp(body.p, m->head, m->head_len) != 0 || cs_room_body_parse(&b, body) != CS_OK) {
+        return; /* of another request, or noise */
+    }
+    bool is_end = b.frame.p[0] == CS_ROOM_END_KIND;
+    if (is_end && cs_room_end_parse(&hint, b.frame) != CS_OK) {
+        return;
+    }
+    m->serial++;
+    for (stream *s = next_for(m); s != NULL; s = next_for(m)) {
+        if (is_end) {
+            s->base.events->on_hint(s->base.cookie, &hint);
+        } else {
+            s->base.events->on_frame(s->base.cookie, b.frame);
+        }
+    }
+}
+
+static void on_lost(void *cookie, cs_err err)
+{
+    meeting *m = cookie;
+    m->lost = true; /* a stream that is opened now joins anew */
+    m->serial++;
+    for (stream *s = next_for(m); s != NULL; s = next_for(m)) {
+        end(s, err);
+    }
+}
+
+static const cs_room_events room_events = {on_body, on_lost};
+
+static cs_err join(meeting *m, const cs_pstream_args *args)
+{
+    char name[32];
+    cs_buf head = cs_buf_wrap(m->head, sizeof m->head);
+    CS_TRY(cs_room_head_put(&head, args->account_id, args->execution_id));
+    m->head_len = head.len;
+    m->tx_id = args->tx_id;
+    (void)snprintf(name, sizeof name, "signing_%lld", (long long)args->tx_id);
+    return cs_room_join(&m->room, m->t->gateway, name, LOST_MS, &room_events, m);
+}
+
+/* the membership of the request, joined when there is none */
+static cs_err meet(meeting **out, transport *t, const cs_pstream_args *args)
+{
+    uint8_t mem[CS_ROOM_HEAD_MAX];
+    cs_buf head = cs_buf_wrap(mem, sizeof mem);
+    CS_TRY(cs_room_head_put(&head, args->account_id, args->execution_id));
+    for (meeting *m = t->meetings; m != NULL; m = m->next) {
+        if (m->tx_id == args->tx_id && m->head_len == head.len && memcmp(m->head, mem, head.len) == 0 && !m->lost) {
+            *out = m;
+            return CS_OK;
+        }
+    }
+    meeting *m = calloc(1, sizeof *m);
+    if (m == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    m->t = t;
+    cs_err err = join(m, args);
+    if (err != CS_OK) {
+        free(m);
+        return err;
+    }
+    m->next = t->meetings;
+    m->prev = &t->meetings;
+    if (m->next != NULL) {
+        m->next->prev = &m->next;
+    }
+    t->meetings = m;
+    *out = m;
+    return CS_OK;
+}
+
+/* ---- streams */
+
+static const cs_ptransport_ops room_ops;
+
+static cs_err open_stream(cs_pstream **out, cs_ptransport *base, const cs_pstream_args *args)
+{
+    transport *t = (transport *)base;
+    meeting *m;
+    if (args->tx_id < INT32_MIN || args->tx_id > INT32_MAX) {
+        return CS_E_RANGE;
+    }
+    stream *s = calloc(1, sizeof *s);
+    cs_err err = s == NULL ? CS_E_NO_MEMORY : cs_timer_new(&s->timer, t->loop, on_timer, s);
+    if (err == CS_OK) {
+        err = meet(&m, t, args);
+    }
+    if (err != CS_OK) {
+        if (s != NULL) {
+            cs_timer_free(s->timer);
+            free(s);
+        }
+        return err;
+    }
+    s->base = (cs_pstream){&room_ops, args->events, args->cookie};
+    s->m = m;
+    s->serial = m->serial; /* a message that is being shown now is older than the stream */
+    s->deadline = cs_loop_now(t->loop) + args->timeout_ms;
+    s->next = m->streams;
+    s->prev = &m->streams;
+    if (s->next != NULL) {
+        s->next->prev = &s->next;
+    }
+    m->streams = s;
+    await(s);
+    *out = &s->base; /* transferred */
+    return CS_OK;
+}
+
+static cs_err send_frame(cs_pstream *base, cs_slice frame)
+{
+    stream *s = (stream *)base;
+    cs_slice parts[] = {cs_slice_of(s->m->head, s->m->head_len), frame};
+    CS_TRY(cs_room_send(s->m->room, parts, 2));
+    await(s);
+    return CS_OK;
+}
+
+static void sent_all(cs_pstream *s)
+{
+    (void)s; /* a room has no half-close */
+}
+
+static void cancel(cs_pstream *s)
+{
+    drop((stream *)s);
+}
+
+/* ---- attestation */
+
+typedef struct attest {
+    cs_pattest base;
+    cs_gateway_req *request;
+} attest;
+
+static cs_err read_document(cs_buf *out, cs_slice json)
+{
+    cs_buf text = cs_buf_heap(DOCUMENT_MAX / 3 * 4 + 4);
+    cs_json_field f[] = {{.key = "document", .kind = CS_JSON_STRING, .out = &text, .required = true}};
+    cs_err err = cs_json_read(json, f, 1);
+    if (err == CS_OK) {
+        err = cs_b64_get(out, cs_buf_slice(&text), CS_B64_STD);
+    }
+    cs_buf_free(&text);
+    return err == CS_OK || err == CS_E_NO_MEMORY ? err : CS_E_ATT_FORMAT;
+}
+
+static void on_attest(void *cookie, cs_err err, unsigned status, cs_slice body)
+{
+    attest *a = cookie;
+    cs_buf document = cs_buf_heap(DOCUMENT_MAX);
+    (void)status;
+    if (err == CS_OK) {
+        err = read_document(&document, body);
+    }
+    a->base.fn(a->base.cookie, err, cs_buf_slice(&document));
+    cs_buf_free(&document);
+    free(a);
+}
+
+static cs_err post_attest(attest *a, transport *t, const cs_pattest_args *args)
+{
+    uint8_t mem[ATTEST_JSON_MAX], mem64[ATTEST_JSON_MAX];
+    cs_buf json = cs_buf_wrap(mem, sizeof mem), nonce = cs_buf_wrap(mem64, sizeof mem64);
+    cs_jw w = cs_jw_begin(&json);
+    CS_TRY(cs_b64_put(&nonce, args->nonce, CS_B64_STD));
+    cs_jw_object(&w, NULL);
+    cs_jw_str(&w, "nonce", cs_buf_slice(&nonce));
+    cs_jw_str(&w, "account_id", args->account_id);
+    cs_jw_close_object(&w);
+    CS_TRY(cs_jw_end(&w));
+    return cs_gateway_post(&a->request, t->gateway, ATTEST_PATH, cs_buf_slice(&json), on_attest, a);
+}
+
+static cs_err start_attest(cs_pattest **out, cs_ptransport *t, const cs_pattest_args *args)
+{
+    attest *a = calloc(1, sizeof *a);
+    if (a == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    a->base = (cs_pattest){&room_ops, args->fn, args->cookie};
+    cs_err err = post_attest(a, (transport *)t, args);
+    if (err != CS_OK) {
+        free(a);
+        return err;
+    }
+    *out = &a->base; /* transferred */
+    return CS_OK;
+}
+
+static void cancel_attest(cs_pattest *base)
+{
+    cs_gateway_cancel(((attest *)base)->request);
+    free(base);
+}
+
+/* ---- */
+
+static void free_transport(cs_ptransport *base)
+{
+    transport *t = (transport *)base;
+    cs_defer_cancel(&t->turn);
+    while (t->meetings != NULL) {
+        leave(t->meetings);
+    }
+    cs_gateway_free(t->gateway);
+    free(t);
+}
+
+static const cs_ptransport_ops room_ops = {
+    .room = true,
+    .open = open_stream,
+    .send = send_frame,
+    .sent_all = sent_all,
+    .done = cancel,
+    .cancel = cancel,
+    .attest = start_attest,
+    .attest_cancel = cancel_attest,
+    .free = free_transport,
+};
+
+static cs_err open_gateway(transport *t, const char *text)
+{
+    cs_url url;
+    cs_endpoint endpoint;
+    char address[CS_EP_TEXT_MAX];
+    CS_TRY(cs_url_parse(&url, cs_slice_str(text)));
+    bool v6 = strchr(url.name, ':') != NULL;
+    (void)snprintf(address, sizeof address, v6 ? "tcp:[%s]:%u" : "tcp:%s:%u", url.name, (unsigned)url.port);
+    CS_TRY(cs_endpoint_parse(&endpoint, cs_slice_str(address)));
+    return cs_gateway_new(&t->gateway, &(cs_gateway_config){.loop = t->loop,
+                                                            .endpoint = &endpoint,
+                                                            .url = &url,
+                                                            .sender = SENDER,
+                                                            .timeout_ms = REQUEST_MS});
+}
+
+cs_err cs_ptransport_rooms(cs_ptransport **out, cs_loop *loop, const char *url)
+{
+    transport *t = calloc(1, sizeof *t);
+    if (t == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    t->base.ops = &room_ops;
+    t->loop = loop;
+    t->turn = (cs_defer){.fn = turn, .cookie = t};
+    cs_err err = open_gateway(t, url);
+    if (err != CS_OK) {
+        free(t);
+        return err;
+    }
+    *out = &t->base; /* transferred */
+    return CS_OK;
+}
