@@ -330,8 +330,9 @@ cs_err cs_pclient_new(cs_pclient **out, const cs_pclient_config *config)
     p->work = cs_secret_alloc(sizeof *p->work);
     cs_err err = p->work == NULL ? CS_E_NO_MEMORY : make_idents(p);
     if (err == CS_OK) {
-        err = config->gateway_url != NULL ? cs_ptransport_rooms(&p->transport, config->loop, config->gateway_url)
-                                          : cs_ptransport_grpc(&p->transport, config->loop, config->service);
+        err = config->gateway_url != NULL
+                  ? cs_ptransport_rooms(&p->transport, config->loop, config->gateway_url, config->silence_ms)
+                  : cs_ptransport_grpc(&p->transport, config->loop, config->service);
     }
     if (err != CS_OK) {
         cs_pclient_free(p);

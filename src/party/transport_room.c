@@ -28,6 +28,7 @@ typedef struct transport {
     cs_ptransport base;
     cs_loop *loop;
     cs_gateway *gateway;
+    uint32_t silence_ms;
     meeting *meetings;
     cs_defer turn; /* leaves the rooms that no stream is in any more */
 } transport;
@@ -85,7 +86,7 @@ static void on_timer(void *cookie)
 static void await(stream *s)
 {
     uint64_t now = cs_loop_now(s->m->t->loop), left = s->deadline > now ? s->deadline - now : 0;
-    cs_timer_start(s->timer, left < SILENCE_MS ? left : SILENCE_MS, 0);
+    cs_timer_start(s->timer, left < s->m->t->silence_ms ? left : s->m->t->silence_ms, 0);
 }
 
 /* ---- memberships */
@@ -366,7 +367,7 @@ static cs_err open_gateway(transport *t, const char *text)
                                                             .timeout_ms = REQUEST_MS});
 }
 
-cs_err cs_ptransport_rooms(cs_ptransport **out, cs_loop *loop, const char *url)
+cs_err cs_ptransport_rooms(cs_ptransport **out, cs_loop *loop, const char *url, uint32_t silence_ms)
 {
     transport *t = calloc(1, sizeof *t);
     if (t == NULL) {
@@ -374,6 +375,7 @@ cs_err cs_ptransport_rooms(cs_ptransport **out, cs_loop *loop, const char *url)
     }
     t->base.ops = &room_ops;
     t->loop = loop;
+    t->silence_ms = silence_ms != 0 ? silence_ms : SILENCE_MS;
     t->turn = (cs_defer){.fn = turn, .cookie = t};
     cs_err err = open_gateway(t, url);
     if (err != CS_OK) {
