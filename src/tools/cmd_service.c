@@ -8,6 +8,7 @@
 #include "net/countersign.pb-c.h"
 #include "secret/share/share.h"
 #include "tools/cmds.h"
+#include "net/h2/grpc.h"
 #include "tools/party_open.h"
 #include "tools/secret_io.h"
 

@@ -1,4 +1,4 @@
-/* signctl sign: one signature with the service, over a digest or an EIP-1559 transaction. */
+/* signctl sign: one signature with the service, directly or through rooms, over a digest or an EIP-1559 transaction. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +8,7 @@
 #include "party/eth_json.h"
 #include "secret/rng.h"
 #include "tools/cmds.h"
+#include "tools/gateway_sign.h"
 #include "tools/party_open.h"
 #include "tools/tool_file.h"
 
@@ -20,6 +21,9 @@ typedef struct sign_job {
     cs_eth_tx_file tx;
     bool is_tx, done;
     cs_presult result;
+    cs_grpc_client *gateway; /* rooms: the other side's answer comes from here */
+    bool gateway_done;
+    cs_gateway_sign theirs;
     uint64_t began_ns, ended_ns;
 } sign_job;
 
@@ -208,6 +212,42 @@ static cs_err print_result(const sign_job *j, bool json)
 
 /* ---- the run */
 
+static void on_theirs(void *cookie, const cs_gateway_sign *result)
+{
+    sign_job *j = cookie;
+    j->theirs = *result;
+    j->gateway_done = true;
+}
+
+/* the same request to mpc.SignGateway, which brings the enclave's party into the room */
+static cs_err ask_gateway(sign_job *j, const cs_args *a)
+{
+    cs_endpoint ep;
+    uint64_t ms = cs_args_u64(a, "timeout-ms") * (1 + cs_args_u64(a, "retries"));
+    j->open.detail = "--gateway-grpc ENDPOINT (tcp:HOST:PORT) is needed with --gateway";
+    CS_TRY(cs_party_endpoint(&j->open, &ep, "gateway-grpc", "GATEWAY_GRPC"));
+    j->open.detail = "--path and a --tx-id beyond 32 bits work without --gateway only";
+    if (j->request.path_len != 0 || j->request.tx_id > INT32_MAX) {
+        return CS_E_USAGE;
+    }
+    j->open.detail = NULL;
+    CS_TRY(cs_grpc_client_new(&j->gateway, j->open.loop, &ep, NULL));
+    return cs_gateway_sign_start(j->gateway, &j->request, ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX, on_theirs, j);
+}
+
+/* both answers must be the same signature; ours was verified */
+static cs_err compare(sign_job *j)
+{
+    if (j->theirs.err != CS_OK) {
+        j->open.detail = j->theirs.detail;
+        return j->theirs.err;
+    }
+    j->open.detail = "the gateway answered another signature";
+    bool same = memcmp(j->theirs.r, j->result.sig.r, 32) == 0 && memcmp(j->theirs.s, j->result.sig.s, 32) == 0 &&
+                j->theirs.v == j->result.sig.recid;
+    return same ? CS_OK : CS_E_BAD_SIGNATURE;
+}
+
 static void on_result(void *cookie, const cs_presult *result)
 {
     sign_job *j = cookie;
@@ -216,23 +256,44 @@ static void on_result(void *cookie, const cs_presult *result)
     j->done = true;
 }
 
-static cs_err sign(sign_job *j, const cs_args *a)
+/* both sides' requests, until both have answered; the gateway's refusal ends the wait for what cannot come */
+static cs_err run(sign_job *j)
 {
-    CS_TRY(cs_party_env(&j->open, a));
-    CS_TRY(parse_request(j, a)); /* before anything is read that is secret */
-    cs_buf_free(&j->open.env);
-    CS_TRY(cs_party_start(&j->open, a));
+    bool rooms = j->open.path == CS_PARTY_ROOMS;
     j->began_ns = cs_clock_mono_ns();
     CS_TRY(cs_pclient_sign(NULL, j->open.client, &j->request, on_result, j));
-    while (!j->done && cs_loop_run_once(j->open.loop, true)) {
+    while ((!j->done || (rooms && !j->gateway_done && j->result.err == CS_OK)) &&
+           !(j->gateway_done && j->theirs.err != CS_OK) && cs_loop_run_once(j->open.loop, true)) {
+    }
+    if (rooms && j->gateway_done && j->theirs.err != CS_OK) {
+        return compare(j);
     }
     if (!j->done) {
         return CS_E_CLOSED;
     }
-    if (j->result.err != CS_OK && j->result.check != CS_MPC_CHK_NONE) {
-        j->open.detail = cs_mpc_check_name(j->result.check);
+    if (j->result.err == CS_OK) {
+        return rooms ? compare(j) : CS_OK;
     }
-    return j->result.err == CS_OK ? print_result(j, cs_args_flag(a, "json")) : j->result.err;
+    if (j->result.check != CS_MPC_CHK_NONE) {
+        j->open.detail = cs_mpc_check_name(j->result.check);
+    } else if (j->result.hint != CS_OK) {
+        j->open.detail = cs_err_code(j->result.hint);
+    }
+    return j->result.err;
+}
+
+static cs_err sign(sign_job *j, const cs_args *a)
+{
+    j->open.path = cs_args_str(a, "gateway") != NULL ? CS_PARTY_ROOMS : CS_PARTY_DIRECT;
+    CS_TRY(cs_party_env(&j->open, a));
+    CS_TRY(parse_request(j, a)); /* before anything is read that is secret */
+    cs_buf_free(&j->open.env);
+    CS_TRY(cs_party_start(&j->open, a));
+    if (j->open.path == CS_PARTY_ROOMS) {
+        CS_TRY(ask_gateway(j, a));
+    }
+    CS_TRY(run(j));
+    return print_result(j, cs_args_flag(a, "json"));
 }
 
 static int run_sign(const cs_args *a)
@@ -247,6 +308,7 @@ static int run_sign(const cs_args *a)
         status = cs_refuse(a, err, cs_args_flag(a, "json"), detail);
     }
     cs_eth_tx_cleanup(&j.tx);
+    cs_grpc_client_free(j.gateway);
     cs_party_stop(&j.open);
     return status;
 }
@@ -259,7 +321,9 @@ static const cs_opt sign_opts[] = {
     {"path", 0, CS_OPT_STR, "PATH", "BIP-32 path below the account's key", NULL, "m", 0, 0},
     {"tx-id", 0, CS_OPT_U64, "N", "transaction id of the request", NULL, "0", 0, INT64_MAX},
     {"execution-id", 0, CS_OPT_STR, "HEX", "execution id, 1 to 64 bytes; default: random", NULL, NULL, 0, 0},
-    CS_PARTY_SIGN_OPTS{"json", 0, CS_OPT_FLAG, NULL, "result as JSON", NULL, NULL, 0, 0},
+    {"gateway", 'g', CS_OPT_STR, "URL", "sign through rooms of this gateway, e.g. http://127.0.0.1:8080", NULL, NULL, 0,
+     0},
+    CS_PARTY_GATEWAY_GRPC_OPT CS_PARTY_SIGN_OPTS{"json", 0, CS_OPT_FLAG, NULL, "result as JSON", NULL, NULL, 0, 0},
     {0},
 };
 
@@ -269,13 +333,17 @@ const cs_cmd cs_cmds_sign[] = {
      "The enclave's attestation is verified before the first session. The same account, tx-id and execution-id with "
      "the same\n"
      "digest gives the same signature until the enclave restarts; with another digest it is refused.\n\n"
+     "With --gateway the request goes to the gateway's mpc.SignGateway, both parties meet in the gateway's room\n"
+     "signing_{tx-id}, and both answers must be the same.\n\n"
      "The transaction file holds chainId, nonce, maxPriorityFeePerGas, maxFeePerGas, gasLimit, to, and optionally "
      "value, data,\n"
      "accessList: integers, or strings of decimal or 0x hex.\n\n"
      "examples:\n"
      "    signctl sign -a account-1 --digest 0xab...12 --shares client_key_shares.json -s tcp:127.0.0.1:50051 --pcr "
      "0=...\n"
-     "    signctl sign --env build/run/endpoints.env --eip1559 tx.json --json",
+     "    signctl sign --env build/run/endpoints.env --eip1559 tx.json --json\n"
+     "    signctl sign -a account-1 --digest 0xab...12 --shares client_key_shares.json --pcr 0=... \\\n"
+     "        --gateway http://127.0.0.1:8080 --gateway-grpc tcp:127.0.0.1:50050",
      sign_opts, 0, 0, run_sign},
     {0},
 };

@@ -13,6 +13,7 @@
     X(attest)                                                                                                          \
     X(keygen)                                                                                                          \
     X(sign)                                                                                                            \
+    X(participant)                                                                                                     \
     X(service)                                                                                                         \
     X(bench_stack)                                                                                                     \
     X(config)                                                                                                          \

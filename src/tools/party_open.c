@@ -54,30 +54,58 @@ const char *cs_party_value(cs_party_open *o, const char *name, const char *key)
     return copy;
 }
 
+/* which option names the address of a path, and its key in --env */
+static const struct {
+    const char *name, *key, *missing;
+} addresses[] = {
+    [CS_PARTY_DIRECT] = {"service", "SIGN_SERVICE_GRPC", "--service ENDPOINT (tcp:HOST:PORT) is needed"},
+    [CS_PARTY_THROUGH] = {"gateway-grpc", "GATEWAY_GRPC", "--gateway-grpc ENDPOINT (tcp:HOST:PORT) is needed"},
+    [CS_PARTY_ROOMS] = {"gateway", "GATEWAY_HTTP", "--gateway URL (http://HOST:PORT) is needed"},
+};
+
+cs_err cs_party_endpoint(cs_party_open *o, cs_endpoint *out, const char *name, const char *key)
+{
+    const char *text = cs_party_value(o, name, key);
+    char with_scheme[CS_EP_TEXT_MAX];
+    if (text == NULL) {
+        return CS_E_USAGE;
+    }
+    if (strncmp(text, "tcp:", 4) != 0 && strncmp(text, "unix:", 5) != 0 && strncmp(text, "vsock:", 6) != 0 &&
+        strlen(text) < sizeof with_scheme - 4) {
+        (void)snprintf(with_scheme, sizeof with_scheme, "tcp:%s", text); /* HOST:PORT */
+        text = with_scheme;
+    }
+    return cs_endpoint_parse(out, cs_slice_str(text));
+}
+
+/* the gateway's HTTP; HOST:PORT is taken as http://HOST:PORT */
+static cs_err gateway_url(cs_party_open *o)
+{
+    const char *text = cs_party_value(o, addresses[CS_PARTY_ROOMS].name, addresses[CS_PARTY_ROOMS].key);
+    if (text == NULL) {
+        return CS_E_USAGE;
+    }
+    const char *scheme = strstr(text, "://") == NULL ? "http://" : "";
+    int n = snprintf(o->gateway, sizeof o->gateway, "%s%s", scheme, text);
+    return n > 0 && (size_t)n < sizeof o->gateway ? CS_OK : CS_E_RANGE;
+}
+
 cs_err cs_party_env(cs_party_open *o, const cs_args *a)
 {
     const char *file = cs_args_str(a, "env");
     o->args = a;
     o->env = cs_buf_heap(MAX_ENV);
-    if (file == NULL && cs_args_str(a, "service") == NULL && access(LOCAL_ENV, R_OK) == 0) {
+    if (file == NULL && cs_args_str(a, addresses[o->path].name) == NULL && access(LOCAL_ENV, R_OK) == 0) {
         file = LOCAL_ENV;
     }
     if (file != NULL) {
         o->detail = file;
         CS_TRY(cs_tfile_read(&o->env, file));
     }
-    const char *service = cs_party_value(o, "service", "SIGN_SERVICE_GRPC");
-    o->detail = "--service ENDPOINT (tcp:HOST:PORT) is needed";
-    if (service == NULL) {
-        return CS_E_USAGE;
-    }
-    char with_scheme[CS_EP_TEXT_MAX];
-    if (strncmp(service, "tcp:", 4) != 0 && strncmp(service, "unix:", 5) != 0 && strncmp(service, "vsock:", 6) != 0 &&
-        strlen(service) < sizeof with_scheme - 4) {
-        (void)snprintf(with_scheme, sizeof with_scheme, "tcp:%s", service); /* HOST:PORT */
-        service = with_scheme;
-    }
-    CS_TRY(cs_endpoint_parse(&o->service, cs_slice_str(service)));
+    o->detail = addresses[o->path].missing;
+    CS_TRY(o->path == CS_PARTY_ROOMS
+               ? gateway_url(o)
+               : cs_party_endpoint(o, &o->service, addresses[o->path].name, addresses[o->path].key));
     o->detail = NULL;
     return CS_OK;
 }
@@ -188,12 +216,16 @@ cs_err cs_party_start(cs_party_open *o, const cs_args *a)
     CS_TRY(load_shares(o));
     o->detail = NULL;
     CS_TRY(cs_loop_new(&o->loop));
-    return cs_pclient_new(&o->client, &(cs_pclient_config){.loop = o->loop,
+    o->detail = o->path == CS_PARTY_ROOMS ? o->gateway : NULL;
+    CS_TRY(cs_pclient_new(&o->client, &(cs_pclient_config){.loop = o->loop,
                                                            .service = &o->service,
+                                                           .gateway_url = o->path == CS_PARTY_ROOMS ? o->gateway : NULL,
                                                            .shares = o->shares,
                                                            .att = &o->att,
                                                            .timeout_ms = (uint32_t)cs_args_u64(a, "timeout-ms"),
-                                                           .retries = (unsigned)cs_args_u64(a, "retries")});
+                                                           .retries = (unsigned)cs_args_u64(a, "retries")}));
+    o->detail = NULL;
+    return CS_OK;
 }
 
 void cs_party_stop(cs_party_open *o)
