@@ -6,9 +6,9 @@
 #include "base/json_out.h"
 #include "base/text.h"
 #include "net/countersign.pb-c.h"
+#include "net/h2/grpc.h"
 #include "secret/share/share.h"
 #include "tools/cmds.h"
-#include "net/h2/grpc.h"
 #include "tools/party_open.h"
 #include "tools/secret_io.h"
 
