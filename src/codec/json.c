@@ -17,6 +17,11 @@ static void skip_space(cs_reader *r)
     }
 }
 
+void cs_json_space(cs_json *j)
+{
+    skip_space(&j->r);
+}
+
 /* the next byte, or -1 */
 static int at(const cs_reader *r)
 {

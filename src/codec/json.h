@@ -33,6 +33,8 @@ CS_MUST cs_err cs_json_string(cs_json *j, cs_slice *out_raw, bool *out_plain);
 /* cs_json_number - the text of a number. cs_json_u64 - a number of digits only, at most max; CS_E_RANGE when above. */
 CS_MUST cs_err cs_json_number(cs_json *j, cs_slice *out);
 CS_MUST cs_err cs_json_u64(cs_json *j, uint64_t max, uint64_t *out);
+/* cs_json_space - skips white space. */
+void cs_json_space(cs_json *j);
 /* cs_json_skip - one whole value, nested at most CS_JSON_MAX_DEPTH deep. cs_json_end - nothing but white space is left. */
 CS_MUST cs_err cs_json_skip(cs_json *j);
 CS_MUST cs_err cs_json_end(cs_json *j);

@@ -128,6 +128,7 @@ typedef struct parser {
     cs_sharefile_work *work;
     const char *what; /* of the first fault */
     uint32_t num_sets;
+    unsigned unit; /* what comes next */
 } parser;
 
 static cs_err fault(parser *p, cs_err e, const char *what)
@@ -301,19 +302,6 @@ static cs_err parties_entry(parser *p, const cs_sharefile_events *events, void *
     return err == CS_OK ? CS_OK : fault(p, err, "this set of parties is not accepted");
 }
 
-static cs_err all_parties(parser *p, const cs_sharefile_events *events, void *cookie)
-{
-    cs_slice name;
-    CS_TRY(key(p, &name));
-    NEED(p, cs_slice_eq_str(name, PARTIES_KEY) ? CS_OK : CS_E_FORMAT, "countersign/parties must come first");
-    NEED(p, cs_json_char(&p->j, '['), "'[' is expected");
-    do {
-        CS_TRY(parties_entry(p, events, cookie));
-    } while (cs_json_try(&p->j, ','));
-    NEED(p, cs_json_char(&p->j, ']'), "']' is expected");
-    return CS_OK;
-}
-
 enum { A_PARTIES = 1, A_EPOCH = 2, A_PUBLIC = 4, A_CHAIN = 8, A_SHARE = 16, A_ZERO = 32, A_ALL = 63 };
 
 static cs_err account_field(parser *p, cs_slice name, uint32_t *out_bit)
@@ -376,17 +364,75 @@ static cs_err account_entry(parser *p, cs_slice id, const cs_sharefile_events *e
     return err == CS_OK ? CS_OK : fault(p, err, "this account is not accepted");
 }
 
-static cs_err body(parser *p, const cs_sharefile_events *events, void *cookie)
+/* ---- one unit after the other: head, sets of parties, accounts, tail */
+
+enum { U_HEAD, U_SET, U_ACCOUNT, U_TAIL };
+
+static cs_err head_unit(parser *p)
+{
+    cs_slice name;
+    NEED(p, cs_json_char(&p->j, '{'), "a JSON object is expected");
+    CS_TRY(key(p, &name));
+    NEED(p, cs_slice_eq_str(name, PARTIES_KEY) ? CS_OK : CS_E_FORMAT, "countersign/parties must come first");
+    NEED(p, cs_json_char(&p->j, '['), "'[' is expected");
+    p->unit = U_SET;
+    return CS_OK;
+}
+
+static cs_err set_unit(parser *p, const cs_sharefile_events *events, void *cookie)
+{
+    CS_TRY(parties_entry(p, events, cookie));
+    if (!cs_json_try(&p->j, ',')) {
+        NEED(p, cs_json_char(&p->j, ']'), "']' is expected");
+        p->unit = U_ACCOUNT;
+    }
+    return CS_OK;
+}
+
+static cs_err account_unit(parser *p, const cs_sharefile_events *events, void *cookie)
 {
     cs_slice id;
-    NEED(p, cs_json_char(&p->j, '{'), "a JSON object is expected");
-    CS_TRY(all_parties(p, events, cookie));
-    while (cs_json_try(&p->j, ',')) {
+    if (cs_json_try(&p->j, ',')) {
         CS_TRY(key(p, &id));
-        CS_TRY(account_entry(p, id, events, cookie));
+        return account_entry(p, id, events, cookie);
     }
     NEED(p, cs_json_char(&p->j, '}'), "'}' is expected");
-    NEED(p, cs_json_end(&p->j), "there is something behind the object");
+    p->unit = U_TAIL;
+    return CS_OK;
+}
+
+static cs_err one_unit(parser *p, const cs_sharefile_events *events, void *cookie)
+{
+    switch (p->unit) {
+    case U_HEAD:
+        return head_unit(p);
+    case U_SET:
+        return set_unit(p, events, cookie);
+    default:
+        return account_unit(p, events, cookie);
+    }
+}
+
+/* A unit sees no more than its largest length, so that a window which holds that much decides as the whole file would. */
+static cs_err unit(parser *p, const cs_sharefile_events *events, void *cookie)
+{
+    const size_t behind = p->j.r.left > CS_SHAREFILE_UNIT_MAX ? p->j.r.left - CS_SHAREFILE_UNIT_MAX : 0;
+    p->j.r.left -= behind;
+    cs_err err = one_unit(p, events, cookie);
+    p->j.r.left += behind;
+    return err;
+}
+
+/* Units while a whole one must be there; all of them when nothing more comes. */
+static cs_err units(parser *p, const cs_sharefile_events *events, void *cookie, bool last)
+{
+    while (p->unit != U_TAIL && (last || p->j.r.left >= CS_SHAREFILE_UNIT_MAX)) {
+        CS_TRY(unit(p, events, cookie));
+    }
+    if (p->unit == U_TAIL) {
+        cs_json_space(&p->j);
+        NEED(p, cs_read_end(&p->j.r), "there is something behind the object");
+    }
     return CS_OK;
 }
 
@@ -401,10 +447,62 @@ cs_err cs_sharefile_parse(const cs_sharefile_events *events, void *cookie, cs_sh
 {
     parser p = {.j = cs_json_of(text), .work = work};
     memset(work, 0, sizeof *work);
-    cs_err err = body(&p, events, cookie);
+    cs_err err = units(&p, events, cookie, true);
     wipe(work, sizeof *work);
     if (out_fault != NULL) {
         *out_fault = (cs_sharefile_fault){text.len - p.j.r.left, p.what};
     }
     return err;
+}
+
+/* ---- a body that comes in pieces */
+
+void cs_sharefile_stream_begin(cs_sharefile_stream *s, const cs_sharefile_events *events, void *cookie)
+{
+    wipe(s, sizeof *s);
+    s->events = events;
+    s->cookie = cookie;
+}
+
+static cs_err stream_units(cs_sharefile_stream *s, bool last)
+{
+    parser p = {
+        .j = cs_json_of(cs_slice_of(s->window, s->len)), .work = &s->work, .num_sets = s->num_sets, .unit = s->unit};
+    cs_err err = units(&p, s->events, s->cookie, last);
+    const size_t used = s->len - p.j.r.left;
+    s->num_sets = p.num_sets;
+    s->unit = p.unit;
+    s->parsed += used;
+    if (err != CS_OK) {
+        s->fault = (cs_sharefile_fault){s->parsed, p.what};
+        wipe(&s->work, sizeof s->work);
+        wipe(s->window, sizeof s->window);
+        s->len = 0;
+        s->err = err;
+        return err;
+    }
+    memmove(s->window, s->window + used, s->len - used);
+    s->len -= used;
+    return CS_OK;
+}
+
+cs_err cs_sharefile_stream_push(cs_sharefile_stream *s, cs_slice piece)
+{
+    while (s->err == CS_OK && piece.len > 0) {
+        const size_t room = sizeof s->window - s->len, n = piece.len < room ? piece.len : room;
+        memcpy(s->window + s->len, piece.p, n);
+        s->len += n;
+        piece = cs_slice_of(piece.p + n, piece.len - n);
+        CS_TRY(stream_units(s, false));
+    }
+    return s->err;
+}
+
+cs_err cs_sharefile_stream_end(cs_sharefile_stream *s)
+{
+    CS_TRY(s->err);
+    CS_TRY(stream_units(s, true));
+    wipe(&s->work, sizeof s->work);
+    s->err = CS_E_STATE; /* nothing more may come */
+    return CS_OK;
 }

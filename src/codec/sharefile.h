@@ -12,6 +12,8 @@
 #define CS_SHAREFILE_HEADER_MAX 512 /* with LF */
 #define CS_SHAREFILE_MAX_SETS 1024
 #define CS_SHAREFILE_MAX_PARTIES 16
+#define CS_SHAREFILE_UNIT_MAX 16384u  /* an account or a set of parties, with the white space before and in it */
+#define CS_SHAREFILE_ACCOUNT_MIN 320u /* no account is shorter: bounds their number by the length of the body */
 
 /* ---- header line */
 
@@ -80,6 +82,27 @@ typedef struct cs_sharefile_events {
  */
 CS_MUST cs_err cs_sharefile_parse(const cs_sharefile_events *events, void *cookie, cs_sharefile_work *work,
                                   cs_slice body, cs_sharefile_fault *fault);
+
+/*
+ * The same for a body that comes in pieces of any size: begin, push..., end. The struct is arena memory (about 90 kB) and may be
+ * freed at any time; its secrets are wiped on an error and after the end. An error is returned again by every later call; fault
+ * then says where and what. What was delivered before an error belongs to a body that is refused: the caller discards it.
+ */
+typedef struct cs_sharefile_stream {
+    const cs_sharefile_events *events;
+    void *cookie;
+    cs_sharefile_work work;
+    cs_sharefile_fault fault;
+    cs_err err;
+    uint32_t num_sets;
+    unsigned unit;
+    size_t parsed, len; /* bytes that are done with; bytes in the window */
+    uint8_t window[CS_SHAREFILE_UNIT_MAX + 65536];
+} cs_sharefile_stream;
+void cs_sharefile_stream_begin(cs_sharefile_stream *s, const cs_sharefile_events *events, void *cookie);
+CS_MUST cs_err cs_sharefile_stream_push(cs_sharefile_stream *s, cs_slice piece);
+/* cs_sharefile_stream_end - the body ends here. CS_OK only when it was whole; CS_E_STATE when it has ended before. */
+CS_MUST cs_err cs_sharefile_stream_end(cs_sharefile_stream *s);
 
 /* ---- writer: begin, parties (1 or more), accounts, end. Errors CS_E_RANGE (out full, bad id) | CS_E_NO_MEMORY. */
 typedef struct cs_sharefile_writer {

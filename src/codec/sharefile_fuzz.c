@@ -1,6 +1,7 @@
 /*
- * Target: cs_sharefile_header_parse, cs_sharefile_parse
- * The first byte chooses: header line, or body. What a body holds is written again and accepted again.
+ * Target: cs_sharefile_header_parse, cs_sharefile_parse, cs_sharefile_stream_push
+ * The first byte chooses: header line, or body. What a body holds is written again and accepted again; in pieces, whose size is
+ * the last byte, it has the same outcome.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,34 @@ static cs_err on_account(void *cookie, const cs_sharefile_account *a)
     return CS_OK;
 }
 
+static cs_err no_parties(void *cookie, uint32_t position, const cs_sharefile_parties *p)
+{
+    return CS_OK;
+}
+
+static cs_err no_account(void *cookie, const cs_sharefile_account *a)
+{
+    return CS_OK;
+}
+
+static void pieces(cs_slice all, cs_err want, const cs_sharefile_fault *want_fault)
+{
+    static const cs_sharefile_events nothing = {no_parties, no_account};
+    static cs_sharefile_stream s;
+    size_t size = all.len > 0 ? (size_t)all.p[all.len - 1] + 1 : 1;
+    cs_err err = CS_OK;
+    cs_sharefile_stream_begin(&s, &nothing, NULL);
+    while (err == CS_OK && all.len > 0) {
+        size_t n = all.len < size ? all.len : size;
+        err = cs_sharefile_stream_push(&s, cs_slice_of(all.p, n));
+        all = cs_slice_of(all.p + n, all.len - n);
+    }
+    err = err == CS_OK ? cs_sharefile_stream_end(&s) : err;
+    if (err != want || (err != CS_OK && s.fault.offset != want_fault->offset)) {
+        abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -42,6 +71,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     cs_err err = cs_sharefile_parse(&events, &w, &work, cs_slice_of(data, len), &fault);
     if (err != CS_OK && (fault.what == NULL || fault.offset > len)) {
         abort();
+    }
+    if (err != CS_E_NO_MEMORY) {
+        pieces(cs_slice_of(data, len), err, &fault);
     }
     cs_buf_free(&out);
     return 0;

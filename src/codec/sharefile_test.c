@@ -47,6 +47,36 @@ static cs_err on_account(void *cookie, const cs_sharefile_account *a)
 static const cs_sharefile_events events = {on_parties, on_account};
 static cs_sharefile_work work;
 
+/* The same text in pieces of some sizes has the same outcome. */
+static void in_pieces(const char *text, const seen *want, cs_err want_err, const cs_sharefile_fault *want_fault)
+{
+    static const size_t sizes[] = {1, 7, 100, 1 << 20};
+    static cs_sharefile_stream stream, zero;
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+        cs_slice all = cs_slice_str(text);
+        seen s = {.answer = want->answer};
+        cs_err err = CS_OK;
+        cs_sharefile_stream_begin(&stream, &events, &s);
+        while (err == CS_OK && all.len > 0) {
+            size_t n = all.len < sizes[k] ? all.len : sizes[k];
+            err = cs_sharefile_stream_push(&stream, cs_slice_of(all.p, n));
+            all = cs_slice_of(all.p + n, all.len - n);
+        }
+        err = err == CS_OK ? cs_sharefile_stream_end(&stream) : err;
+        assert_int_equal(err, want_err);
+        assert_int_equal(s.sets, want->sets);
+        assert_int_equal(s.accounts, want->accounts);
+        assert_memory_equal(&s.last, &want->last, sizeof s.last);
+        if (err != CS_OK) {
+            assert_string_equal(stream.fault.what, want_fault->what);
+            assert_int_equal(stream.fault.offset, want_fault->offset);
+        }
+        assert_int_equal(cs_sharefile_stream_end(&stream), err == CS_OK ? CS_E_STATE : err);
+        assert_int_equal(cs_sharefile_stream_push(&stream, cs_slice_str(" ")), err == CS_OK ? CS_E_STATE : err);
+        assert_memory_equal(&stream.work, &zero.work, sizeof stream.work);
+    }
+}
+
 static cs_err parse(const char *text, seen *s)
 {
     cs_sharefile_fault fault;
@@ -55,6 +85,7 @@ static cs_err parse(const char *text, seen *s)
     assert_true(err == CS_OK || fault.what != NULL);
     static const cs_sharefile_work zero;
     assert_memory_equal(&work, &zero, sizeof work); /* wiped on every exit */
+    in_pieces(text, s, err, &fault);
     return err;
 }
 
@@ -87,6 +118,44 @@ static void accounts_are_delivered_one_by_one(void **state)
     assert_int_equal(s.set.static_keys[1][0], 0x10);
     assert_int_equal(parse(HEAD "}", &s), CS_OK);
     assert_int_equal(s.accounts, 0);
+}
+
+/* so that a window always holds a whole account: the limit is the same for a file in memory */
+static void an_account_takes_at_most_16_kib_with_its_white_space(void **state)
+{
+    static char text[CS_SHAREFILE_UNIT_MAX + 4096], tail[1 << 18];
+    for (unsigned over = 0; over < 2; over++) {
+        const size_t spaces = CS_SHAREFILE_UNIT_MAX - strlen(",\"a\":" ACCOUNT) + over;
+        seen s;
+        (void)snprintf(text, sizeof text, HEAD ",%*s\"a\":" ACCOUNT "}", (int)spaces, "");
+        assert_int_equal(parse(text, &s), over ? CS_E_SHARES_FORMAT : CS_OK);
+        (void)snprintf(text, sizeof text, HEAD ",\"b\":" ACCOUNT ",%*s\"a\":" ACCOUNT "}", (int)spaces, "");
+        assert_int_equal(parse(text, &s), over ? CS_E_SHARES_FORMAT : CS_OK);
+        assert_int_equal(s.accounts, over ? 1 : 2);
+    }
+    /* behind the object there may be any amount of it, and nothing else */
+    seen s;
+    (void)snprintf(tail, sizeof tail, HEAD "}%200000s", "");
+    assert_int_equal(parse(tail, &s), CS_OK);
+    (void)snprintf(tail, sizeof tail, HEAD "}%200000s", "}");
+    assert_int_equal(parse(tail, &s), CS_E_SHARES_FORMAT);
+}
+
+static void many_accounts_come_in_any_pieces(void **state)
+{
+    static char mem[1 << 20];
+    cs_buf all = cs_buf_wrap(mem, sizeof mem - 1);
+    seen s;
+    assert_int_equal(cs_put_str(&all, HEAD), CS_OK);
+    for (unsigned i = 0; i < 2000; i++) {
+        assert_int_equal(cs_put_fmt(&all, ",\n\"account-%u\":%s", i, ACCOUNT), CS_OK);
+    }
+    assert_int_equal(cs_put_str(&all, "}\n"), CS_OK);
+    assert_int_equal(parse(mem, &s), CS_OK);
+    assert_int_equal(s.accounts, 2000);
+    mem[all.len - 40] = 'x'; /* a digit of the last one */
+    assert_int_equal(parse(mem, &s), CS_E_SHARES_FORMAT);
+    assert_int_equal(s.accounts, 1999);
 }
 
 static void shape_errors_are_SHARES_FORMAT(void **state)
@@ -286,6 +355,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accounts_are_delivered_one_by_one),
+        cmocka_unit_test(an_account_takes_at_most_16_kib_with_its_white_space),
+        cmocka_unit_test(many_accounts_come_in_any_pieces),
         cmocka_unit_test(shape_errors_are_SHARES_FORMAT),
         cmocka_unit_test(account_fields_are_strict),
         cmocka_unit_test(sets_of_parties_are_strict),

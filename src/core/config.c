@@ -123,7 +123,7 @@ static cs_err read_value(cs_cbor *c, cs_core_config *out, unsigned key)
     case MIN_GENERATION:
         return cs_cbor_uint(c, &out->min_generation);
     case MAX_BYTES:
-        return read_range(c, &out->max_bytes, 1024, (uint64_t)4 << 30);
+        return read_range(c, &out->max_bytes, CS_SHARES_MIN, CS_SHARES_MAX);
     case SESSIONS:
         return read_range(c, &out->sessions, 1, 65536);
     case SILENCE:

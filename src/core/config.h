@@ -3,6 +3,7 @@
 #define CS_CORE_CONFIG_H
 
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "base/log.h"
 
 #define CS_CONFIG_MAX_BYTES 65536u
@@ -15,7 +16,7 @@ typedef struct cs_core_config {
     bool require_signed;
     cs_log_level level;
     uint64_t min_generation;
-    uint64_t max_bytes;       /* of a share file as it is injected, 1 KiB..4 GiB */
+    uint64_t max_bytes;       /* of a share file as it is injected, CS_SHARES_MIN..CS_SHARES_MAX */
     uint64_t sessions;        /* streams at once, 1..65536 */
     uint64_t silence_ms;      /* 100..600000 */
     uint64_t arena_mib;       /* 4..65536 */

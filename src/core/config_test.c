@@ -115,12 +115,25 @@ static void test_a_missing_unknown_or_repeated_key_is_refused_by_name(void **sta
 static void test_values_of_the_wrong_type_or_range_are_refused_by_key(void **state)
 {
     static const entry wrong[] = {
-        {"keyShareFile", TEXT, 0, "x"},   {"keyShareFile", UINT, 0, NULL},     {"arenaMiB", UINT, 3, NULL},
-        {"arenaMiB", TEXT, 0, "64"},      {"maxBytes", UINT, 100, NULL},       {"sessions", UINT, 0, NULL},
-        {"sessions", UINT, 65537, NULL},  {"silenceMs", UINT, 99, NULL},       {"silenceMs", NUL, 0, NULL},
-        {"publishers", LIST, 0, "00"},    {"publishers", TEXT, 0, HEX64},      {"debugAllowed", UINT, 0, NULL},
-        {"region", TEXT, 0, ""},          {"keyArn", UINT, 0, NULL},           {"level", TEXT, 0, "loud"},
-        {"minGeneration", BOOL, 0, NULL}, {"encryptionContext", LIST, 0, "k"}, {"requireSignedShares", NUL, 0, NULL},
+        {"keyShareFile", TEXT, 0, "x"},
+        {"keyShareFile", UINT, 0, NULL},
+        {"arenaMiB", UINT, 3, NULL},
+        {"arenaMiB", TEXT, 0, "64"},
+        {"maxBytes", UINT, 1023, NULL},
+        {"maxBytes", UINT, CS_SHARES_MAX + 1, NULL},
+        {"sessions", UINT, 0, NULL},
+        {"sessions", UINT, 65537, NULL},
+        {"silenceMs", UINT, 99, NULL},
+        {"silenceMs", NUL, 0, NULL},
+        {"publishers", LIST, 0, "00"},
+        {"publishers", TEXT, 0, HEX64},
+        {"debugAllowed", UINT, 0, NULL},
+        {"region", TEXT, 0, ""},
+        {"keyArn", UINT, 0, NULL},
+        {"level", TEXT, 0, "loud"},
+        {"minGeneration", BOOL, 0, NULL},
+        {"encryptionContext", LIST, 0, "k"},
+        {"requireSignedShares", NUL, 0, NULL},
     };
     cs_core_config c;
     const char *bad;

@@ -1,10 +1,10 @@
 /* The `service` section of the measured configuration (docs/formats/config.md). */
 #include <string.h>
 
+#include "base/limits.h"
 #include "codec/cbor.h"
 #include "service/service.h"
 
-#define SHARES_MAX_LIMIT ((uint64_t)1 << 30)
 #define SESSIONS_MAX_LIMIT 65536u
 
 enum { PARENT_CID, MAX_BYTES, SESSIONS, GATEWAY_URL, SERVER_INDEX, EGRESS_PORT, LEVEL, NUM_KEYS };
@@ -44,7 +44,7 @@ static cs_err read_value(cs_cbor *c, cs_service_config *out, unsigned key)
     case PARENT_CID:
         return in_range(c, &out->parent_cid, 1, UINT32_MAX);
     case MAX_BYTES:
-        return in_range(c, &out->shares_max, 1, SHARES_MAX_LIMIT);
+        return in_range(c, &out->shares_max, CS_SHARES_MIN, CS_SHARES_MAX);
     case SESSIONS:
         return in_range(c, &out->sessions_max, 1, SESSIONS_MAX_LIMIT);
     case GATEWAY_URL:

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "codec/cbor.h"
 #include "service/service.h"
 
@@ -72,19 +73,20 @@ static void values_outside_their_range_are_refused(void **state)
     memset(long_url, 'a', CS_SERVICE_URL_MAX + 1);
     memcpy(long_url, "http://", 7);
     const values bad[] = {
-        {0, 1, 1, 1, 8080, "", "info"},
-        {3, 0, 1, 1, 8080, "", "info"},
-        {3, 1, 65537, 1, 8080, "", "info"},
-        {3, 1, 1, 2, 8080, "", "info"},
-        {3, 1, 1, 1, 0, "", "info"},
-        {3, 1, 1, 1, UINT32_MAX, "", "info"},
-        {3, 1, 1, 1, 8080, "https://a:1", "info"},
-        {3, 1, 1, 1, 8080, "http://", "info"},
-        {3, 1, 1, 1, 8080, "http://a:1/\r\nX: y", "info"},
-        {3, 1, 1, 1, 8080, "http://a:1/ b", "info"},
-        {3, 1, 1, 1, 8080, "http://\xc3\xa9:1", "info"},
-        {3, 1, 1, 1, 8080, long_url, "info"},
-        {3, 1, 1, 1, 8080, "", "loud"},
+        {0, 1024, 1, 1, 8080, "", "info"},
+        {3, 1023, 1, 1, 8080, "", "info"},
+        {3, CS_SHARES_MAX + 1, 1, 1, 8080, "", "info"},
+        {3, 1024, 65537, 1, 8080, "", "info"},
+        {3, 1024, 1, 2, 8080, "", "info"},
+        {3, 1024, 1, 1, 0, "", "info"},
+        {3, 1024, 1, 1, UINT32_MAX, "", "info"},
+        {3, 1024, 1, 1, 8080, "https://a:1", "info"},
+        {3, 1024, 1, 1, 8080, "http://", "info"},
+        {3, 1024, 1, 1, 8080, "http://a:1/\r\nX: y", "info"},
+        {3, 1024, 1, 1, 8080, "http://a:1/ b", "info"},
+        {3, 1024, 1, 1, 8080, "http://\xc3\xa9:1", "info"},
+        {3, 1024, 1, 1, 8080, long_url, "info"},
+        {3, 1024, 1, 1, 8080, "", "loud"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         if (read_values(&c, &bad[i]) != CS_E_CONFIG || c.parent_cid != 77) {
@@ -92,7 +94,8 @@ static void values_outside_their_range_are_refused(void **state)
         }
     }
     long_url[CS_SERVICE_URL_MAX] = '\0';
-    assert_int_equal(read_values(&c, &(values){3, 1, 1, 1, 8080, long_url, "info"}), CS_OK);
+    assert_int_equal(read_values(&c, &(values){3, 1024, 1, 1, 8080, long_url, "info"}), CS_OK);
+    assert_int_equal(read_values(&c, &(values){3, CS_SHARES_MAX, 1, 1, 8080, long_url, "info"}), CS_OK);
 }
 
 static void a_key_too_many_twice_or_missing_is_refused(void **state)

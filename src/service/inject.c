@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include "base/json_out.h"
+#include "base/limits.h"
 #include "net/stream.h"
 #include "service/service.h"
 
-#define AGE_MAX (64u * 1024u)
 #define IDLE_MS 30000u
 /* a pair may take 60 s to be complete, unsealing 30 s more: core answers before this */
 #define REPLY_MS 120000u
@@ -137,7 +137,7 @@ static cs_err take(struct inject *c, cs_slice data)
 {
     c->total += data.len;
     if (c->owner->kind == CS_INJECT_AGE) {
-        return c->total > AGE_MAX ? CS_E_TOO_LARGE : cs_put_slice(&c->chunk, data);
+        return c->total > CS_AGE_KEY_MAX ? CS_E_TOO_LARGE : cs_put_slice(&c->chunk, data);
     }
     if (c->total > c->owner->service->config.shares_max) {
         return CS_E_TOO_LARGE;
@@ -257,7 +257,7 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
     }
     c->owner = i;
     c->id = ++i->service->next_id;
-    c->chunk = cs_buf_heap(i->kind == CS_INJECT_AGE ? AGE_MAX : CS_RPC_CHUNK);
+    c->chunk = cs_buf_heap(i->kind == CS_INJECT_AGE ? CS_AGE_KEY_MAX : CS_RPC_CHUNK);
     if (cs_stream_new(&c->stream, i->service->loop, fd, NULL, &inject_events, c) != CS_OK) {
         cs_timer_free(c->idle);
         free(c);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "codec/cbor.h"
 #include "tools/config_int.h"
 
@@ -25,7 +26,7 @@ static const cs_ckey keys[] = {
     {"shares.publishers", NULL, CS_CK_HEXES, CORE, "", 0, 0, NULL},
     {"shares.requireSignedShares", NULL, CS_CK_BOOL, CORE, "true", 0, 0, NULL},
     {"shares.minGeneration", NULL, CS_CK_UINT, CORE, "0", 0, UINT64_MAX, NULL},
-    {"shares.maxBytes", NULL, CS_CK_UINT, CORE | SERVICE, "268435456", 1024, (uint64_t)1 << 30, NULL},
+    {"shares.maxBytes", NULL, CS_CK_UINT, CORE | SERVICE, "268435456", CS_SHARES_MIN, CS_SHARES_MAX, NULL},
     {"limits.sessions", NULL, CS_CK_UINT, CORE | SERVICE, "1024", 1, 65536, NULL},
     {"limits.silenceMs", NULL, CS_CK_UINT, CORE, "10000", 100, 600000, NULL},
     {"limits.arenaMiB", NULL, CS_CK_UINT, CORE, "256", 4, 65536, NULL},

@@ -285,6 +285,7 @@ static void each_fault_is_refused_and_named(void **state)
         {"shares: {publishers: a}\n", CS_E_CONFIG, "shares.publishers: a list"},
         {"shares: {requireSignedShares: yes}\n", CS_E_CONFIG, "shares.requireSignedShares: true or false"},
         {"shares: {maxBytes: 1}\n", CS_E_CONFIG, "shares.maxBytes: a number of 1024"},
+        {"shares: {maxBytes: 268435457}\n", CS_E_CONFIG, "shares.maxBytes: a number of 1024 to 268435456"},
         {"limits: {silenceMs: -1}\n", CS_E_CONFIG, "limits.silenceMs: a number"},
         {"server: {index: 2}\n", CS_E_CONFIG, "server.index: a number of 0 to 1"},
         {"gateway: {url: [a]}\n", CS_E_CONFIG, "gateway.url: one value"},

@@ -313,7 +313,28 @@ void world_free(world *w)
 
 /* ---------------------------------------------------------------- publisher and KMS */
 
-#define FILE_MAX 65536
+#define FILE_MAX ((size_t)4 << 20)
+
+static void put_more(world *w, cs_sharefile_writer *fw, const recipe *r)
+{
+    const cs_mpc_key *k = &w->key[0][1];
+    cs_sharefile_account acc = {.epoch = r->epoch};
+
+    memcpy(acc.public_key33, k->pk33, 33);
+    memcpy(acc.chain_code32, k->cc32, 32);
+    memcpy(acc.zero_seeds[0], cs_mpc_key_zero(k, 1)->b, 32);
+    for (unsigned i = 1; i <= r->more; i++) {
+        cs_buf id = cs_buf_wrap(acc.id, sizeof acc.id);
+
+        OK(cs_put_fmt(&id, "more-%u", i));
+        acc.id_len = id.len;
+        memset(acc.share32, 0, 32);
+        if (i != r->broken) {
+            cs_sc_to_be(acc.share32, &k->s);
+        }
+        OK(cs_sharefile_put_account(fw, &acc, 2, 2));
+    }
+}
 
 static void put_accounts(world *w, cs_buf *out, const recipe *r)
 {
@@ -346,6 +367,7 @@ static void put_accounts(world *w, cs_buf *out, const recipe *r)
         memcpy(acc.zero_seeds[0], cs_mpc_key_zero(k, 1)->b, 32);
         OK(cs_sharefile_put_account(&fw, &acc, 2, 2));
     }
+    put_more(w, &fw, r);
     OK(cs_sharefile_put_end(&fw));
 }
 
@@ -412,11 +434,13 @@ void inject_age(world *w, uint64_t id)
 void inject_shares(world *w, uint64_t id, cs_slice file)
 {
     cs_rpc_frame f = {.type = CS_RPC_SHARES_BEGIN, .id = id};
-    size_t half = file.len / 2;
+    size_t half = file.len / 2, most = half > 0 && half < CS_RPC_CHUNK ? half : CS_RPC_CHUNK;
 
     OK(give(w, CS_LINK_SERVICE, &f));
-    give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, id, cs_slice_of(file.p, half));
-    give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, id, cs_slice_of(file.p + half, file.len - half));
+    for (size_t at = 0; at < file.len; at += most) {
+        give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, id,
+              cs_slice_of(file.p + at, at + most < file.len ? most : file.len - at));
+    }
     f.type = CS_RPC_SHARES_END;
     OK(give(w, CS_LINK_SERVICE, &f));
 }

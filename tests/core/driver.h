@@ -79,6 +79,8 @@ typedef struct recipe {
     bool without_alpha; /* alpha is not in it */
     bool only_second_family;
     uint32_t epoch;
+    unsigned more;   /* so many further accounts, more-1.., behind the others: all with alpha's key */
+    unsigned broken; /* the share of this one of them is 0 */
 } recipe;
 /* share_file - plaintext; sealed_file - as injected. Both valid until the next call. */
 cs_slice share_file(world *w, const recipe *r);

@@ -290,45 +290,60 @@ static void test_an_upload_that_stops_is_forgotten_after_a_minute(void **state)
     expect_phase(w, CS_PHASE_WAITING);
 }
 
+static void upload(world *w, cs_rpc_type type, uint64_t id)
+{
+    assert_int_equal(give(w, CS_LINK_SERVICE, &(cs_rpc_frame){.type = type, .id = id}), CS_OK);
+}
+
+/* an upload of len bytes: what its end answers */
+static cs_err upload_of(world *w, uint64_t id, size_t len)
+{
+    static uint8_t big[CS_RPC_CHUNK];
+
+    upload(w, CS_RPC_SHARES_BEGIN, id);
+    for (size_t n; len > 0; len -= n) {
+        n = len < sizeof big ? len : sizeof big;
+        give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, id, cs_slice_of(big, n));
+    }
+    upload(w, CS_RPC_SHARES_END, id);
+    return reply_code(w, id);
+}
+
 static void test_files_of_the_wrong_size_are_refused(void **state)
 {
-    static uint8_t big[200000];
+    static uint8_t big[CS_AGE_KEY_MAX + 1];
     world *w = *state;
-    cs_rpc_frame f = {.type = CS_RPC_SHARES_BEGIN, .id = 1};
 
-    give1(w, CS_LINK_SERVICE, CS_RPC_INJECT_AGE, 9, cs_slice_of(big, 6145));
+    give1(w, CS_LINK_SERVICE, CS_RPC_INJECT_AGE, 9, cs_slice_of(big, sizeof big));
     expect_reply(w, 9, CS_E_TOO_LARGE);
     give1(w, CS_LINK_SERVICE, CS_RPC_INJECT_AGE, 9, cs_slice_of(big, 0));
     expect_reply(w, 9, CS_E_INJECT_EMPTY);
-    assert_int_equal(give(w, CS_LINK_SERVICE, &f), CS_OK);
-    for (unsigned i = 0; i < 6; i++) {
-        give1(w, CS_LINK_SERVICE, CS_RPC_SHARES_CHUNK, 1, cs_slice_of(big, CS_RPC_CHUNK));
-    }
-    f.type = CS_RPC_SHARES_END;
-    assert_int_equal(give(w, CS_LINK_SERVICE, &f), CS_OK);
-    expect_reply(w, 1, CS_E_TOO_LARGE);
-    f = (cs_rpc_frame){.type = CS_RPC_SHARES_BEGIN, .id = 2};
-    assert_int_equal(give(w, CS_LINK_SERVICE, &f), CS_OK);
-    f.type = CS_RPC_SHARES_END;
-    assert_int_equal(give(w, CS_LINK_SERVICE, &f), CS_OK);
-    expect_reply(w, 2, CS_E_INJECT_EMPTY);
+    has(w, "\"stage\":\"idle\"");
+    assert_int_equal(upload_of(w, 1, (size_t)w->config.max_bytes + 1), CS_E_TOO_LARGE);
+    assert_int_equal(upload_of(w, 2, 0), CS_E_INJECT_EMPTY);
+    has(w, "\"stage\":\"idle\"");
     /* an end without a beginning, of another injection, after a cancel */
-    f.id = 3;
-    assert_int_equal(give(w, CS_LINK_SERVICE, &f), CS_OK);
+    upload(w, CS_RPC_SHARES_END, 3);
     expect_reply(w, 3, CS_E_INJECT_PHASE);
-    f.type = CS_RPC_SHARES_BEGIN;
-    assert_int_equal(give(w, CS_LINK_SERVICE, &f), CS_OK);
-    f.type = CS_RPC_SHARES_CANCEL;
-    assert_int_equal(give(w, CS_LINK_SERVICE, &f), CS_OK);
-    f.type = CS_RPC_SHARES_END;
-    assert_int_equal(give(w, CS_LINK_SERVICE, &f), CS_OK);
+    upload(w, CS_RPC_SHARES_BEGIN, 3);
+    upload(w, CS_RPC_SHARES_CANCEL, 3);
+    upload(w, CS_RPC_SHARES_END, 3);
     expect_reply(w, 3, CS_E_INJECT_PHASE);
     expect_phase(w, CS_PHASE_WAITING);
 }
 
-static void upload(world *w, cs_rpc_type type, uint64_t id)
+static void test_files_of_exactly_the_largest_size_are_taken(void **state)
 {
-    assert_int_equal(give(w, CS_LINK_SERVICE, &(cs_rpc_frame){.type = type, .id = id}), CS_OK);
+    static uint8_t big[CS_AGE_KEY_MAX];
+    world *w = *state;
+    cs_rpc_frame call;
+
+    assert_int_equal(upload_of(w, 1, (size_t)w->config.max_bytes), CS_OK);
+    give1(w, CS_LINK_SERVICE, CS_RPC_INJECT_AGE, 2, cs_slice_of(big, sizeof big));
+    credentials(w, CS_CRED_PRESENT);
+    expect_phase(w, CS_PHASE_UNSEALING);
+    call = next(w, CS_LINK_KMS);
+    assert_int_equal(call.f[2].s.len, CS_AGE_KEY_MAX); /* what KMS says to it is KMS's */
 }
 
 static void test_an_upload_that_breaks_off_leaves_the_file_that_was_there(void **state)
@@ -722,6 +737,7 @@ int main(void)
         T(test_a_second_file_that_is_slow_is_waited_for_while_it_flows),
         T(test_an_upload_that_stops_is_forgotten_after_a_minute),
         T(test_files_of_the_wrong_size_are_refused),
+        T(test_files_of_exactly_the_largest_size_are_taken),
         T(test_an_upload_that_breaks_off_leaves_the_file_that_was_there),
         T(test_a_whole_file_takes_the_place_of_the_one_before),
         T(test_an_upload_that_is_overtaken_by_a_pair_is_refused_whole),

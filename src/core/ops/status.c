@@ -34,7 +34,7 @@ static void put_shares(cs_jw *w, const cs_core *c)
 static void put_load(cs_jw *w, const cs_core *c)
 {
     static const char *const stages[] = {"idle", "waiting for the other file", "waiting for credentials",
-                                         "waiting for KMS"};
+                                         "waiting for KMS", "opening the files"};
     const cs_load *l = &c->load;
 
     cs_jw_object(w, "load");
@@ -46,6 +46,16 @@ static void put_load(cs_jw *w, const cs_core *c)
         cs_jw_cstr(w, "last", cs_err_code(l->last));
         cs_jw_cstr(w, "last_detail", l->last_detail);
         cs_jw_u64(w, "last_ms", l->last_ms);
+    }
+    cs_jw_u64(w, "verify_cpu_ms", l->cpu_ns[0] / 1000000);
+    cs_jw_u64(w, "parse_cpu_ms", l->cpu_ns[1] / 1000000);
+    if (l->work != NULL) {
+        unsigned pass = 0;
+        size_t total = 0, at = cs_unseal_progress(l->work, &pass, &total);
+
+        cs_jw_u64(w, "pass", pass);
+        cs_jw_u64(w, "pass_bytes", at);
+        cs_jw_u64(w, "file_bytes", total);
     }
     cs_jw_close_object(w);
 }

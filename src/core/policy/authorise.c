@@ -6,7 +6,6 @@
 #include "core/core_int.h"
 
 #define NONCE_MIN 16u
-#define AGE_FILE_MAX 6144u /* KMS decrypts at most 6144 bytes of ciphertext */
 
 struct cs_permit {
     cs_op op;
@@ -72,7 +71,7 @@ static cs_err check_sizes(const cs_request *r)
         if (f->f[0].s.len == 0) {
             return CS_E_INJECT_EMPTY;
         }
-        return f->f[0].s.len <= AGE_FILE_MAX ? CS_OK : CS_E_TOO_LARGE;
+        return f->f[0].s.len <= CS_AGE_KEY_MAX ? CS_OK : CS_E_TOO_LARGE;
     case CS_OP_SIGN_WAIT:
     case CS_OP_PARTY_ROOM:
         return check_named(f);

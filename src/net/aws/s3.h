@@ -6,10 +6,11 @@
 #ifndef CS_NET_AWS_S3_H
 #define CS_NET_AWS_S3_H
 
+#include "base/limits.h"
 #include "net/aws/creds.h"
 
-#define CS_S3_MAX_AGE_KEY (64u * 1024u)
-#define CS_S3_MAX_SHARES (256u * 1024u * 1024u)
+#define CS_S3_MAX_AGE_KEY CS_AGE_KEY_MAX
+#define CS_S3_MAX_SHARES CS_SHARES_MAX
 
 typedef struct cs_s3_uri {
     char bucket[64];

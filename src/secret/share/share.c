@@ -9,6 +9,8 @@
 
 #include "secret/noise.h"
 #include "secret/rng.h"
+#include "secret/share/share_int.h"
+#include "secret/th.h"
 
 #define SLAB_BYTES (64u * 1024u)
 #define FIRST_TABLE 64u
@@ -41,25 +43,34 @@ struct cs_share_set {
 
 /* ---- verification */
 
+cs_err cs_share_check_header(const cs_sharefile_header *h, const cs_share_policy *policy)
+{
+    bool listed = false;
+    for (size_t i = 0; i < policy->num_publishers; i++) {
+        listed = listed || (h->is_signed && cs_ct_eq(policy->publishers[i], h->publisher32, 32));
+    }
+    if (!h->is_signed && !policy->allow_unsigned) {
+        return CS_E_SHARES_UNSIGNED;
+    }
+    if (h->is_signed && !listed && !policy->allow_unsigned) {
+        return CS_E_SHARES_SIGNATURE;
+    }
+    if (h->is_signed && cs_publisher_verify(h->publisher32, h->sig64, h->signed_part) != CS_OK) {
+        return CS_E_SHARES_SIGNATURE;
+    }
+    return CS_OK;
+}
+
 cs_err cs_share_verify(cs_sharefile_header *out, cs_slice file, const cs_share_policy *policy)
 {
     cs_sharefile_header h;
+    cs_sha256 s;
     uint8_t hash[32];
-    bool listed = false;
     CS_TRY(cs_sharefile_header_parse(&h, file));
-    for (size_t i = 0; i < policy->num_publishers; i++) {
-        listed = listed || (h.is_signed && cs_ct_eq(policy->publishers[i], h.publisher32, 32));
-    }
-    if (!h.is_signed && !policy->allow_unsigned) {
-        return CS_E_SHARES_UNSIGNED;
-    }
-    if (h.is_signed && !listed && !policy->allow_unsigned) {
-        return CS_E_SHARES_SIGNATURE;
-    }
-    if (h.is_signed && cs_publisher_verify(h.publisher32, h.sig64, h.signed_part) != CS_OK) {
-        return CS_E_SHARES_SIGNATURE;
-    }
-    cs_noise_sha256.digest(hash, &h.body, 1);
+    CS_TRY(cs_share_check_header(&h, policy));
+    cs_sha256_init(&s);
+    cs_sha256_put(&s, h.body.p, h.body.len);
+    cs_sha256_end(&s, hash);
     if (!cs_ct_eq(hash, h.sha256, 32)) {
         return CS_E_SHARES_SIGNATURE;
     }
@@ -94,26 +105,6 @@ static record **find_slot(const cs_share_set *s, cs_slice id)
         i = (i + 1) & (s->table_size - 1);
     }
     return &s->table[i];
-}
-
-static cs_err grow_table(cs_share_set *s)
-{
-    record **old = s->table;
-    size_t old_size = s->table_size, size = old_size == 0 ? FIRST_TABLE : 2 * old_size;
-    record **fresh = arena(s, size * sizeof(record *));
-    if (fresh == NULL) {
-        return CS_E_SHARES_LIMIT;
-    }
-    s->table = fresh;
-    s->table_size = size;
-    for (size_t i = 0; i < old_size; i++) {
-        if (old[i] != NULL) {
-            *find_slot(s, cs_slice_of(old[i]->id, old[i]->id_len)) = old[i];
-        }
-    }
-    s->bytes -= old_size * sizeof(record *);
-    cs_secret_free(old);
-    return CS_OK;
 }
 
 static record *place(cs_share_set *s, size_t id_len)
@@ -164,7 +155,7 @@ static cs_err on_account(void *cookie, const cs_sharefile_account *a)
 {
     cs_share_set *s = cookie;
     if (4 * (s->count + 1) > 3 * s->table_size) {
-        CS_TRY(grow_table(s));
+        return CS_E_SHARES_FORMAT; /* cannot be: the table was made for as many as the body has room for */
     }
     cs_slice id = cs_slice_of(a->id, a->id_len);
     record **slot = find_slot(s, id);
@@ -193,28 +184,44 @@ static cs_err on_account(void *cookie, const cs_sharefile_account *a)
     return CS_OK;
 }
 
+const cs_sharefile_events cs_share_events = {on_parties, on_account};
+
+cs_err cs_share_begin(cs_share_set **out, const cs_sharefile_header *h, size_t body_len)
+{
+    /* made once: growing would stop a serving core for the time it takes to move every account */
+    const size_t most = body_len / CS_SHAREFILE_ACCOUNT_MIN + 1;
+    cs_share_set *s = cs_secret_alloc(sizeof *s);
+    if (s == NULL) {
+        return CS_E_SHARES_LIMIT;
+    }
+    s->bytes = sizeof *s;
+    s->generation = h->generation;
+    s->is_signed = h->is_signed;
+    memcpy(s->publisher32, h->publisher32, 32);
+    for (s->table_size = FIRST_TABLE; 3 * s->table_size < 4 * most;) {
+        s->table_size *= 2;
+    }
+    s->table = arena(s, s->table_size * sizeof(record *));
+    cs_err err = s->table == NULL ? CS_E_SHARES_LIMIT : cs_random(s->hash_key, sizeof s->hash_key);
+    if (err != CS_OK) {
+        cs_share_free(s);
+        return err;
+    }
+    *out = s; /* transferred */
+    return CS_OK;
+}
+
 cs_err cs_share_load(cs_share_set **out, cs_slice file, const cs_share_policy *policy, cs_sharefile_fault *fault)
 {
-    static const cs_sharefile_events events = {on_parties, on_account};
     cs_sharefile_header h;
-    cs_sharefile_work *work = NULL;
+    cs_share_set *s = NULL;
     if (fault != NULL) {
         *fault = (cs_sharefile_fault){0};
     }
     CS_TRY(cs_share_verify(&h, file, policy));
-    cs_share_set *s = cs_secret_alloc(sizeof *s);
-    cs_err err = s == NULL ? CS_E_SHARES_LIMIT : cs_random(s->hash_key, sizeof s->hash_key);
-    if (err == CS_OK) {
-        s->bytes = sizeof *s;
-        s->generation = h.generation;
-        s->is_signed = h.is_signed;
-        memcpy(s->publisher32, h.publisher32, 32);
-        err = grow_table(s);
-    }
-    if (err == CS_OK) {
-        work = cs_secret_alloc(sizeof *work);
-        err = work == NULL ? CS_E_SHARES_LIMIT : cs_sharefile_parse(&events, s, work, h.body, fault);
-    }
+    CS_TRY(cs_share_begin(&s, &h, h.body.len));
+    cs_sharefile_work *work = cs_secret_alloc(sizeof *work);
+    cs_err err = work == NULL ? CS_E_SHARES_LIMIT : cs_sharefile_parse(&cs_share_events, s, work, h.body, fault);
     cs_secret_free(work);
     if (err != CS_OK) {
         cs_share_free(s);
@@ -234,7 +241,9 @@ void cs_share_free(cs_share_set *s)
         for (size_t at = 0; at < b->used;) {
             record *r = (record *)(void *)(b->bytes + at);
             at += r->size;
-            cs_mpc_key_wipe(&r->key);
+            if (r->key.zero_more != NULL) {
+                cs_mpc_key_wipe(&r->key); /* it owns memory; all others are wiped with their slab */
+            }
         }
         cs_secret_free(b);
         b = next;

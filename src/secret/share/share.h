@@ -41,6 +41,26 @@ CS_MUST cs_err cs_share_verify(cs_sharefile_header *out, cs_slice file, const cs
  */
 CS_MUST cs_err cs_share_load(cs_share_set **out, cs_slice file, const cs_share_policy *policy,
                              cs_sharefile_fault *fault);
+/*
+ * The same for a file that is too large to hold as plaintext: it is given twice, in pieces of any size, first to be checked,
+ * then to be parsed. Nothing is parsed before cs_share_loader_checked returned CS_OK. Memory: about 90 kB of the arena and the
+ * set. Errors are those of cs_share_load, in the same order, but the publisher and the signature of the header are checked when
+ * the header is there; CS_E_SHARES_LIMIT (arena full); CS_E_STATE (wrong order). Sticky. policy->publishers is borrowed.
+ *   new -> check... -> checked -> build... -> take
+ */
+typedef struct cs_share_loader cs_share_loader;
+CS_MUST cs_err cs_share_loader_new(cs_share_loader **out, const cs_share_policy *policy);
+CS_MUST cs_err cs_share_loader_check(cs_share_loader *l, cs_slice piece);
+/* cs_share_loader_checked - the file was whole: publisher, signature, hash over the whole rest, generation. */
+CS_MUST cs_err cs_share_loader_checked(cs_share_loader *l);
+CS_MUST cs_err cs_share_loader_build(cs_share_loader *l, cs_slice piece);
+/* cs_share_loader_take - the set, transferred; CS_E_SHARES_SIGNATURE when the second file was not the first. */
+CS_MUST cs_err cs_share_loader_take(cs_share_set **out, cs_share_loader *l);
+/* cs_share_loader_fault - where and what, after an error of build or take; else zero. */
+cs_sharefile_fault cs_share_loader_fault(const cs_share_loader *l);
+/* cs_share_loader_free - at any time; wipes. NULL is fine. */
+void cs_share_loader_free(cs_share_loader *l);
+
 /* cs_share_free - wipes all; NULL is fine. cs_mpc_key and cs_share_party pointers into it are dead then. */
 void cs_share_free(cs_share_set *s);
 

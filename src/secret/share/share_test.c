@@ -98,6 +98,32 @@ static void iteration_follows_the_file_and_stops(void **state)
     cs_deal_free(d);
 }
 
+typedef cs_err feed_fn(cs_share_loader *l, cs_slice piece);
+
+static cs_err feed(cs_share_loader *l, feed_fn *fn, cs_slice file, size_t size)
+{
+    cs_err err = CS_OK;
+    while (err == CS_OK && file.len > 0) {
+        size_t n = file.len < size ? file.len : size;
+        err = fn(l, cs_slice_of(file.p, n));
+        file = cs_slice_of(file.p + n, file.len - n);
+    }
+    return err;
+}
+
+/* twice in pieces of that size */
+static cs_err load_pieces(cs_share_set **out, cs_slice file, const cs_share_policy *policy, size_t size)
+{
+    cs_share_loader *l = NULL;
+    cs_err err = cs_share_loader_new(&l, policy);
+    err = err == CS_OK ? feed(l, cs_share_loader_check, file, size) : err;
+    err = err == CS_OK ? cs_share_loader_checked(l) : err;
+    err = err == CS_OK ? feed(l, cs_share_loader_build, file, size) : err;
+    err = err == CS_OK ? cs_share_loader_take(out, l) : err;
+    cs_share_loader_free(l);
+    return err;
+}
+
 static cs_err load(cs_slice file, const cs_share_policy *policy)
 {
     cs_share_set *s = NULL;
@@ -105,6 +131,12 @@ static cs_err load(cs_slice file, const cs_share_policy *policy)
     cs_err err = cs_share_load(&s, file, policy, NULL);
     cs_share_free(s);
     assert_int_equal(cs_arena_used(), used);
+    for (size_t size = 3; size < 4000; size *= 33) { /* in pieces it is the same */
+        s = NULL;
+        assert_int_equal(load_pieces(&s, file, policy, size), err);
+        cs_share_free(s);
+        assert_int_equal(cs_arena_used(), used);
+    }
     return err;
 }
 
@@ -176,6 +208,56 @@ static cs_err changed(cs_slice file, const char *from, const char *to)
     return err;
 }
 
+static void a_loader_keeps_its_order_and_parses_only_what_it_checked(void **state)
+{
+    static const cs_share_policy later = {.publishers = LIST(publishers), .num_publishers = 1, .min_generation = 8};
+    cs_slice c, f, c2, f2;
+    cs_deal *d = deal(300, 7, seed, &c, &f), *d2 = deal(300, 7, seed, &c2, &f2);
+    size_t used = cs_arena_used();
+    cs_share_set *s = NULL;
+    for (unsigned k = 0; k < 7; k++) {
+        cs_share_loader *l = NULL;
+        cs_err err;
+        assert_int_equal(cs_share_loader_new(&l, k == 6 ? &later : &strict), CS_OK);
+        if (k == 0) { /* nothing is parsed before the check */
+            assert_int_equal(cs_share_loader_build(l, f), CS_E_STATE);
+            assert_int_equal(cs_share_loader_take(&s, l), CS_E_STATE);
+            assert_int_equal(cs_share_loader_checked(l), CS_E_SHARES_FORMAT);
+        } else {
+            assert_int_equal(feed(l, cs_share_loader_check, f, 1000), CS_OK);
+            err = cs_share_loader_checked(l);
+            assert_int_equal(err, k == 6 ? CS_E_SHARES_GENERATION : CS_OK);
+        }
+        if (k == 1) { /* another file, well signed, the second time */
+            err = feed(l, cs_share_loader_build, f2, 1000);
+            assert_int_equal(err == CS_OK ? cs_share_loader_take(&s, l) : err, CS_E_SHARES_SIGNATURE);
+        } else if (k == 2) { /* less */
+            assert_int_equal(feed(l, cs_share_loader_build, cs_slice_of(f.p, f.len - 1), 1000), CS_OK);
+            assert_int_equal(cs_share_loader_take(&s, l), CS_E_SHARES_SIGNATURE);
+        } else if (k == 3) { /* more */
+            assert_int_equal(feed(l, cs_share_loader_build, f, 1000), CS_OK);
+            assert_int_equal(cs_share_loader_build(l, cs_slice_str(" ")), CS_OK);
+            assert_int_equal(cs_share_loader_take(&s, l), CS_E_SHARES_SIGNATURE);
+        } else if (k == 4) { /* freed half-way */
+            assert_int_equal(feed(l, cs_share_loader_build, cs_slice_of(f.p, f.len / 2), 1000), CS_OK);
+        } else if (k == 5) { /* taken once */
+            assert_int_equal(cs_share_loader_check(l, f), CS_E_STATE);
+            assert_int_equal(feed(l, cs_share_loader_build, f, 1000), CS_OK);
+            assert_int_equal(cs_share_loader_take(&s, l), CS_OK);
+            assert_int_equal(cs_share_loader_take(&s, l), CS_E_STATE);
+            assert_int_equal(cs_share_count(s), 300);
+            cs_share_free(s);
+            s = NULL;
+        }
+        assert_int_not_equal(cs_share_loader_build(l, f), CS_OK); /* an error stays */
+        cs_share_loader_free(l);
+        assert_null(s);
+        assert_int_equal(cs_arena_used(), used);
+    }
+    cs_deal_free(d);
+    cs_deal_free(d2);
+}
+
 static void accounts_are_checked(void **state)
 {
     cs_slice c, f;
@@ -233,6 +315,20 @@ static void a_full_arena_refuses_the_file_and_frees_all(void **state)
         cs_secret_free(block[i]);
     }
     assert_true(err == CS_E_SHARES_LIMIT || err == CS_OK);
+    for (unsigned nth = 1;; nth++) { /* every request of the loader in turn */
+        cs_share_set *s = NULL;
+        size_t used = cs_arena_used();
+        (void)cs_secret_fail_for_tests(nth);
+        err = load_pieces(&s, f, &lax, 1000);
+        if (cs_secret_fail_for_tests(0) != 0) {
+            assert_int_equal(err, CS_OK);
+            assert_true(nth > 4);
+            cs_share_free(s);
+            break;
+        }
+        assert_int_equal(err, CS_E_SHARES_LIMIT);
+        assert_int_equal(cs_arena_used(), used);
+    }
     assert_int_equal(load(f, &lax), CS_OK);
     cs_deal_free(d);
 }
@@ -281,6 +377,7 @@ int main(void)
         cmocka_unit_test(iteration_follows_the_file_and_stops),
         cmocka_unit_test(publishers_signatures_and_generations_are_checked),
         cmocka_unit_test(every_changed_byte_is_refused),
+        cmocka_unit_test(a_loader_keeps_its_order_and_parses_only_what_it_checked),
         cmocka_unit_test(accounts_are_checked),
         cmocka_unit_test(dealers_refuse_what_cannot_be_shared),
         cmocka_unit_test(a_full_arena_refuses_the_file_and_frees_all),
