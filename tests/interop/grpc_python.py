@@ -350,8 +350,8 @@ def raw(s):
             if kind == 1:
                 c.close()
                 return payload
-    check("wrong_content_type_is_415", http_status(block) == b"H\x03415")
-    check("get_is_405", http_status(b"\x82" + block[1:]) == b"H\x03405")
+    check("wrong_content_type_is_415", http_status(block).startswith(b"H\x03415"))
+    check("get_is_405", http_status(b"\x82" + block[1:]).startswith(b"H\x03405"))
     check("still_serving", fields(s.call(HEALTH + "Check", b"")).get(1) == 1)
 
 

@@ -166,6 +166,18 @@ cs_err cs_h2_call_pull(cs_grpc_call *call, size_t len)
     return len == 0 ? CS_OK : CS_E_INTERNAL;
 }
 
+void cs_h2_call_text(cs_grpc_call *call, const char *text)
+{
+    cs_h2_msg *m = malloc(sizeof *m);
+    if (m == NULL) {
+        return;
+    }
+    *m = (cs_h2_msg){.refs = 1, .body = cs_slice_str(text)};
+    *call->out_tail = m;
+    call->out_tail = &m->next;
+    call->queued += m->body.len;
+}
+
 static const cs_grpc_opts *opts_of(const cs_grpc_call *c);
 
 /* CS_OK when a message of len bytes may be queued now. */

@@ -9,6 +9,7 @@
 #define RESET_BURST 1000
 #define RESET_RATE 100
 #define TICK_MIN_MS 5
+#define PLAIN_MS 1000
 
 static void set_default(size_t *v, size_t def)
 {
@@ -111,7 +112,9 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     cs_slice rest = cs_slice_of(data, len);
     (void)nghttp2_session_consume_connection(session, len);
     if (call == NULL || call->detached) {
-        (void)nghttp2_session_consume_stream(session, id, len);
+        if (call == NULL || !call->plain) { /* who gets no gRPC answer gets no more window either */
+            (void)nghttp2_session_consume_stream(session, id, len);
+        }
         return 0;
     }
     if (call->paused) {
@@ -154,13 +157,21 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t h2_err
     return c->dead ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-/* The server has said all: a client that still sends is told that no one listens. */
+/* The server has said all: a client that still sends is told that no one listens. One that does not speak gRPC is heard out
+ * for PLAIN_MS, so that its errors are answered as such. */
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
+    cs_h2_conn *c = user;
     if ((frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
         (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 && nghttp2_session_check_server_session(session) != 0 &&
         nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0) {
-        (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+        cs_grpc_call *call = call_of(session, frame->hd.stream_id);
+        if (call != NULL && call->plain) {
+            call->limit = cs_loop_now(c->loop) + PLAIN_MS;
+            cs_h2_conn_deadline(c, call->limit);
+        } else {
+            (void)nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR);
+        }
     }
     return 0;
 }
@@ -197,7 +208,7 @@ static ssize_t on_read_source(nghttp2_session *session, int32_t id, uint8_t *buf
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (call->ended && n == call->queued) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (nghttp2_session_check_server_session(session) != 0) {
+        if (nghttp2_session_check_server_session(session) != 0 && !call->plain) {
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
             cs_h2_server_trailers(call);
         }
@@ -326,7 +337,18 @@ static void on_bytes(void *cookie, cs_slice data)
     c->heard = cs_loop_now(c->loop);
     c->pinged = false;
     c->busy++;
-    ssize_t rc = nghttp2_session_mem_recv(c->session, data.p, data.len);
+    size_t good = data.len;
+    uint32_t h2_error = 0;
+    bool server = nghttp2_session_check_server_session(c->session) != 0;
+    cs_err guarded = server && !c->refused ? cs_h2_guard_read(&c->guard, &good, &h2_error, data) : CS_OK;
+    ssize_t rc = c->refused ? 0 : nghttp2_session_mem_recv(c->session, data.p, good);
+    if (!c->dead && rc >= 0 && guarded != CS_OK) {
+        c->refused = true;
+        rc = nghttp2_session_terminate_session(c->session, h2_error);
+        if (c->stats != NULL) {
+            c->stats->protocol_errors++;
+        }
+    }
     if (!c->dead && rc < 0) {
         if (c->stats != NULL) {
             c->stats->protocol_errors++;
@@ -444,7 +466,7 @@ static cs_err greet(cs_h2_conn *c, bool server)
 {
     nghttp2_settings_entry settings[] = {
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, CS_GRPC_WINDOW_STREAM},
-        {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, CS_H2_FRAME_MAX},
+        {NGHTTP2_SETTINGS_MAX_FRAME_SIZE, server ? CS_H2_SERVER_FRAME_MAX : CS_H2_FRAME_MAX},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->opts->header_list_max},
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, server ? c->opts->streams_max : 0},
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},

@@ -5,11 +5,13 @@
 #include <nghttp2/nghttp2.h>
 
 #include "net/h2/grpc.h"
+#include "net/h2/guard.h"
 #include "net/h2/unframe.h"
 #include "net/stream.h"
 
 #define CS_H2_FRAME_MAX (128u * 1024u)
-#define CS_H2_HEAD_MAX 40 /* prefix and the head of cs_grpc_send_ref */
+#define CS_H2_SERVER_FRAME_MAX (16u * 1024u) /* the protocol's own: header blocks must not be larger */
+#define CS_H2_HEAD_MAX 40                    /* prefix and the head of cs_grpc_send_ref */
 
 typedef struct cs_h2_conn cs_h2_conn;
 
@@ -42,13 +44,14 @@ struct cs_grpc_call {
     bool detached; /* the application must not hear of it any more */
     bool peer_ended;
     bool headers_sent; /* server */
+    bool plain; /* server: the answer is HTTP without gRPC; the request is read on for a moment, and thrown away */
     cs_grpc_status status;
     cs_err err;
     cs_buf message;
     /* server */
     const cs_grpc_method *method;
     bool opened; /* on_open has been called */
-    bool post, is_grpc, has_unary;
+    bool post, head, is_grpc, has_unary;
     cs_slice path;
     char path_text[128];
     cs_buf unary;
@@ -93,8 +96,9 @@ struct cs_h2_conn {
     cs_timer *keepalive;
     uint64_t heard;      /* last byte received */
     uint64_t idle_since; /* server: when the last call ended, or the connection came */
-    bool pinged, drain_pending, dead, goaway_sent, goaway_seen, ready;
+    bool pinged, drain_pending, dead, refused, goaway_sent, goaway_seen, ready;
     int busy;
+    cs_h2_guard guard; /* server */
     cs_grpc_stats *stats;
 };
 
@@ -121,6 +125,8 @@ void cs_h2_call_header(cs_grpc_call *call, cs_slice name, cs_slice value);
 void cs_h2_call_reset(cs_grpc_call *call, uint32_t h2_error);
 /* cs_h2_call_drop_out - forget what is queued. */
 void cs_h2_call_drop_out(cs_grpc_call *call);
+/* cs_h2_call_text - an HTTP body instead of messages; text is static. Without memory: none. */
+void cs_h2_call_text(cs_grpc_call *call, const char *text);
 /* cs_h2_call_pull - write `len` queued bytes of call to the stream. */
 CS_MUST cs_err cs_h2_call_pull(cs_grpc_call *call, size_t len);
 /* cs_h2_server_trailers - inside the read callback, when the last byte is out. */

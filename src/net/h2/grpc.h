@@ -3,10 +3,11 @@
  * tcp; what must be secret is encrypted end to end). Nothing is reassembled beyond one message. A message that lies whole in
  * the receive buffer is handed on without a copy; one that is sent is copied once, or not at all (cs_grpc_send_ref).
  *
- * Answers of the server itself: wrong content-type -> HTTP 415; not POST -> 405; unknown method -> UNIMPLEMENTED; compressed
- * flag -> UNIMPLEMENTED with grpc-accept-encoding: identity; over message_max -> RESOURCE_EXHAUSTED; truncated or malformed
- * framing, or two messages to a unary method -> INTERNAL; grpc-timeout passed -> DEADLINE_EXCEEDED. Every refusal carries
- * grpc-message "CODE: cause; fix" (percent-encoded) and the trailer countersign-code: CODE.
+ * Answers of the server itself: wrong content-type -> HTTP 415; not POST -> 405 (both with a line of text); unknown method
+ * -> UNIMPLEMENTED; compressed flag -> UNIMPLEMENTED with grpc-accept-encoding: identity; over message_max ->
+ * RESOURCE_EXHAUSTED; truncated or malformed framing, or two messages to a unary method -> INTERNAL; grpc-timeout passed ->
+ * DEADLINE_EXCEEDED. Every refusal carries grpc-message "CODE: cause; fix" (percent-encoded) and the trailer
+ * countersign-code: CODE.
  * Source: gRPC over HTTP/2 (PROTOCOL-HTTP2.md), RFC 9113, specs/dependencies.md 1, docs/formats/party-session.md.
  */
 #ifndef CS_NET_H2_GRPC_H

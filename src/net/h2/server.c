@@ -151,13 +151,22 @@ static void end_by_server(cs_grpc_call *c, cs_grpc_status status, cs_err e, cons
     finish(c, status, e, detail);
 }
 
+/* Who speaks no gRPC is told so in HTTP. */
 static void http_error(cs_grpc_call *c, const char *status)
 {
-    nghttp2_nv nv[] = {cs_h2_nv(":status", cs_slice_str(status), true)};
+    nghttp2_nv nv[] = {
+        cs_h2_nv(":status", cs_slice_str(status), true), cs_h2_nv("content-type", cs_slice_str("text/plain"), true),
+        cs_h2_nv("allow", cs_slice_str("POST"), true), /* last: 405 only */
+    };
     c->ended = true;
     c->detached = true;
     c->headers_sent = true;
-    (void)nghttp2_submit_response(c->conn->session, c->id, nv, 1, NULL);
+    c->plain = true;
+    if (!c->head) {
+        cs_h2_call_text(c, "This port speaks gRPC: POST, content-type application/grpc.\n");
+    }
+    nghttp2_data_provider source = cs_h2_call_source(c);
+    (void)nghttp2_submit_response(c->conn->session, c->id, nv, c->post ? 2 : 3, c->queued > 0 ? &source : NULL);
     cs_h2_conn_wake(c->conn);
 }
 
@@ -198,6 +207,7 @@ static void role_header(cs_grpc_call *c, cs_slice name, cs_slice value)
         c->path = cs_slice_of(c->path_text, n);
     } else if (cs_slice_eq_str(name, ":method")) {
         c->post = cs_slice_eq_str(value, "POST");
+        c->head = cs_slice_eq_str(value, "HEAD");
     } else if (cs_slice_eq_str(name, "content-type")) {
         c->is_grpc = is_grpc_type(value);
     } else if (cs_slice_eq_str(name, "grpc-timeout")) {
@@ -319,9 +329,9 @@ static void role_closed(cs_grpc_call *c, uint32_t h2_error)
 
 static void role_late(cs_grpc_call *c)
 {
-    if (c->ended) { /* the client does not read what is left */
+    if (c->ended) { /* the client does not read what is left, or does not end a request that was answered */
         c->limit = UINT64_MAX;
-        cs_h2_call_reset(c, NGHTTP2_CANCEL);
+        cs_h2_call_reset(c, c->plain && c->queued == 0 ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
     } else {
         end_by_server(c, CS_GRPC_DEADLINE_EXCEEDED, CS_E_TIMEOUT, NULL);
     }

@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # the sourcing test uses what is set here
+# Common part of the tests against peers: a peer at hand or a skip by name, and a stack of the test's own. To be sourced.
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+failed=0
+RUN=
+
+# need NAME...: peers of tools/dev/peers.txt; the test is skipped, with the reason, when one cannot be had here
+need() {
+    local out name=${0##*/}
+    if ! out=$("$TOP/tools/dev/peers" "$@"); then
+        echo "skip ${name%.*} ($(grep '^missing ' <<<"$out" | paste -sd ';'))"
+        exit 77
+    fi
+}
+go_peer() { echo "$TOP/build/peers/go/$1"; }
+
+# stack: everything on loopback in a temporary folder; its endpoints become variables; stopped at the end
+stack() {
+    RUN=$(mktemp -d /tmp/cs-interop.XXXXXX)
+    trap unstack EXIT
+    if ! COUNTERSIGN_RUN=$RUN/run "$TOP/scripts/stack.sh" up >"$RUN/up" 2>&1; then
+        echo "not ok stack"
+        cat "$RUN/up"
+        exit 1
+    fi
+    set -a
+    # shellcheck disable=SC1091 # made by the stack
+    . "$RUN/run/endpoints.env"
+    set +a
+}
+unstack() {
+    [ -z "$RUN" ] || COUNTERSIGN_RUN=$RUN/run "$TOP/scripts/stack.sh" down
+    rm -rf "$RUN"
+}
+
+# case_ NAME COMMAND...
+case_() {
+    local name=$1
+    shift
+    if "$@" >"$RUN/case" 2>&1; then
+        echo "ok $name"
+    else
+        echo "not ok $name"
+        tail -n 40 "$RUN/case" | sed 's/^/  /'
+        failed=1
+    fi
+}
