@@ -141,6 +141,8 @@
     X(ROOM_LIMIT, LIMIT, RESOURCE_EXHAUSTED, 1, "a limit of rooms, messages or subscribers is reached",                \
       "retry later, or raise the rooms limits")                                                                        \
     X(ROOM_MESSAGE, INPUT, INVALID_ARGUMENT, 0, "not a room's message", "see docs/formats/rooms.md")                   \
+    X(ROOM_FULL, LIMIT, RESOURCE_EXHAUSTED, 1, "the room has as many messages, bytes or subscribers as it may",        \
+      "use another room, or raise the rooms limits")                                                                   \
     X(KEY_SHARE_FILE, STATE, FAILED_PRECONDITION, 0, "a share file in the clear is for local runs only",               \
       "seal it with age, inject it on 7101 and 7102")
 

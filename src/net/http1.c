@@ -220,6 +220,7 @@ static void fill_message(cs_http1_parser *p)
         trim(&p->msg.headers[i].value);
     }
     p->msg.body = p->body.len > 0 ? cs_buf_slice(&p->body) : cs_slice_of("", 0);
+    p->msg.http10 = p->ll.http_minor == 0;
     p->msg.keep_alive = p->ll.http_minor == 1 && llhttp_should_keep_alive(&p->ll) != 0;
 }
 

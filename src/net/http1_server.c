@@ -7,19 +7,27 @@
 
 #define LINGER_MS 2000
 #define PENDING_MAX (256u * 1024u)
+#define STALL_MS 30000
+#define HEAD_MAX (64u * 1024u)
 
 struct cs_http1_conn {
     cs_http1_server *server;
     cs_http1_conn *next, **prev;
+    cs_http1_conn *newer, *older; /* among those that no answer is due to, by when that began */
     cs_stream *stream;
     cs_http1_parser *parser;
     cs_timer *timer;
     cs_buf pending; /* bytes behind the request that is being answered */
     cs_defer again;
     bool busy, eof, close_after;
+    bool stalled;   /* the client does not read its answers */
+    bool streaming; /* a streamed answer is under way */
+    size_t stalled_at;
     uint64_t body_deadline;
     cs_loop_fn *gone;
     void *gone_cookie;
+    const cs_http1_stream_events *events;
+    void *events_cookie;
 };
 
 struct cs_http1_server {
@@ -29,8 +37,41 @@ struct cs_http1_server {
     cs_http1_handler *handler;
     void *cookie;
     cs_http1_conn *conns;
+    cs_http1_conn *oldest, *newest; /* not busy */
     size_t num_conns;
+    bool draining;
 };
+
+/* Not busy: in the list of those that may give way, at its end. */
+static void set_busy(cs_http1_conn *c, bool busy)
+{
+    cs_http1_server *s = c->server;
+    if (c->busy == busy) {
+        return;
+    }
+    c->busy = busy;
+    if (!busy) {
+        c->older = s->newest;
+        c->newer = NULL;
+        *(s->newest != NULL ? &s->newest->newer : &s->oldest) = c;
+        s->newest = c;
+        return;
+    }
+    *(c->older != NULL ? &c->older->newer : &s->oldest) = c->newer;
+    *(c->newer != NULL ? &c->newer->older : &s->newest) = c->older;
+    c->older = NULL;
+    c->newer = NULL;
+}
+
+static void tell_gone(cs_http1_conn *c)
+{
+    if (c->streaming) {
+        c->streaming = false;
+        c->events->on_gone(c->events_cookie);
+    } else if (c->busy && c->gone != NULL) {
+        c->gone(c->gone_cookie);
+    }
+}
 
 static void conn_free(cs_http1_conn *c, bool sent_first)
 {
@@ -40,9 +81,8 @@ static void conn_free(cs_http1_conn *c, bool sent_first)
         c->next->prev = c->prev;
     }
     s->num_conns--;
-    if (c->busy && c->gone != NULL) {
-        c->gone(c->gone_cookie);
-    }
+    tell_gone(c);
+    set_busy(c, true);
     if (sent_first) {
         cs_stream_free_when_sent(c->stream, LINGER_MS);
     } else {
@@ -60,14 +100,18 @@ static void refuse(cs_http1_conn *c, cs_err err)
     unsigned status = 400;
     if (err == CS_E_TOO_LARGE) {
         status = cs_http1_head_done(c->parser) ? 413 : 431;
-    } else if (err == CS_E_UNSUPPORTED) {
-        status = 501;
     } else if (err == CS_E_TIMEOUT) {
         status = 408;
+    } else if (err == CS_E_NO_MEMORY) {
+        status = 503;
     }
     c->close_after = true;
-    c->busy = true;
-    cs_http1_respond(c, status, NULL, 0, CS_SLICE_NULL);
+    set_busy(c, true);
+    if (c->server->opts.refuse != NULL) {
+        c->server->opts.refuse(c, status, err);
+    } else {
+        cs_http1_respond(c, status, NULL, 0, CS_SLICE_NULL);
+    }
 }
 
 /* Between requests the idle time runs; from the first byte the head's; then the body's. */
@@ -75,7 +119,9 @@ static void set_timer(cs_http1_conn *c)
 {
     const cs_http1_limits *l = &c->server->opts.limits;
     uint64_t now = cs_loop_now(c->server->loop);
-    if (c->busy) {
+    if (c->stalled) {
+        cs_timer_start(c->timer, STALL_MS, 0);
+    } else if (c->busy) {
         cs_timer_stop(c->timer);
     } else if (!cs_http1_started(c->parser)) {
         cs_timer_start(c->timer, l->idle_timeout_ms, 0);
@@ -93,6 +139,9 @@ static void serve(cs_http1_conn *c, cs_slice data)
     size_t used = 0;
     bool done = false;
     cs_err err = cs_http1_feed(c->parser, &used, &done, data);
+    if (err == CS_OK && done && cs_http1_message(c->parser)->target.p[0] != '/') {
+        err = CS_E_FORMAT; /* absolute, authority and asterisk forms: nothing here is a proxy */
+    }
     if (err != CS_OK) {
         refuse(c, err);
         return;
@@ -105,7 +154,8 @@ static void serve(cs_http1_conn *c, cs_slice data)
         set_timer(c);
         return;
     }
-    c->busy = true;
+    set_busy(c, true);
+    c->body_deadline = 0;
     cs_timer_stop(c->timer);
     if (used < data.len && cs_put(&c->pending, data.p + used, data.len - used) != CS_OK) {
         conn_free(c, false);
@@ -118,6 +168,9 @@ static void serve(cs_http1_conn *c, cs_slice data)
 static void on_data(void *cookie, cs_slice data)
 {
     cs_http1_conn *c = cookie;
+    if (c->streaming) {
+        return;
+    }
     if (!c->busy) {
         serve(c, data);
         return;
@@ -133,8 +186,8 @@ static void on_eof(void *cookie)
 {
     cs_http1_conn *c = cookie;
     c->eof = true;
-    if (!c->busy) {
-        conn_free(c, true);
+    if (c->streaming || !c->busy) {
+        conn_free(c, !c->streaming);
     }
 }
 
@@ -146,7 +199,15 @@ static void on_stream_close(void *cookie, cs_err err)
 static void on_timeout(void *cookie)
 {
     cs_http1_conn *c = cookie;
-    if (cs_http1_started(c->parser)) {
+    if (c->stalled) {
+        size_t queued = cs_stream_queued(c->stream);
+        if (queued >= c->stalled_at) {
+            conn_free(c, false);
+            return;
+        }
+        c->stalled_at = queued;
+        set_timer(c);
+    } else if (cs_http1_started(c->parser)) {
         refuse(c, CS_E_TIMEOUT);
     } else {
         conn_free(c, true);
@@ -159,19 +220,47 @@ static void on_again(void *cookie)
     cs_http1_conn *c = cookie;
     cs_buf mine = c->pending;
     c->pending = cs_buf_heap(PENDING_MAX);
-    c->busy = false;
+    set_busy(c, false);
     serve(c, cs_buf_slice(&mine)); /* may free c */
     cs_buf_free(&mine);
 }
 
-void cs_http1_respond(cs_http1_conn *c, unsigned status, const cs_http1_header *headers, size_t num_headers,
-                      cs_slice body)
+/* What comes after an answer, when the connection stays: the next request, which may be here already. */
+static void go_on(cs_http1_conn *c)
 {
-    const cs_http1_msg *req = cs_http1_message(c->parser);
+    set_busy(c, c->pending.len > 0); /* nothing new may overtake what is pending */
+    set_timer(c);
+    if (c->stalled) {
+        cs_stream_read(c->stream, false);
+        return;
+    }
+    if (!c->eof) {
+        cs_stream_read(c->stream, true);
+    }
+    if (c->pending.len > 0) {
+        cs_defer_arm(c->server->loop, &c->again);
+    } else if (c->eof) {
+        conn_free(c, true);
+    }
+}
+
+static void on_drain(void *cookie)
+{
+    cs_http1_conn *c = cookie;
+    if (c->streaming) {
+        c->events->on_drain(c->events_cookie);
+    } else if (c->stalled) {
+        c->stalled = false;
+        go_on(c);
+    }
+}
+
+static cs_err send_head(cs_http1_conn *c, unsigned status, const cs_http1_header *headers, size_t num_headers,
+                        size_t body_len, bool keep)
+{
     cs_http1_header all[CS_HTTP1_HEADERS + 1];
-    cs_buf head = cs_buf_heap(64u * 1024u);
-    bool is_head = cs_slice_eq_str(req->method, "HEAD");
-    bool keep = !c->close_after && req->keep_alive;
+    uint8_t mem[4096];
+    cs_buf head = cs_buf_wrap(mem, sizeof mem); /* nearly all heads fit */
     size_t num = num_headers < CS_HTTP1_HEADERS ? num_headers : CS_HTTP1_HEADERS;
     for (size_t i = 0; i < num; i++) {
         all[i] = headers[i];
@@ -179,33 +268,101 @@ void cs_http1_respond(cs_http1_conn *c, unsigned status, const cs_http1_header *
     if (!keep) {
         all[num++] = (cs_http1_header){cs_slice_str("Connection"), cs_slice_str("close")};
     }
-    cs_err err = cs_http1_put_response(&head, status, all, num, body.len);
-    if (err == CS_OK && (err = cs_stream_write(c->stream, cs_buf_slice(&head))) == CS_OK && !is_head) {
-        err = cs_stream_write(c->stream, body);
+    cs_err err = cs_http1_put_response(&head, status, all, num, body_len);
+    if (err == CS_E_RANGE) {
+        head = cs_buf_heap(HEAD_MAX);
+        err = cs_http1_put_response(&head, status, all, num, body_len);
+    }
+    if (err == CS_OK) {
+        err = cs_stream_write(c->stream, cs_buf_slice(&head));
     }
     cs_buf_free(&head);
-    c->busy = false;
+    return err;
+}
+
+void cs_http1_respond(cs_http1_conn *c, unsigned status, const cs_http1_header *headers, size_t num_headers,
+                      cs_slice body)
+{
+    const cs_http1_msg *req = cs_http1_message(c->parser);
+    bool is_head = cs_slice_eq_str(req->method, "HEAD");
+    bool keep = !c->close_after && req->keep_alive && !c->server->draining;
+    cs_err err = send_head(c, status, headers, num_headers, body.len, keep);
+    if (err == CS_OK && !is_head) {
+        err = cs_stream_write(c->stream, body);
+    }
     c->gone = NULL;
     if (err != CS_OK || !keep) {
         conn_free(c, err == CS_OK);
         return;
     }
     cs_http1_reset(c->parser);
-    set_timer(c);
-    if (!c->eof) {
-        cs_stream_read(c->stream, true);
+    c->stalled = cs_stream_full(c->stream);
+    c->stalled_at = cs_stream_queued(c->stream);
+    go_on(c);
+}
+
+/* ---- streamed answers ---- */
+
+cs_err cs_http1_stream_begin(cs_http1_conn *c, unsigned status, const cs_http1_header *headers, size_t num_headers,
+                             const cs_http1_stream_events *events, void *cookie)
+{
+    const cs_http1_msg *req = cs_http1_message(c->parser);
+    if (req->http10) {
+        return CS_E_UNSUPPORTED;
     }
-    if (c->pending.len > 0) {
-        c->busy = true; /* nothing new may overtake what is pending */
-        cs_defer_arm(c->server->loop, &c->again);
-    } else if (c->eof) {
-        conn_free(c, true);
+    bool is_head = cs_slice_eq_str(req->method, "HEAD");
+    cs_err err = send_head(c, status, headers, num_headers, CS_HTTP1_CHUNKED, false);
+    c->gone = NULL;
+    if (err != CS_OK || is_head || c->eof) {
+        conn_free(c, err == CS_OK);
+        return CS_E_CLOSED;
     }
+    c->streaming = true;
+    c->events = events;
+    c->events_cookie = cookie;
+    cs_buf_free(&c->pending);
+    c->pending = cs_buf_heap(PENDING_MAX);
+    cs_stream_read(c->stream, true);
+    return CS_OK;
+}
+
+cs_err cs_http1_stream_write(cs_http1_conn *c, const cs_slice *parts, size_t num_parts)
+{
+    cs_buf chunk = cs_buf_heap(SIZE_MAX / 2);
+    cs_err err = cs_http1_put_chunk(&chunk, parts, num_parts);
+    if (err == CS_OK) {
+        err = cs_stream_write(c->stream, cs_buf_slice(&chunk));
+    }
+    cs_buf_free(&chunk);
+    return err;
+}
+
+cs_err cs_http1_stream_write_ref(cs_http1_conn *c, cs_slice chunk, cs_loop_fn *release, void *cookie)
+{
+    return cs_stream_write_ref(c->stream, chunk, release, cookie);
+}
+
+size_t cs_http1_stream_queued(const cs_http1_conn *c)
+{
+    return cs_stream_queued(c->stream);
+}
+
+bool cs_http1_stream_full(const cs_http1_conn *c)
+{
+    return cs_stream_full(c->stream);
+}
+
+void cs_http1_stream_end(cs_http1_conn *c)
+{
+    cs_err err = cs_stream_write(c->stream, cs_slice_str("0\r\n\r\n"));
+    c->streaming = false;
+    conn_free(c, err == CS_OK);
 }
 
 void cs_http1_conn_close(cs_http1_conn *c)
 {
-    c->busy = false;
+    c->streaming = false;
+    c->gone = NULL;
     conn_free(c, false);
 }
 
@@ -215,7 +372,9 @@ void cs_http1_conn_on_gone(cs_http1_conn *c, cs_loop_fn *fn, void *cookie)
     c->gone_cookie = cookie;
 }
 
-static const cs_stream_events conn_events = {on_data, on_eof, NULL, on_stream_close};
+/* ---- connections ---- */
+
+static const cs_stream_events conn_events = {on_data, on_eof, on_drain, on_stream_close};
 
 static cs_err conn_start(cs_http1_server *s, cs_http1_conn *c, int fd)
 {
@@ -226,10 +385,19 @@ static cs_err conn_start(cs_http1_server *s, cs_http1_conn *c, int fd)
     return s->opts.tls != NULL ? s->opts.tls_wrap(c->stream, s->opts.tls) : CS_OK;
 }
 
+/* Room for a new connection: the one that has waited longest for (the rest of) a request goes, whatever it sends to stay. */
+static bool make_room(cs_http1_server *s)
+{
+    if (s->num_conns >= s->opts.limits.conns_max && s->oldest != NULL) {
+        conn_free(s->oldest, false);
+    }
+    return s->num_conns < s->opts.limits.conns_max;
+}
+
 static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
 {
     cs_http1_server *s = cookie;
-    cs_http1_conn *c = s->num_conns < s->opts.limits.conns_max ? calloc(1, sizeof *c) : NULL;
+    cs_http1_conn *c = make_room(s) ? calloc(1, sizeof *c) : NULL;
     if (c == NULL) {
         close(fd);
         return;
@@ -237,6 +405,7 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
     *c = (cs_http1_conn){.server = s,
                          .next = s->conns,
                          .prev = &s->conns,
+                         .busy = true,
                          .again = {.fn = on_again, .cookie = c},
                          .pending = cs_buf_heap(PENDING_MAX)};
     if (s->conns != NULL) {
@@ -251,6 +420,7 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
         conn_free(c, false);
         return;
     }
+    set_busy(c, false);
     set_timer(c);
     cs_stream_read(c->stream, true);
 }
@@ -284,6 +454,16 @@ cs_err cs_http1_server_new(cs_http1_server **out, cs_loop *l, int listen_fd_take
 size_t cs_http1_server_conns(const cs_http1_server *s)
 {
     return s->num_conns;
+}
+
+void cs_http1_server_drain(cs_http1_server *s)
+{
+    cs_listener_free(s->listener);
+    s->listener = NULL;
+    s->draining = true;
+    while (s->oldest != NULL) {
+        conn_free(s->oldest, true);
+    }
 }
 
 void cs_http1_server_free(cs_http1_server *s)

@@ -26,7 +26,9 @@ static cs_err put_headers(cs_buf *out, const cs_http1_header *headers, size_t nu
         CS_TRY(cs_put_slice(out, headers[i].value));
         CS_TRY(cs_put_str(out, "\r\n"));
     }
-    if (length) {
+    if (length && body_len == CS_HTTP1_CHUNKED) {
+        CS_TRY(cs_put_str(out, "Transfer-Encoding: chunked\r\n"));
+    } else if (length) {
         CS_TRY(cs_put_fmt(out, "Content-Length: %zu\r\n", body_len));
     }
     return cs_put_str(out, "\r\n");
@@ -72,6 +74,35 @@ cs_err cs_http1_put_response(cs_buf *out, unsigned status, const cs_http1_header
     return err;
 }
 
+static cs_err put_chunk(cs_buf *out, const cs_slice *parts, size_t num_parts)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < num_parts; i++) {
+        if (parts[i].len > out->max - len) {
+            return CS_E_RANGE;
+        }
+        len += parts[i].len;
+    }
+    if (len == 0) {
+        return CS_E_RANGE;
+    }
+    CS_TRY(cs_put_fmt(out, "%zx\r\n", len));
+    for (size_t i = 0; i < num_parts; i++) {
+        CS_TRY(cs_put_slice(out, parts[i]));
+    }
+    return cs_put_str(out, "\r\n");
+}
+
+cs_err cs_http1_put_chunk(cs_buf *out, const cs_slice *parts, size_t num_parts)
+{
+    size_t before = out->len;
+    cs_err err = put_chunk(out, parts, num_parts);
+    if (err != CS_OK) {
+        out->len = before;
+    }
+    return err;
+}
+
 const char *cs_http1_reason(unsigned status)
 {
     static const struct {
@@ -100,7 +131,9 @@ const char *cs_http1_reason(unsigned status)
         {431, "Request Header Fields Too Large"},
         {500, "Internal Server Error"},
         {501, "Not Implemented"},
+        {502, "Bad Gateway"},
         {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {

@@ -84,6 +84,13 @@ void *cs_grpc_call_server_cookie(const cs_grpc_call *c);
 void cs_grpc_finish(cs_grpc_call *c, cs_err e, const char *detail);
 /* cs_grpc_finish_as - the status is given (e.g. INTERNAL for malformed protobuf, where the table says INVALID_ARGUMENT). */
 void cs_grpc_finish_as(cs_grpc_call *c, cs_grpc_status status, cs_err e, const char *detail);
+/*
+ * cs_grpc_finish_raw - trailers of another server, passed on: message as it is (not "CODE: cause; fix"); code CS_OK: no
+ * countersign-code.
+ */
+void cs_grpc_finish_raw(cs_grpc_call *c, cs_grpc_status status, cs_err code, cs_slice message);
+/* cs_grpc_call_path - server: the path of the call's method, as it stands in the table. */
+const char *cs_grpc_call_path(const cs_grpc_call *c);
 /* cs_grpc_server_drain - GOAWAY to all, no new connection; done is called when the last call has ended. */
 void cs_grpc_server_drain(cs_grpc_server *s, cs_loop_fn *done, void *cookie);
 typedef struct cs_grpc_stats {

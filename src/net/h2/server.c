@@ -103,16 +103,10 @@ static void put_message(cs_grpc_call *call, cs_err e, const char *detail)
     }
 }
 
-static void finish(cs_grpc_call *c, cs_grpc_status status, cs_err e, const char *detail)
+static void send_trailers(cs_grpc_call *c, cs_grpc_status status, cs_err e)
 {
-    if (c->ended) {
-        return;
-    }
     c->status = status;
     c->err = e;
-    if (e != CS_OK) {
-        put_message(c, e, detail);
-    }
     c->ended = true;
     c->detached = true;
     c->deadline = UINT64_MAX;
@@ -125,6 +119,33 @@ static void finish(cs_grpc_call *c, cs_grpc_status status, cs_err e, const char 
     }
     cs_grpc_read(c, true);
     cs_h2_conn_wake(c->conn);
+}
+
+static void finish(cs_grpc_call *c, cs_grpc_status status, cs_err e, const char *detail)
+{
+    if (c->ended) {
+        return;
+    }
+    if (e != CS_OK) {
+        put_message(c, e, detail);
+    }
+    send_trailers(c, status, e);
+}
+
+void cs_grpc_finish_raw(cs_grpc_call *c, cs_grpc_status status, cs_err code, cs_slice message)
+{
+    if (c->ended) {
+        return;
+    }
+    if (message.len > 0 && cs_percent_put(&c->message, message) != CS_OK) {
+        c->message.len = 0;
+    }
+    send_trailers(c, status, code);
+}
+
+const char *cs_grpc_call_path(const cs_grpc_call *c)
+{
+    return c->method->path;
 }
 
 void cs_grpc_finish_as(cs_grpc_call *c, cs_grpc_status status, cs_err e, const char *detail)

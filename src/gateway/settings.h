@@ -1,0 +1,21 @@
+/*
+ * What the gateway is told: flags over environment over file over defaults. The file is docs/formats/gateway-config.md; a name
+ * that it does not know is refused with the nearest one that it knows.
+ */
+#ifndef CS_GATEWAY_SETTINGS_H
+#define CS_GATEWAY_SETTINGS_H
+
+#include "gateway/gateway.h"
+#include "net/yaml.h"
+
+#define CS_GATE_CONFIG_FILE "/app/config/sign-gateway.yaml"
+
+/* cs_gate_settings_default - every value. */
+void cs_gate_settings_default(cs_gate_config *out);
+/* cs_gate_settings_read - lays the text of a file over what is there. CS_E_CONFIG | CS_E_CONFIG_KEY | CS_E_TOO_LARGE |
+ * CS_E_NO_MEMORY; *fault says more (but for the last), and *io is as it was. */
+CS_MUST cs_err cs_gate_settings_read(cs_gate_config *io, cs_yaml_fault *fault, cs_slice yaml);
+/* cs_gate_service_parse - "http://HOST[:PORT]" (50051), or an endpoint. CS_E_FORMAT | CS_E_RANGE | CS_E_UNSUPPORTED. */
+CS_MUST cs_err cs_gate_service_parse(cs_endpoint *out, cs_slice text);
+
+#endif

@@ -1,0 +1,222 @@
+/*
+ * Event streams of rooms: what a subscriber has not got yet is in its room's history, so nothing is queued here but what the
+ * connection takes (256 KiB). The bytes of a message are the room's, by reference.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "gateway/gateway.h"
+
+#define PING_MS 15000
+#define STUCK_MS 60000 /* nothing was taken for so long */
+
+typedef struct cs_gate_sub {
+    struct cs_gate_sub *next, **prev;
+    cs_gate *gate;
+    cs_http1_conn *conn;
+    cs_room_sub *sub;
+    cs_defer pump;
+    uint64_t sent;  /* when something was written last */
+    uint64_t moved; /* when the connection last took something */
+    size_t queued;  /* then */
+} cs_gate_sub;
+
+static void sub_free(cs_gate_sub *s)
+{
+    *s->prev = s->next;
+    if (s->next != NULL) {
+        s->next->prev = s->prev;
+    }
+    if (s->sub != NULL) {
+        cs_rooms_unsubscribe(s->gate->rooms, s->sub, cs_loop_now(s->gate->loop));
+    }
+    cs_defer_cancel(&s->pump);
+    free(s);
+}
+
+static void drop(cs_gate_sub *s)
+{
+    cs_http1_conn_close(s->conn);
+    sub_free(s);
+}
+
+static void on_gone(void *cookie)
+{
+    sub_free(cookie);
+}
+
+/* As much as the connection takes. */
+static void pump(void *cookie)
+{
+    cs_gate_sub *s = cookie;
+    while (!cs_http1_stream_full(s->conn)) {
+        cs_room_text *t = cs_room_sub_next(s->sub);
+        if (t == NULL) {
+            return;
+        }
+        if (cs_http1_stream_write_ref(s->conn, cs_slice_of(t->bytes, t->len), cs_room_text_release, t) != CS_OK) {
+            cs_room_text_release(t);
+            drop(s);
+            return;
+        }
+        s->sent = cs_loop_now(s->gate->loop);
+    }
+}
+
+static void on_drain(void *cookie)
+{
+    pump(cookie);
+}
+
+static void on_more(void *cookie)
+{
+    cs_gate_sub *s = cookie;
+    cs_defer_arm(s->gate->loop, &s->pump);
+}
+
+/* The room has ended, or this one is too slow: the client may come again. */
+static void on_room_end(void *cookie)
+{
+    cs_gate_sub *s = cookie;
+    s->sub = NULL;
+    if (cs_http1_stream_full(s->conn)) {
+        drop(s);
+        return;
+    }
+    cs_http1_stream_end(s->conn);
+    sub_free(s);
+}
+
+/* ---- the request ---- */
+
+/* not_from=S, and nothing else */
+static cs_err read_query(int *not_from, cs_slice query)
+{
+    static const char name[] = "not_from=";
+    size_t n = sizeof name - 1;
+    uint64_t v = 0;
+    *not_from = CS_ROOMS_ALL_SENDERS;
+    if (query.p == NULL || query.len == 0) {
+        return CS_OK;
+    }
+    if (query.len <= n || memcmp(query.p, name, n) != 0 ||
+        cs_parse_u64(cs_slice_of(query.p + n, query.len - n), UINT16_MAX, &v) != CS_OK) {
+        return CS_E_USAGE;
+    }
+    *not_from = (int)v;
+    return CS_OK;
+}
+
+/* A decimal number. One that no room reaches is of a room that was forgotten, as is every other beyond the last. */
+static cs_err read_last_id(uint64_t *after, const cs_http1_msg *request)
+{
+    *after = CS_ROOMS_FROM_START;
+    cs_slice v = cs_http1_header_get(request, "last-event-id");
+    if (v.p == NULL) {
+        return CS_OK;
+    }
+    cs_err err = cs_parse_u64(v, CS_ROOMS_FROM_START - 1, after);
+    if (err == CS_E_RANGE) {
+        *after = CS_ROOMS_FROM_START;
+        return CS_OK;
+    }
+    return err == CS_OK ? CS_OK : CS_E_USAGE;
+}
+
+static cs_err stream_begin(cs_gate_sub *s, const cs_http1_msg *request)
+{
+    static const cs_http1_stream_events events = {on_drain, on_gone};
+    cs_gate_headers h;
+    cs_slice retry = cs_slice_str("retry: 5000\n\n");
+    cs_gate_headers_init(&h, s->gate, request, "text/event-stream");
+    cs_gate_headers_add(&h, "X-Accel-Buffering", "no");
+    CS_TRY(cs_http1_stream_begin(s->conn, 200, h.h, h.num, &events, s));
+    if (cs_http1_stream_write(s->conn, &retry, 1) != CS_OK) {
+        cs_http1_conn_close(s->conn);
+        return CS_E_CLOSED;
+    }
+    return CS_OK;
+}
+
+static void link_sub(cs_gate *g, cs_gate_sub *s)
+{
+    s->next = g->subs;
+    s->prev = &g->subs;
+    if (g->subs != NULL) {
+        g->subs->prev = &s->next;
+    }
+    g->subs = s;
+}
+
+void cs_gate_subscribe(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *request, cs_slice room, cs_slice query)
+{
+    static const cs_room_sub_events events = {on_more, on_room_end};
+    cs_room_want want = {.events = &events};
+    uint64_t now = cs_loop_now(g->loop);
+    cs_err err = read_query(&want.not_from, query);
+    if (err == CS_OK) {
+        err = read_last_id(&want.after_id, request);
+    }
+    cs_gate_sub *s = err == CS_OK ? calloc(1, sizeof *s) : NULL;
+    if (s == NULL) {
+        cs_gate_refuse(g, conn, request, 0, err != CS_OK ? err : CS_E_NO_MEMORY);
+        return;
+    }
+    *s = (cs_gate_sub){.gate = g, .conn = conn, .sent = now, .moved = now, .pump = {.fn = pump, .cookie = s}};
+    want.cookie = s;
+    link_sub(g, s);
+    err = cs_rooms_subscribe(g->rooms, &s->sub, room, now, &want);
+    if (err != CS_OK) {
+        sub_free(s);
+        cs_gate_refuse(g, conn, request, 0, err);
+        return;
+    }
+    err = stream_begin(s, request);
+    if (err != CS_OK) {
+        sub_free(s);
+        if (err == CS_E_UNSUPPORTED) {
+            cs_gate_refuse(g, conn, request, 505, err);
+        }
+        return;
+    }
+    pump(s);
+}
+
+/* ---- time ---- */
+
+static void sub_tick(cs_gate_sub *s, uint64_t now)
+{
+    static const char ping[] = ":\n\n";
+    size_t queued = cs_http1_stream_queued(s->conn);
+    if (queued < s->queued || queued == 0) {
+        s->moved = now;
+    }
+    s->queued = queued;
+    if (now - s->moved >= STUCK_MS) {
+        drop(s);
+    } else if (now - s->sent >= PING_MS && queued == 0) {
+        cs_slice text = cs_slice_str(ping);
+        s->sent = now;
+        if (cs_http1_stream_write(s->conn, &text, 1) != CS_OK) {
+            drop(s);
+        }
+    }
+}
+
+void cs_gate_sub_tick(cs_gate *g)
+{
+    for (cs_gate_sub *s = g->subs, *next; s != NULL; s = next) {
+        next = s->next;
+        sub_tick(s, cs_loop_now(g->loop));
+    }
+}
+
+void cs_gate_subs_end(cs_gate *g)
+{
+    while (g->subs != NULL) {
+        cs_gate_sub *s = g->subs;
+        cs_http1_stream_end(s->conn);
+        sub_free(s);
+    }
+}
