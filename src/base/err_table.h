@@ -133,6 +133,8 @@
     X(LAUNCH, INTERNAL, UNAVAILABLE, 0, "a program of the enclave could not be started", "see the log")                \
     X(PROXY_DENIED, AUTH, PERMISSION_DENIED, 0, "the destination is not on the allow-list",                            \
       "add it to the allow-list")                                                                                      \
+    X(EIF_FORMAT, INPUT, INVALID_ARGUMENT, 0, "not a well-formed enclave image file", "build it again")                \
+    X(EIF_CRC, INPUT, INVALID_ARGUMENT, 0, "the enclave image file's checksum is wrong", "fetch or build it again")    \
     /* gateway and rooms */                                                                                            \
     X(UPSTREAM, IO, UNAVAILABLE, 1, "the gateway cannot reach sign-service",                                           \
       "check sign_service.url and that sign-service runs")                                                             \
