@@ -78,7 +78,7 @@ cs_err cs_party_endpoint(cs_party_open *o, cs_endpoint *out, const char *name, c
     return cs_endpoint_parse(out, cs_slice_str(text));
 }
 
-/* the gateway's HTTP; HOST:PORT is taken as http://HOST:PORT */
+/* the gateway's HTTP; HOST:PORT and tcp:HOST:PORT are taken as http://HOST:PORT */
 static cs_err gateway_url(cs_party_open *o)
 {
     const char *text = cs_party_value(o, addresses[CS_PARTY_ROOMS].name, addresses[CS_PARTY_ROOMS].key);
@@ -86,6 +86,7 @@ static cs_err gateway_url(cs_party_open *o)
         return CS_E_USAGE;
     }
     const char *scheme = strstr(text, "://") == NULL ? "http://" : "";
+    text += strncmp(text, "tcp:", 4) == 0 ? 4 : 0;
     int n = snprintf(o->gateway, sizeof o->gateway, "%s%s", scheme, text);
     return n > 0 && (size_t)n < sizeof o->gateway ? CS_OK : CS_E_RANGE;
 }
