@@ -43,25 +43,22 @@ load() {
 
 nonce=$(head -c 32 /dev/urandom | base64 -w0)
 
-# both NAME HOST:PORT: what service and gateway have in common
+# both NAME HOST:PORT: sign-service, or sign-gateway that passes the calls on, refusals included
 both() {
     local name=$1 at=$2
     case_ "$name/health" says '.status == "SERVING"' health "$at" grpc.health.v1.Health/Check
     case_ "$name/health-of-unknown" refused NotFound health "$at" grpc.health.v1.Health/Check '{"service": "nothing"}'
+    case_ "$name/status" says '.phase == "SERVING" and .accounts == "2" and .emulated' countersign "$at" countersign.v1.Enclave/Status
+    case_ "$name/attest" says '.document | length > 1000' countersign "$at" countersign.v1.Enclave/Attest "{\"nonce\": \"$nonce\"}"
+    case_ "$name/short-nonce" refused OutOfRange countersign "$at" countersign.v1.Enclave/Attest '{"nonce": "AAAA"}'
+    case_ "$name/unknown-account" refused NotFound countersign "$at" countersign.v1.Enclave/Attest \
+        "{\"nonce\": \"$nonce\", \"account_id\": \"x\"}"
+    case_ "$name/bad-order" refused PermissionDenied countersign "$at" countersign.v1.Enclave/Unban '{"order": "AAAA"}'
     case_ "$name/load-health" load health "$at" grpc.health.v1.Health/Check 5000 50 '{}'
+    case_ "$name/load-status" load countersign "$at" countersign.v1.Enclave/Status 2000 50 '{}'
+    case_ "$name/load-attest" load countersign "$at" countersign.v1.Enclave/Attest 100 4 "{\"nonce\": \"$nonce\"}"
 }
 
-service() {
-    both service "$1"
-    case_ service/status says '.phase == "SERVING" and .accounts == "2" and .emulated' countersign "$1" countersign.v1.Enclave/Status
-    case_ service/attest says '.document | length > 1000' countersign "$1" countersign.v1.Enclave/Attest "{\"nonce\": \"$nonce\"}"
-    case_ service/short-nonce refused OutOfRange countersign "$1" countersign.v1.Enclave/Attest '{"nonce": "AAAA"}'
-    case_ service/unknown-account refused NotFound countersign "$1" countersign.v1.Enclave/Attest "{\"nonce\": \"$nonce\", \"account_id\": \"x\"}"
-    case_ service/bad-order refused PermissionDenied countersign "$1" countersign.v1.Enclave/Unban '{"order": "AAAA"}'
-    case_ service/load-status load countersign "$1" countersign.v1.Enclave/Status 2000 50 '{}'
-    case_ service/load-attest load countersign "$1" countersign.v1.Enclave/Attest 100 4 "{\"nonce\": \"$nonce\"}"
-}
-
-service "$SIGN_SERVICE_GRPC"
-[ -z "${GATEWAY_GRPC:-}" ] || both gateway "$GATEWAY_GRPC"
+both service "$SIGN_SERVICE_GRPC"
+both gateway "$GATEWAY_GRPC"
 exit $failed

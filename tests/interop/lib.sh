@@ -4,6 +4,7 @@
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 failed=0
 RUN=
+GATEWAY_PID=
 
 # need NAME...: peers of tools/dev/peers.txt; the test is skipped, with the reason, when one cannot be had here
 need() {
@@ -28,10 +29,26 @@ stack() {
     # shellcheck disable=SC1091 # made by the stack
     . "$RUN/run/endpoints.env"
     set +a
+    [ -n "${GATEWAY_GRPC:-}" ] || gateway_up
 }
 unstack() {
     [ -z "$RUN" ] || COUNTERSIGN_RUN=$RUN/run "$TOP/scripts/stack.sh" down
+    [ -z "$GATEWAY_PID" ] || { kill "$GATEWAY_PID" && wait "$GATEWAY_PID"; }
     rm -rf "$RUN"
+}
+
+# gateway_up: sign-gateway in front of the stack's service, when the stack has none
+gateway_up() {
+    "${COUNTERSIGN_BIN:-$TOP/build/bin}/sign-gateway" --service "tcp:$SIGN_SERVICE_GRPC" --listen-grpc tcp:127.0.0.1:0 \
+        --listen-http tcp:127.0.0.1:0 --print-ports "$RUN/ports" 2>"$RUN/gateway.log" &
+    GATEWAY_PID=$!
+    local i
+    for ((i = 0; i < 200; i++)); do
+        [ -s "$RUN/ports" ] && break
+        sleep 0.05
+    done
+    GATEWAY_GRPC=$(sed -n 's/^GATEWAY_GRPC=tcp://p' "$RUN/ports")
+    GATEWAY_HTTP=$(sed -n 's/^GATEWAY_HTTP=tcp://p' "$RUN/ports")
 }
 
 # case_ NAME COMMAND...
