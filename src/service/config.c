@@ -6,10 +6,12 @@
 #include "service/service.h"
 
 #define SESSIONS_MAX_LIMIT 65536u
+#define SILENCE_MIN 100u
+#define SILENCE_MAX 600000u
 
-enum { PARENT_CID, MAX_BYTES, SESSIONS, GATEWAY_URL, SERVER_INDEX, EGRESS_PORT, LEVEL, NUM_KEYS };
-static const char *const keys[NUM_KEYS] = {"parentCid",   "maxBytes",   "sessions", "gatewayUrl",
-                                           "serverIndex", "egressPort", "level"};
+enum { PARENT_CID, MAX_BYTES, SESSIONS, SILENCE, GATEWAY_URL, SERVER_INDEX, EGRESS_PORT, LEVEL, NUM_KEYS };
+static const char *const keys[NUM_KEYS] = {"parentCid",  "maxBytes",    "sessions",   "silenceMs",
+                                           "gatewayUrl", "serverIndex", "egressPort", "level"};
 
 static cs_err in_range(cs_cbor *c, uint64_t *out, uint64_t min, uint64_t max)
 {
@@ -47,6 +49,8 @@ static cs_err read_value(cs_cbor *c, cs_service_config *out, unsigned key)
         return in_range(c, &out->shares_max, CS_SHARES_MIN, CS_SHARES_MAX);
     case SESSIONS:
         return in_range(c, &out->sessions_max, 1, SESSIONS_MAX_LIMIT);
+    case SILENCE:
+        return in_range(c, &out->silence_ms, SILENCE_MIN, SILENCE_MAX);
     case GATEWAY_URL:
         return read_url(c, out);
     case SERVER_INDEX:

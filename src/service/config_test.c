@@ -14,15 +14,15 @@ static uint8_t mem[4096];
 
 /* What a row says in the place of a default; NULL: as it is. */
 typedef struct values {
-    uint64_t cid, max, sessions, index, egress;
+    uint64_t cid, max, sessions, index, egress, silence;
     const char *url, *level;
 } values;
 
-static const values good = {3, 1u << 20, 64, 1, 8080, "http://gateway:8080/x", "warn"};
+static const values good = {3, 1u << 20, 64, 1, 8080, 500, "http://gateway:8080/x", "warn"};
 
 static cs_err put_values(cs_buf *b, const values *v)
 {
-    CS_TRY(cs_cbor_put_map(b, 7));
+    CS_TRY(cs_cbor_put_map(b, 8));
     CS_TRY(cs_cbor_put_text(b, "level"));
     CS_TRY(cs_cbor_put_text(b, v->level));
     CS_TRY(cs_cbor_put_text(b, "maxBytes"));
@@ -31,6 +31,8 @@ static cs_err put_values(cs_buf *b, const values *v)
     CS_TRY(cs_cbor_put_uint(b, v->sessions));
     CS_TRY(cs_cbor_put_text(b, "parentCid"));
     CS_TRY(cs_cbor_put_uint(b, v->cid));
+    CS_TRY(cs_cbor_put_text(b, "silenceMs"));
+    CS_TRY(cs_cbor_put_uint(b, v->silence));
     CS_TRY(cs_cbor_put_text(b, "egressPort"));
     CS_TRY(cs_cbor_put_uint(b, v->egress));
     CS_TRY(cs_cbor_put_text(b, "gatewayUrl"));
@@ -54,7 +56,7 @@ static void all_keys_are_read(void **state)
     (void)state;
     assert_int_equal(read_values(&c, &good), CS_OK);
     assert_true(c.parent_cid == 3 && c.shares_max == 1u << 20 && c.sessions_max == 64 && c.server_index == 1 &&
-                c.egress_port == 8080);
+                c.egress_port == 8080 && c.silence_ms == 500);
     assert_int_equal(c.log_level, CS_LOG_WARN);
     assert_string_equal(c.gateway_url, "http://gateway:8080/x");
     values off = good;
@@ -73,20 +75,22 @@ static void values_outside_their_range_are_refused(void **state)
     memset(long_url, 'a', CS_SERVICE_URL_MAX + 1);
     memcpy(long_url, "http://", 7);
     const values bad[] = {
-        {0, 1024, 1, 1, 8080, "", "info"},
-        {3, 1023, 1, 1, 8080, "", "info"},
-        {3, CS_SHARES_MAX + 1, 1, 1, 8080, "", "info"},
-        {3, 1024, 65537, 1, 8080, "", "info"},
-        {3, 1024, 1, 2, 8080, "", "info"},
-        {3, 1024, 1, 1, 0, "", "info"},
-        {3, 1024, 1, 1, UINT32_MAX, "", "info"},
-        {3, 1024, 1, 1, 8080, "https://a:1", "info"},
-        {3, 1024, 1, 1, 8080, "http://", "info"},
-        {3, 1024, 1, 1, 8080, "http://a:1/\r\nX: y", "info"},
-        {3, 1024, 1, 1, 8080, "http://a:1/ b", "info"},
-        {3, 1024, 1, 1, 8080, "http://\xc3\xa9:1", "info"},
-        {3, 1024, 1, 1, 8080, long_url, "info"},
-        {3, 1024, 1, 1, 8080, "", "loud"},
+        {0, 1024, 1, 1, 8080, 100, "", "info"},
+        {3, 1023, 1, 1, 8080, 100, "", "info"},
+        {3, CS_SHARES_MAX + 1, 1, 1, 8080, 100, "", "info"},
+        {3, 1024, 65537, 1, 8080, 100, "", "info"},
+        {3, 1024, 1, 2, 8080, 100, "", "info"},
+        {3, 1024, 1, 1, 0, 100, "", "info"},
+        {3, 1024, 1, 1, UINT32_MAX, 100, "", "info"},
+        {3, 1024, 1, 1, 8080, 100, "https://a:1", "info"},
+        {3, 1024, 1, 1, 8080, 100, "http://", "info"},
+        {3, 1024, 1, 1, 8080, 100, "http://a:1/\r\nX: y", "info"},
+        {3, 1024, 1, 1, 8080, 100, "http://a:1/ b", "info"},
+        {3, 1024, 1, 1, 8080, 100, "http://\xc3\xa9:1", "info"},
+        {3, 1024, 1, 1, 8080, 100, long_url, "info"},
+        {3, 1024, 1, 1, 8080, 99, "", "info"},
+        {3, 1024, 1, 1, 8080, 600001, "", "info"},
+        {3, 1024, 1, 1, 8080, 100, "", "loud"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         if (read_values(&c, &bad[i]) != CS_E_CONFIG || c.parent_cid != 77) {
@@ -94,8 +98,8 @@ static void values_outside_their_range_are_refused(void **state)
         }
     }
     long_url[CS_SERVICE_URL_MAX] = '\0';
-    assert_int_equal(read_values(&c, &(values){3, 1024, 1, 1, 8080, long_url, "info"}), CS_OK);
-    assert_int_equal(read_values(&c, &(values){3, CS_SHARES_MAX, 1, 1, 8080, long_url, "info"}), CS_OK);
+    assert_int_equal(read_values(&c, &(values){3, 1024, 1, 1, 8080, 100, long_url, "info"}), CS_OK);
+    assert_int_equal(read_values(&c, &(values){3, CS_SHARES_MAX, 1, 1, 8080, 100, long_url, "info"}), CS_OK);
 }
 
 static void a_key_too_many_twice_or_missing_is_refused(void **state)
@@ -105,7 +109,7 @@ static void a_key_too_many_twice_or_missing_is_refused(void **state)
 
     (void)state;
     assert_int_equal(put_values(&b, &good), CS_OK);
-    mem[0]++; /* eight entries */
+    mem[0]++; /* nine entries */
     assert_int_equal(cs_cbor_put_text(&b, "zzzzzzzzzzzz"), CS_OK);
     assert_int_equal(cs_cbor_put_uint(&b, 1), CS_OK);
     assert_int_equal(cs_service_config_read(&c, cs_buf_slice(&b)), CS_E_CONFIG_KEY);

@@ -144,7 +144,13 @@ static void on_packet(void *cookie, cs_slice packet)
         return;
     }
     if (f.type == CS_RPC_PARTY_SEND || f.type == CS_RPC_PARTY_END) {
-        cs_service_party_frame(s, &f);
+        if (!cs_service_room_frame(s, &f)) {
+            cs_service_party_frame(s, &f);
+        }
+        return;
+    }
+    if (f.type == CS_RPC_SIGN_REPLY) {
+        cs_service_sign_reply(s, &f);
         return;
     }
     cs_pending *p = cs_idmap_get(&s->pending, f.id);

@@ -52,11 +52,16 @@ static cs_err read_config(int fd)
     return cs_service_config_read(&service.config, cs_slice_of(bytes, len));
 }
 
-/* Raises the soft limit of descriptors; before the filter. What is not for connections: the link, listeners, injectors, the loop. */
+/*
+ * Raises the soft limit of descriptors; before the filter. What is not for connections: the link, listeners, injectors, the
+ * loop, and the subscription of each request in a room.
+ */
 static unsigned connections_max(void)
 {
     struct rlimit fds = {0};
-    rlim_t want = CONNS_MAX + FDS_RESERVED;
+    bool rooms = service.config.gateway_url[0] != '\0';
+    rlim_t reserved = FDS_RESERVED + (rooms ? service.config.sessions_max + CS_SERVICE_ROOM_CONNS : 0);
+    rlim_t want = CONNS_MAX + reserved;
 
     if (getrlimit(RLIMIT_NOFILE, &fds) != 0) {
         return 0;
@@ -64,21 +69,18 @@ static unsigned connections_max(void)
     fds.rlim_cur = fds.rlim_max < want ? fds.rlim_max : want;
     (void)setrlimit(RLIMIT_NOFILE, &fds);
     (void)getrlimit(RLIMIT_NOFILE, &fds);
-    return fds.rlim_cur >= want               ? CONNS_MAX
-           : fds.rlim_cur > 2u * FDS_RESERVED ? (unsigned)(fds.rlim_cur - FDS_RESERVED)
-                                              : FDS_RESERVED;
+    return fds.rlim_cur >= want                     ? CONNS_MAX
+           : fds.rlim_cur > reserved + FDS_RESERVED ? (unsigned)(fds.rlim_cur - reserved)
+                                                    : FDS_RESERVED;
 }
 
 static cs_err open_grpc(int fd)
 {
     cs_grpc_method methods[] = {
-        cs_service_party_method,
-        cs_service_attest_method,
-        cs_service_status_method,
-        cs_service_unban_method,
-        cs_service_health_check_method,
-        cs_service_health_watch_method,
-        {0},
+        cs_service_party_method,        cs_service_sign_tx_method,
+        cs_service_attest_method,       cs_service_status_method,
+        cs_service_unban_method,        cs_service_health_check_method,
+        cs_service_health_watch_method, {0},
     };
     cs_grpc_opts opts = {
         .calls_max = CALLS_MAX, .conns_max = connections_max(), .cid = (uint32_t)service.config.parent_cid};
@@ -109,6 +111,9 @@ static cs_err set_up(const cs_args *a)
     cs_log_init(a->program, service.config.log_level, STDERR_FILENO);
     CS_TRY(cs_loop_new(&service.loop));
     CS_TRY(cs_service_core_open(&service, (int)cs_args_u64(a, "link-core")));
+    if (service.config.gateway_url[0] != '\0') {
+        CS_TRY(cs_service_rooms_open(&service, &service.egress));
+    }
     CS_TRY(open_grpc((int)cs_args_u64(a, "listen-grpc")));
     CS_TRY(open_injector(&service.inject_age, CS_INJECT_AGE, (int)cs_args_u64(a, "listen-age")));
     CS_TRY(open_injector(&service.inject_shares, CS_INJECT_SHARES, (int)cs_args_u64(a, "listen-shares")));

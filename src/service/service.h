@@ -2,7 +2,7 @@
  * sign-service: the front of the enclave. Takes gRPC and the two share injectors, hands everything on to sign-core as frames
  * (docs/formats/core-rpc.md) and back. Holds ciphertext, requests and opaque MPC messages; never keys or credentials.
  * One loop, one thread. Files: main.c (options, set-up), core_link.c (frames), party.c (Session streams), unary.c (Attest,
- * Status, Unban, Health), inject.c (7101, 7102), idmap.c.
+ * Status, Unban, Health), signtx.c and room.c (Participant/SignTx over rooms), inject.c (7101, 7102), idmap.c.
  */
 #ifndef CS_SERVICE_SERVICE_H
 #define CS_SERVICE_SERVICE_H
@@ -20,7 +20,8 @@
 typedef struct cs_service_config {
     uint64_t parent_cid;
     uint64_t shares_max;   /* bytes of the share file */
-    uint64_t sessions_max; /* PARTY streams at once */
+    uint64_t sessions_max; /* PARTY streams at once; also SignTx requests */
+    uint64_t silence_ms;   /* a SignTx of which core says nothing for so long has failed */
     cs_log_level log_level;
     uint64_t egress_port;  /* of the parent: the bridge to the gateway's HTTP */
     uint64_t server_index; /* of this party in rooms: 0 or 1 */
@@ -55,6 +56,7 @@ struct cs_service {
     int health;
     uint64_t health_due;
     cs_injector *inject_age, *inject_shares;
+    struct cs_service_rooms *rooms; /* NULL: off */
 };
 
 /* ---- core_link.c ---- */
@@ -62,7 +64,7 @@ CS_MUST cs_err cs_service_core_open(cs_service *s, int fd_take);
 void cs_service_core_close(cs_service *s);
 /* cs_service_send - encode and queue one frame. CS_E_RANGE: the queue is full, try again after on_drain. */
 CS_MUST cs_err cs_service_send(cs_service *s, const cs_rpc_frame *f);
-/* cs_service_send_end - PARTY_CLOSE or SHARES_CANCEL: never lost to a full queue. */
+/* cs_service_send_end - PARTY_CLOSE, SIGN_CANCEL or SHARES_CANCEL: never lost to a full queue. */
 void cs_service_send_end(cs_service *s, cs_rpc_type type, uint64_t id);
 /* cs_service_call - send f with a fresh id and wait at most timeout_ms. fn is not called when this fails. */
 CS_MUST cs_err cs_service_call(cs_service *s, cs_rpc_frame *f, uint32_t timeout_ms, cs_pending_fn *fn, void *cookie);
@@ -75,6 +77,16 @@ void cs_service_forget(cs_service *s, const void *cookie);
 extern const cs_grpc_method cs_service_party_method;
 void cs_service_party_frame(cs_service *s, const cs_rpc_frame *f); /* PARTY_SEND, PARTY_END */
 void cs_service_party_resume(cs_service *s);                       /* the link to core has room again */
+
+/* ---- signtx.c, room.c ---- */
+#define CS_SERVICE_ROOM_CONNS 32u /* requests to the gateway at once; subscriptions come on top */
+extern const cs_grpc_method cs_service_sign_tx_method;
+/* cs_service_rooms_open - only with config.gateway_url; endpoint: where it is dialled. CS_E_CONFIG | CS_E_NO_MEMORY. */
+CS_MUST cs_err cs_service_rooms_open(cs_service *s, const cs_endpoint *endpoint);
+void cs_service_rooms_close(cs_service *s);
+/* cs_service_room_frame - PARTY_SEND, PARTY_END of a stream of a room; false: not one of these. */
+bool cs_service_room_frame(cs_service *s, const cs_rpc_frame *f);
+void cs_service_sign_reply(cs_service *s, const cs_rpc_frame *f);
 
 /* ---- unary.c ---- */
 extern const cs_grpc_method cs_service_attest_method, cs_service_status_method, cs_service_unban_method,

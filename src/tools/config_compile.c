@@ -28,7 +28,7 @@ static const cs_ckey keys[] = {
     {"shares.minGeneration", NULL, CS_CK_UINT, CORE, "0", 0, UINT64_MAX, NULL},
     {"shares.maxBytes", NULL, CS_CK_UINT, CORE | SERVICE, "268435456", CS_SHARES_MIN, CS_SHARES_MAX, NULL},
     {"limits.sessions", NULL, CS_CK_UINT, CORE | SERVICE, "1024", 1, 65536, NULL},
-    {"limits.silenceMs", NULL, CS_CK_UINT, CORE, "10000", 100, 600000, NULL},
+    {"limits.silenceMs", NULL, CS_CK_UINT, CORE | SERVICE, "10000", 100, 600000, NULL},
     {"limits.arenaMiB", NULL, CS_CK_UINT, CORE, "256", 4, 65536, NULL},
     {"gateway.url", "gatewayUrl", CS_CK_URL, SERVICE, "", 0, 0, NULL},
     {"gateway.egressPort", NULL, CS_CK_UINT, SERVICE, "8080", 1, UINT32_MAX - 1, NULL},

@@ -164,7 +164,7 @@ class Service:
         for s in (near, far):
             s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         config = os.memfd_create("config")
-        os.write(config, enc({"level": "info", "maxBytes": 1 << 20, "sessions": 64, "parentCid": 3, "gatewayUrl": "", "serverIndex": 1, "egressPort": 8080}))
+        os.write(config, enc({"level": "info", "maxBytes": 1 << 20, "sessions": 64, "parentCid": 3, "gatewayUrl": "", "serverIndex": 1, "egressPort": 8080, "silenceMs": 10000}))
         listen = [socket.socket(), self.unix("age"), self.unix("shares")]
         listen[0].bind(("127.0.0.1", 0))
         for s in listen:
