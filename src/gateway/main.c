@@ -17,6 +17,7 @@
 #define FDS_RESERVED 64u
 #define LINGER_MS 500 /* the last answers and ends of streams go out */
 #define BACKLOG 1024
+#define SEND_BUFFER (256 * 1024) /* a subscriber that does not read holds no more of the system's memory */
 
 /*
  * A call's queue: reading of one side stops at half of it; what its window (1 MiB) still lets through and one message must fit
@@ -125,6 +126,7 @@ static cs_err open_http(void)
         .limits = {.body_max = CS_MESSAGE_JSON_MAX, .conns_max = (unsigned)gate.config.http_conns},
         .cid = CS_EP_CID_ANY,
         .refuse = cs_gate_http_refuse,
+        .send_buffer = SEND_BUFFER,
     };
     CS_TRY(listen_on(&fd, &gate.config.http));
     cs_err err = cs_http1_server_new(&gate.http, gate.loop, fd, &o, cs_gate_http, &gate);

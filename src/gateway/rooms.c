@@ -160,7 +160,7 @@ static bool evict(cs_rooms *r, const cs_room_entry *keep)
 
 static cs_room_entry *find(const cs_rooms *r, cs_slice name)
 {
-    return cs_room_table_get(&r->table, cs_room_table_hash(&r->table, name), name);
+    return cs_room_table_find(&r->table, cs_room_table_hash(&r->table, name), name);
 }
 
 static cs_err make(cs_rooms *r, cs_room_entry **out, uint64_t hash, cs_slice name, uint64_t now)
@@ -190,7 +190,7 @@ static cs_err make(cs_rooms *r, cs_room_entry **out, uint64_t hash, cs_slice nam
 static cs_err enter(cs_rooms *r, cs_room_entry **out, cs_slice name, uint64_t now)
 {
     uint64_t hash = cs_room_table_hash(&r->table, name);
-    *out = cs_room_table_get(&r->table, hash, name);
+    *out = cs_room_table_find(&r->table, hash, name);
     return *out != NULL ? CS_OK : make(r, out, hash, name, now);
 }
 

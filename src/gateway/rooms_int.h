@@ -43,7 +43,7 @@ typedef struct cs_room_table {
 CS_MUST cs_err cs_room_table_init(cs_room_table *t, size_t num_max);
 void cs_room_table_cleanup(cs_room_table *t);
 uint64_t cs_room_table_hash(const cs_room_table *t, cs_slice name);
-cs_room_entry *cs_room_table_get(const cs_room_table *t, uint64_t hash, cs_slice name);
+cs_room_entry *cs_room_table_find(const cs_room_table *t, uint64_t hash, cs_slice name);
 void cs_room_table_add(cs_room_table *t, cs_room_entry *e);
 void cs_room_table_remove(cs_room_table *t, cs_room_entry *e);
 

@@ -78,7 +78,7 @@ void cs_room_table_cleanup(cs_room_table *t)
     *t = (cs_room_table){0};
 }
 
-cs_room_entry *cs_room_table_get(const cs_room_table *t, uint64_t hash, cs_slice name)
+cs_room_entry *cs_room_table_find(const cs_room_table *t, uint64_t hash, cs_slice name)
 {
     cs_room_entry *e = t->slots[hash & t->mask];
     while (e != NULL && !(e->hash == hash && e->name_len == name.len && memcmp(e->name, name.p, name.len) == 0)) {

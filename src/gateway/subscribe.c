@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/text.h"
 #include "gateway/gateway.h"
@@ -108,20 +109,32 @@ static cs_err read_query(int *not_from, cs_slice query)
     return CS_OK;
 }
 
-/* A decimal number. One that no room reaches is of a room that was forgotten, as is every other beyond the last. */
+/* A decimal number, once. One that no room reaches is of a room that was forgotten, as is every other beyond the last. */
 static cs_err read_last_id(uint64_t *after, const cs_http1_msg *request)
 {
-    *after = CS_ROOMS_FROM_START;
     cs_slice v = cs_http1_header_get(request, "last-event-id");
+    *after = CS_ROOMS_FROM_START;
+    for (size_t i = 0; v.p != NULL && i < request->num_headers; i++) {
+        const cs_http1_header *h = &request->headers[i];
+        if (h->name.len == 13 && h->value.p != v.p && strncasecmp((const char *)h->name.p, "last-event-id", 13) == 0) {
+            return CS_E_USAGE;
+        }
+    }
     if (v.p == NULL) {
         return CS_OK;
     }
-    cs_err err = cs_parse_u64(v, CS_ROOMS_FROM_START - 1, after);
-    if (err == CS_E_RANGE) {
-        *after = CS_ROOMS_FROM_START;
-        return CS_OK;
+    for (size_t i = 0; i < v.len; i++) {
+        if (v.p[i] < '0' || v.p[i] > '9') {
+            return CS_E_USAGE;
+        }
     }
-    return err == CS_OK ? CS_OK : CS_E_USAGE;
+    if (v.len == 0 || (v.len > 1 && v.p[0] == '0')) {
+        return CS_E_USAGE;
+    }
+    if (cs_parse_u64(v, CS_ROOMS_FROM_START - 1, after) != CS_OK) { /* too large for any room */
+        *after = CS_ROOMS_FROM_START;
+    }
+    return CS_OK;
 }
 
 static cs_err stream_begin(cs_gate_sub *s, const cs_http1_msg *request)

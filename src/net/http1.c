@@ -92,6 +92,9 @@ static int on_value_complete(llhttp_t *ll)
 {
     cs_http1_parser *p = ll->data;
     size_t i = p->num++;
+    if (p->names[i].len == 0) {
+        return stop(p, CS_E_FORMAT);
+    }
     if (name_is(p, i, "content-length")) {
         if (p->has_length || p->has_coding) {
             return stop(p, CS_E_FORMAT);
@@ -151,6 +154,15 @@ static int on_body(llhttp_t *ll, const char *at, size_t len)
     return cs_put(&p->body, at, len) == CS_OK ? HPE_OK : stop(p, CS_E_NO_MEMORY);
 }
 
+/* Nobody needs chunk extensions, and two readers that differ about their end are a way to smuggle. */
+static int on_chunk_extension(llhttp_t *ll, const char *at, size_t len)
+{
+    cs_http1_parser *p = ll->data;
+    (void)at;
+    (void)len;
+    return p->kind == CS_HTTP1_REQUEST ? stop(p, CS_E_UNSUPPORTED) : HPE_OK;
+}
+
 static int on_complete(llhttp_t *ll)
 {
     cs_http1_parser *p = ll->data;
@@ -166,6 +178,8 @@ static const llhttp_settings_t settings = {
     .on_header_value_complete = on_value_complete,
     .on_headers_complete = on_headers_complete,
     .on_body = on_body,
+    .on_chunk_extension_name = on_chunk_extension,
+    .on_chunk_extension_value = on_chunk_extension,
     .on_message_complete = on_complete,
 };
 

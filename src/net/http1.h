@@ -1,7 +1,7 @@
 /*
  * HTTP/1.1, strict, over llhttp: a message parser (requests and responses), the writer of heads, and a server on the loop.
  * Refused: Content-Length together with Transfer-Encoding, a second Content-Length, codings but chunked, line folding, bare
- * CR, HTTP/1.0 keep-alive games, upgrades, heads or bodies over the limits, more than CS_HTTP1_HEADERS headers.
+ * CR, HTTP/1.0 keep-alive games, upgrades, chunk extensions of requests, heads or bodies over the limits, more than CS_HTTP1_HEADERS headers.
  * Source: RFC 9110, RFC 9112, specs/dependencies.md 6.
  */
 #ifndef CS_NET_HTTP1_H
@@ -102,6 +102,7 @@ typedef struct cs_http1_server_opts {
     /* answers what the server itself refuses (malformed: 400, late: 408, too large: 413, 431) by one cs_http1_respond; the
      * connection ends. NULL: no body */
     void (*refuse)(cs_http1_conn *conn, unsigned status, cs_err err);
+    int send_buffer; /* bytes of the system's buffer of a connection (it takes the double); 0: the system grows it */
 } cs_http1_server_opts;
 
 /* cs_http1_server_new - takes the listener. */

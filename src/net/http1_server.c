@@ -1,6 +1,7 @@
 /* HTTP/1.1 server on the loop: one request at a time per connection, pipelined ones wait. See http1.h. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "net/http1.h"
@@ -379,6 +380,9 @@ static const cs_stream_events conn_events = {on_data, on_eof, on_drain, on_strea
 static cs_err conn_start(cs_http1_server *s, cs_http1_conn *c, int fd)
 {
     cs_stream_opts opts = {.out_max = SIZE_MAX / 2};
+    if (s->opts.send_buffer > 0) { /* a failure only means more memory */
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &s->opts.send_buffer, sizeof s->opts.send_buffer);
+    }
     CS_TRY(cs_timer_new(&c->timer, s->loop, on_timeout, c));
     CS_TRY(cs_http1_parser_new(&c->parser, CS_HTTP1_REQUEST, &s->opts.limits));
     CS_TRY(cs_stream_new(&c->stream, s->loop, fd, &opts, &conn_events, c));
