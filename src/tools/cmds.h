@@ -11,6 +11,7 @@
     X(age)                                                                                                             \
     X(cms)                                                                                                             \
     X(attest)                                                                                                          \
+    X(image)                                                                                                           \
     X(keygen)                                                                                                          \
     X(sign)                                                                                                            \
     X(participant)                                                                                                     \
