@@ -1,82 +1,26 @@
 /*
- * The bridge between a room at the gateway and sign-core: frames of the request's clients become numbered streams to core, what
- * core sends is broadcast. Anybody may write to a room, so nothing here is trusted: a body costs no memory, a request has at most
- * CS_BRIDGE_STREAMS streams, and one of which core has not answered anything gives way to a new one.
+ * The bridge between a room at the gateway and sign-core: one for each request, from the first call to the answer, its failure, or
+ * the end of the time in which a client may still ask for it. See room.h; the streams are in room_flow.c.
  */
-#include "service/room.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "codec/hello.h"
-#include "codec/roomframe.h"
-#include "net/room.h"
+#include "service/room_int.h"
 
-#define BUCKETS 1024u
 #define LINGERING_MAX 256u
-#define HS1_LEN 129u
-#define CHANNEL_AT 1u
-#define SESSION_AT 17u
-#define DATA_HEAD 41u
-#define DATA_TAG 16u
-#define NAME_LEN 16u
-enum { KIND_HS1 = 1, KIND_HS2 = 2, KIND_DATA = 3 };
-
-/* How far core has answered on a stream: it gives way to new ones in this order. */
-typedef enum proven { SAID_NOTHING, SAID_HS2, SAID_DATA } proven;
-
-/* A stream to core. session is set by what core answers, as anybody can name one. */
-typedef struct flow {
-    cs_bridge *bridge; /* NULL: the slot is free */
-    uint64_t id;
-    uint64_t opened; /* counts the flows of a bridge */
-    bool set_up;     /* began with HS1 */
-    bool bound;      /* session is known */
-    proven proven;
-    uint8_t channel[NAME_LEN], session[NAME_LEN];
-} flow;
-
-struct cs_bridge {
-    cs_service *service;
-    cs_bridge *next, **prev;   /* of the bucket */
-    cs_bridge *lnext, **lprev; /* of those that linger, oldest first; lprev NULL: it does not */
-    cs_sign_waiter *waiters;
-    cs_room *room;
-    cs_timer *timer;
-    uint64_t wait_id; /* of SIGN_WAIT; 0: answered */
-    uint64_t heard;   /* when core last said something in a session */
-    uint64_t num_flows;
-    unsigned ends;
-    cs_err why; /* what a session came to; told when silence follows */
-    bool signed_;
-    uint8_t signature[CS_SIGNATURE_LEN];
-    int32_t tx_id;
-    uint8_t digest[32];
-    uint8_t account_len, execution_len;
-    uint8_t account[CS_HELLO_MAX_ACCOUNT], execution[CS_HELLO_MAX_EXECUTION];
-    flow flows[CS_BRIDGE_STREAMS];
-};
-
-struct cs_service_rooms {
-    cs_gateway *gateway;
-    cs_idmap waits, flows; /* ids of core's frames -> cs_bridge, flow */
-    cs_bridge *buckets[BUCKETS];
-    cs_bridge *lingering, **lingering_tail;
-    size_t num, num_lingering, num_max;
-};
 
 static void bridge_free(cs_bridge *b);
 
 /* ---- requests ---- */
 
-static cs_slice account_of(const cs_bridge *b)
+cs_slice cs_bridge_account(const cs_bridge *b)
 {
     return cs_slice_of(b->account, b->account_len);
 }
 
-static cs_slice execution_of(const cs_bridge *b)
+cs_slice cs_bridge_execution(const cs_bridge *b)
 {
     return cs_slice_of(b->execution, b->execution_len);
 }
@@ -92,27 +36,27 @@ static cs_bridge **bucket_of(struct cs_service_rooms *r, const cs_sign_request *
     for (size_t i = 0; i < q->execution_id.len; i++) {
         h = (h ^ q->execution_id.p[i]) * 16777619u;
     }
-    return &r->buckets[(h ^ h >> 16) & (BUCKETS - 1)];
+    return &r->buckets[(h ^ h >> 16) & (CS_BRIDGE_BUCKETS - 1)];
 }
 
 static cs_bridge *find(struct cs_service_rooms *r, const cs_sign_request *q)
 {
     cs_bridge *b = *bucket_of(r, q);
 
-    while (b != NULL && (b->tx_id != q->tx_id || !cs_slice_eq(account_of(b), q->account_id) ||
-                         !cs_slice_eq(execution_of(b), q->execution_id))) {
+    while (b != NULL && (b->tx_id != q->tx_id || !cs_slice_eq(cs_bridge_account(b), q->account_id) ||
+                         !cs_slice_eq(cs_bridge_execution(b), q->execution_id))) {
         b = b->next;
     }
     return b;
 }
 
-static cs_rpc_frame request_frame(const cs_bridge *b, cs_rpc_type type, uint64_t id)
+cs_rpc_frame cs_bridge_frame(const cs_bridge *b, cs_rpc_type type, uint64_t id)
 {
     cs_rpc_frame f = {.type = type, .id = id};
 
-    f.f[0].s = account_of(b);
+    f.f[0].s = cs_bridge_account(b);
     f.f[1].u = (uint64_t)(int64_t)b->tx_id;
-    f.f[2].s = execution_of(b);
+    f.f[2].s = cs_bridge_execution(b);
     f.f[3].s = cs_slice_of(b->digest, sizeof b->digest);
     return f;
 }
@@ -155,24 +99,13 @@ static void linger(cs_bridge *b)
 
 /* ---- ends ---- */
 
-static void flow_free(flow *f, bool tell_core)
-{
-    cs_service *s = f->bridge->service;
-
-    (void)cs_idmap_take(&s->rooms->flows, f->id);
-    if (tell_core) {
-        cs_service_send_end(s, CS_RPC_PARTY_CLOSE, f->id);
-    }
-    f->bridge = NULL;
-}
-
 static void bridge_free(cs_bridge *b)
 {
     struct cs_service_rooms *r = b->service->rooms;
 
     for (size_t i = 0; i < CS_BRIDGE_STREAMS; i++) {
         if (b->flows[i].bridge != NULL) {
-            flow_free(&b->flows[i], true);
+            cs_flow_free(&b->flows[i], true);
         }
     }
     if (b->wait_id != 0) {
@@ -233,122 +166,11 @@ static void on_timer(void *cookie)
     }
 }
 
-/* ---- room -> core ---- */
+/* ---- the room ---- */
 
-cs_err cs_room_head_parse(cs_room_head *out, cs_slice frame)
+static void on_body(void *cookie, cs_slice body)
 {
-    bool hs1 = frame.len == HS1_LEN && frame.p[0] == KIND_HS1;
-
-    if (!hs1 && (frame.len <= DATA_HEAD + DATA_TAG || frame.p[0] != KIND_DATA)) {
-        return CS_E_FORMAT;
-    }
-    *out =
-        (cs_room_head){.hs1 = hs1, .channel16 = frame.p + CHANNEL_AT, .session16 = hs1 ? NULL : frame.p + SESSION_AT};
-    return CS_OK;
-}
-
-static bool same_name(const uint8_t *a, const uint8_t *b)
-{
-    return memcmp(a, b, NAME_LEN) == 0;
-}
-
-/*
- * The flow that a frame belongs to. A set-up flow takes all unknown sessions of its channel until core has answered one of
- * them: a stranger who names another one first gains nothing.
- */
-static flow *flow_of(cs_bridge *b, const cs_room_head *h)
-{
-    flow *set_up = NULL;
-
-    for (size_t i = 0; i < CS_BRIDGE_STREAMS; i++) {
-        flow *f = &b->flows[i];
-
-        if (f->bridge == NULL || !same_name(f->channel, h->channel16)) {
-            continue;
-        }
-        if (h->hs1 ? f->set_up : f->bound && same_name(f->session, h->session16)) {
-            return f;
-        }
-        if (f->set_up && !f->bound) {
-            set_up = f;
-        }
-    }
-    return h->hs1 ? NULL : set_up;
-}
-
-/* A free slot, or that of the flow that has proven least, the oldest of such. */
-static flow *free_slot(cs_bridge *b)
-{
-    flow *least = NULL;
-
-    for (size_t i = 0; i < CS_BRIDGE_STREAMS; i++) {
-        flow *f = &b->flows[i];
-
-        if (f->bridge == NULL) {
-            return f;
-        }
-        if (f->proven != SAID_DATA &&
-            (least == NULL || f->proven < least->proven || (f->proven == least->proven && f->opened < least->opened))) {
-            least = f;
-        }
-    }
-    if (least != NULL) {
-        flow_free(least, true);
-    }
-    return least;
-}
-
-static flow *flow_open(cs_bridge *b, const cs_room_head *h)
-{
-    cs_service *s = b->service;
-    flow *f = free_slot(b);
-
-    if (f == NULL) {
-        return NULL;
-    }
-    cs_rpc_frame open = request_frame(b, CS_RPC_PARTY_ROOM, ++s->next_id);
-    *f = (flow){.bridge = b, .id = open.id, .opened = ++b->num_flows, .set_up = h->hs1, .bound = !h->hs1};
-    memcpy(f->channel, h->channel16, NAME_LEN);
-    if (!h->hs1) {
-        memcpy(f->session, h->session16, NAME_LEN);
-    }
-    if (cs_idmap_put(&s->rooms->flows, f->id, f) != CS_OK) {
-        f->bridge = NULL;
-        return NULL;
-    }
-    if (cs_service_send(s, &open) != CS_OK) {
-        flow_free(f, false);
-        return NULL;
-    }
-    return f;
-}
-
-static void on_body(void *cookie, cs_slice bytes)
-{
-    cs_bridge *b = cookie;
-    cs_service *s = b->service;
-    cs_room_body body;
-    cs_room_head head;
-
-    if (cs_room_body_parse(&body, bytes) != CS_OK || !cs_slice_eq(body.account_id, account_of(b)) ||
-        !cs_slice_eq(body.execution_id, execution_of(b)) || cs_room_head_parse(&head, body.frame) != CS_OK) {
-        return; /* of another request, or noise */
-    }
-    if (s->core_gone || s->core == NULL || cs_link_full(s->core)) {
-        return; /* rooms may lose messages; streams of gRPC may not, and need the rest of the queue */
-    }
-    flow *f = flow_of(b, &head);
-    if (f == NULL) {
-        f = flow_open(b, &head);
-    }
-    if (f != NULL) {
-        cs_rpc_frame data = {.type = CS_RPC_PARTY_DATA, .id = f->id};
-        data.f[0].s = body.frame;
-        cs_err err = cs_service_send(s, &data);
-        if (err != CS_OK) {
-            cs_log_err(CS_LOG_DEBUG, "room_drop", err);
-        }
-    }
+    cs_flow_body(cookie, body);
 }
 
 static void on_lost(void *cookie, cs_err err)
@@ -365,67 +187,7 @@ static void on_lost(void *cookie, cs_err err)
 
 static const cs_room_events room_events = {.on_body = on_body, .on_lost = on_lost};
 
-/* ---- core -> room ---- */
-
-static void broadcast(cs_bridge *b, cs_slice frame)
-{
-    uint8_t mem[CS_ROOM_HEAD_MAX];
-    cs_buf head = cs_buf_wrap(mem, sizeof mem);
-    cs_err err = cs_room_head_put(&head, account_of(b), execution_of(b));
-
-    if (err == CS_OK) {
-        const cs_slice parts[] = {cs_buf_slice(&head), frame};
-        err = cs_room_send(b->room, parts, 2);
-    }
-    if (err != CS_OK) { /* the session of the client ends in silence */
-        cs_log_err(CS_LOG_WARN, "room_send", err);
-    }
-}
-
-static void on_send(flow *f, cs_slice frame)
-{
-    cs_bridge *b = f->bridge;
-
-    if (frame.len > DATA_HEAD && frame.p[0] == KIND_DATA) {
-        b->heard = cs_loop_now(b->service->loop); /* not HS2: a handshake can be played again */
-        f->proven = SAID_DATA;
-        f->bound = true;
-        memcpy(f->session, frame.p + SESSION_AT, NAME_LEN);
-    } else if (f->proven == SAID_NOTHING) {
-        f->proven = SAID_HS2;
-    }
-    broadcast(b, frame);
-}
-
-/* The client is told only what makes it do something: set up a new channel, or say more about the silence that follows. */
-static bool is_told(cs_err err)
-{
-    return err == CS_E_CHANNEL_UNKNOWN || err == CS_E_CHANNEL_AUTH || err == CS_E_NOT_SERVING ||
-           err == CS_E_SESSION_LIMIT;
-}
-
-/* What became of a session; told when nothing better follows. */
-static bool is_verdict(cs_err err)
-{
-    return err == CS_E_ABORT_SESSION || err == CS_E_EPOCH || err == CS_E_EXECUTION_CONFLICT;
-}
-
-static void on_end(flow *f, cs_err err)
-{
-    cs_bridge *b = f->bridge;
-    static const uint8_t none[NAME_LEN];
-    uint8_t mem[CS_ROOM_END_MAX];
-    cs_buf out = cs_buf_wrap(mem, sizeof mem);
-    const cs_room_end end = {
-        .channel16 = f->channel, .session16 = f->set_up ? none : f->session, .code = cs_slice_str(cs_err_code(err))};
-
-    b->why = is_verdict(err) ? err : b->why;
-    if (is_told(err) && b->ends < CS_BRIDGE_ENDS_MAX && cs_room_end_put(&out, &end) == CS_OK) {
-        b->ends++;
-        broadcast(b, cs_buf_slice(&out));
-    }
-    flow_free(f, false);
-}
+/* ---- core ---- */
 
 static cs_err code_of(cs_slice text)
 {
@@ -440,15 +202,15 @@ static cs_err code_of(cs_slice text)
 
 bool cs_service_room_frame(cs_service *s, const cs_rpc_frame *frame)
 {
-    flow *f = s->rooms == NULL ? NULL : cs_idmap_get(&s->rooms->flows, frame->id);
+    cs_flow *f = s->rooms == NULL ? NULL : cs_idmap_get(&s->rooms->flows, frame->id);
 
     if (f == NULL) {
         return false;
     }
     if (frame->type == CS_RPC_PARTY_END) {
-        on_end(f, code_of(frame->f[0].s));
+        cs_flow_end(f, code_of(frame->f[0].s));
     } else {
-        on_send(f, frame->f[0].s);
+        cs_flow_send(f, frame->f[0].s);
     }
     return true;
 }
@@ -492,7 +254,7 @@ static cs_err begin(cs_bridge *b)
     (void)snprintf(name, sizeof name, "signing_%d", (int)b->tx_id);
     /* half of it: that the gateway is away is better known than that the peer is silent */
     CS_TRY(cs_room_join(&b->room, r->gateway, name, (uint32_t)(b->service->config.silence_ms / 2), &room_events, b));
-    cs_rpc_frame wait = request_frame(b, CS_RPC_SIGN_WAIT, ++b->service->next_id);
+    cs_rpc_frame wait = cs_bridge_frame(b, CS_RPC_SIGN_WAIT, ++b->service->next_id);
     CS_TRY(cs_idmap_put(&r->waits, wait.id, b));
     cs_err err = cs_service_send(b->service, &wait);
     if (err != CS_OK) {
@@ -622,7 +384,7 @@ void cs_service_rooms_close(cs_service *s)
     if (r == NULL) {
         return;
     }
-    for (size_t i = 0; i < BUCKETS; i++) {
+    for (size_t i = 0; i < CS_BRIDGE_BUCKETS; i++) {
         while (r->buckets[i] != NULL) {
             bridge_fail(r->buckets[i], CS_E_CLOSED);
         }
