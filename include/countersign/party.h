@@ -1,7 +1,7 @@
 /*
  * libcountersign: the client's party of a Countersign signing service.
  *
- * A party holds the client's shares of one share file and talks to one service. It verifies the enclave's attestation before it
+ * A party holds the client's shares of one share file and talks to one service, directly or in rooms of a gateway. It verifies the enclave's attestation before it
  * makes a channel, keeps one channel per identity for all its signatures, makes it again when the enclave was restarted, and
  * verifies every signature before it gives it out.
  *
@@ -43,12 +43,19 @@ typedef struct countersign_party_options {
     uint32_t timeout_ms;     /* of one attempt; 0: 15,000 */
     uint32_t retries;        /* further attempts after an aborted session, each over the same request */
     size_t arena_bytes;      /* 0: 64 MiB and three times shares_len */
+    /*
+     * "http://HOST[:PORT][/PREFIX]": meet the enclave's party in rooms of this gateway (`service` is not read then). Somebody sends the
+     * same request to the gateway's mpc.SignGateway/SignTx; tx_id is of 32 bits and path is empty. NULL: directly.
+     */
+    const char *gateway_url;
 } countersign_party_options;
 
 /*
  * countersign_party_open - loads the shares; does not talk to the service yet (the first signature does).
- * Returns 0, or -1 with *err (may be NULL): ATT_NO_POLICY, CONFIG (root_pem), FORMAT and RANGE (service, pcrs), AGE_*, SHARES_*,
- * NO_MEMORY. *out is owned by the caller: countersign_party_close.
+ * Options that are not set must be zero. The structure may grow at its end in a later version: callers are compiled against the
+ * header of the library that they run with until version 1.
+ * Returns 0, or -1 with *err (may be NULL): ATT_NO_POLICY, CONFIG (root_pem), FORMAT, RANGE and UNSUPPORTED (service, gateway_url,
+ * pcrs), AGE_*, SHARES_*, NO_MEMORY. *out is owned by the caller: countersign_party_close.
  */
 int countersign_party_open(countersign_party **out, const countersign_party_options *options, countersign_error *err);
 
@@ -76,7 +83,8 @@ typedef struct countersign_signature {
 /*
  * countersign_party_sign - one signature; blocks until it is there or refused. Returns 0, or -1 with *err (may be NULL):
  * ACCOUNT_UNKNOWN, RANGE, ATT_*, CHANNEL_AUTH, EXECUTION_CONFLICT, EPOCH, ABORT_SESSION, PEER_BANNED (a party lied: do not
- * retry), PEER_SILENT, NOT_SERVING, TIMEOUT, CLOSED, BAD_SIGNATURE. out is written on 0 only.
+ * retry), PEER_SILENT, NOT_SERVING, TIMEOUT, CLOSED, BAD_SIGNATURE; in rooms also CONNECT, UPSTREAM, ROOM_*, SESSION_LIMIT. out is
+ * written on 0 only.
  */
 int countersign_party_sign(countersign_party *party, const countersign_request *request, countersign_signature *out,
                            countersign_error *err);

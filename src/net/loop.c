@@ -52,9 +52,13 @@ void cs_loop_run(cs_loop *l)
 
 bool cs_loop_run_once(cs_loop *l, bool wait)
 {
-    int alive = uv_run(&l->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    if (l->deferred != NULL) { /* the caller may have waited for just that */
+        run_deferred(l);
+        wait = false;
+    }
+    (void)uv_run(&l->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
     run_deferred(l);
-    return alive != 0;
+    return uv_loop_alive(&l->uv) != 0;
 }
 
 void cs_loop_stop(cs_loop *l)

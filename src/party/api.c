@@ -99,13 +99,16 @@ static cs_err load_shares(countersign_party *p, const countersign_party_options 
 
 static cs_err open_party(countersign_party *p, const countersign_party_options *o)
 {
-    CS_TRY(cs_endpoint_parse(&p->service, cs_slice_str(o->service != NULL ? o->service : "")));
+    if (o->gateway_url == NULL) {
+        CS_TRY(cs_endpoint_parse(&p->service, cs_slice_str(o->service != NULL ? o->service : "")));
+    }
     CS_TRY(set_policy(p, o));
     CS_TRY(set_root(p, o->root_pem));
     CS_TRY(load_shares(p, o));
     CS_TRY(cs_loop_new(&p->loop));
     return cs_pclient_new(&p->client, &(cs_pclient_config){.loop = p->loop,
                                                            .service = &p->service,
+                                                           .gateway_url = o->gateway_url,
                                                            .shares = p->shares,
                                                            .att = &p->att,
                                                            .timeout_ms = o->timeout_ms,

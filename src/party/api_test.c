@@ -85,6 +85,35 @@ static void unknown_accounts_and_bad_ranges_are_refused_at_once(void **state)
     countersign_party_close(NULL);
 }
 
+/* rooms: a gateway that is not there, and requests that fit no room */
+static void rooms_of_a_gateway(void **state)
+{
+    countersign_party_options o = options();
+    countersign_party *p = NULL;
+    countersign_error e;
+    countersign_signature s;
+    countersign_request r = {.account_id = "a", .execution_id = (const uint8_t *)"x", .execution_id_len = 1};
+    const uint32_t path = 1;
+    o.service = NULL;
+    o.gateway_url = "https://127.0.0.1:9";
+    refused(&o, "UNSUPPORTED");
+    o.gateway_url = "127.0.0.1:9";
+    refused(&o, "FORMAT");
+    o.gateway_url = "http://127.0.0.1:9";
+    assert_int_equal(countersign_party_open(&p, &o, NULL), 0);
+    assert_int_equal(countersign_party_sign(p, &r, &s, &e), -1);
+    assert_string_equal(e.code, "CONNECT");
+    r.path = &path;
+    r.path_len = 1;
+    assert_int_equal(countersign_party_sign(p, &r, &s, &e), -1);
+    assert_string_equal(e.code, "RANGE");
+    r.path_len = 0;
+    r.tx_id = (int64_t)1 << 31;
+    assert_int_equal(countersign_party_sign(p, &r, &s, &e), -1);
+    assert_string_equal(e.code, "RANGE");
+    countersign_party_close(p);
+}
+
 /* a service that accepts and says nothing */
 static void a_silent_service_ends_in_a_stable_code(void **state)
 {
@@ -116,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(unknown_accounts_and_bad_ranges_are_refused_at_once),
+        cmocka_unit_test(rooms_of_a_gateway),
         cmocka_unit_test(a_silent_service_ends_in_a_stable_code),
     };
     return cmocka_run_group_tests(tests, start, NULL);

@@ -239,6 +239,10 @@ cs_err cs_pclient_sign(cs_pjob **out_job, cs_pclient *p, const cs_psign_request 
     if (r->execution_id.len < 1 || r->execution_id.len > CS_HELLO_MAX_EXECUTION || r->path_len > CS_HELLO_MAX_PATH) {
         return CS_E_RANGE;
     }
+    /* SignMessage of mpc.proto has no path, and names its room by 32 bits */
+    if (p->transport->ops->room && (r->path_len > 0 || r->tx_id < INT32_MIN || r->tx_id > INT32_MAX)) {
+        return CS_E_RANGE;
+    }
     cs_pjob *j = calloc(1, sizeof *j);
     if (j == NULL) {
         return CS_E_NO_MEMORY;

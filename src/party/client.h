@@ -40,7 +40,8 @@ typedef void cs_pclient_fn(void *cookie, const cs_presult *result);
 CS_MUST cs_err cs_pclient_new(cs_pclient **out, const cs_pclient_config *config);
 /*
  * cs_pclient_sign - r->key NULL: looked up. Strings of r are copied. fn is called once, never from within this call. *out_job (may be
- * NULL) is for giving up, until fn is called. CS_E_ACCOUNT_UNKNOWN | CS_E_RANGE | CS_E_NO_MEMORY.
+ * NULL) is for giving up, until fn is called. CS_E_ACCOUNT_UNKNOWN | CS_E_RANGE (also, in rooms, a path or a tx_id beyond 32 bits) |
+ * CS_E_NO_MEMORY.
  */
 typedef struct cs_pjob cs_pjob;
 CS_MUST cs_err cs_pclient_sign(cs_pjob **out_job, cs_pclient *p, const cs_psign_request *r, cs_pclient_fn *fn, void *cookie);

@@ -691,9 +691,16 @@ static void requests_that_fit_no_room_are_refused(void **state)
     cs_pclient_config bad = {.loop = loop, .gateway_url = "ftp://x", .shares = client_set, .att = &att};
     assert_int_equal(cs_pclient_new(&none, &bad), CS_E_FORMAT);
     open_client(0, 0);
-    begin(&o, "a", (int64_t)INT32_MAX + 1, "x");
-    wait_for(&o);
-    assert_int_equal(o.r.err, CS_E_RANGE);
+    cs_psign_request r = {.account_id = cs_slice_str("a"), .execution_id = cs_slice_str("x")};
+    r.tx_id = (int64_t)INT32_MAX + 1;
+    assert_int_equal(cs_pclient_sign(NULL, client, &r, on_result, &o), CS_E_RANGE);
+    r.tx_id = (int64_t)INT32_MIN - 1;
+    assert_int_equal(cs_pclient_sign(NULL, client, &r, on_result, &o), CS_E_RANGE);
+    r.tx_id = INT32_MIN;
+    r.path_len = 1;
+    assert_int_equal(cs_pclient_sign(NULL, client, &r, on_result, &o), CS_E_RANGE);
+    signs("a", INT32_MIN, "x");
+    signs("a", INT32_MAX, "x");
 }
 
 int main(void)

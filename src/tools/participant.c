@@ -125,23 +125,17 @@ static void on_result(void *cookie, const cs_presult *result)
 
 /* ---------------------------------------------------------------- SignTx */
 
-static cs_err check(const Mpc__SignMessage *m, const cs_share_set *shares, const char **detail)
+/* as sign-service does: fields in the order of the message, the first that is wrong decides */
+static cs_err check(const Mpc__SignMessage *m, const cs_share_set *shares)
 {
-    if (m->chain != MPC__CHAIN__Ethereum && m->chain != MPC__CHAIN__Bitcoin) {
-        *detail = "chain is 0 (Ethereum) or 1 (Bitcoin)";
-        return CS_E_FORMAT;
-    }
-    if (cs_share_find(shares, cs_slice_str(m->account_id)) == NULL) {
-        return CS_E_ACCOUNT_UNKNOWN;
+    if (m->execution_id.len < 1 || m->execution_id.len > CS_HELLO_MAX_EXECUTION ||
+        (m->chain != MPC__CHAIN__Ethereum && m->chain != MPC__CHAIN__Bitcoin)) {
+        return CS_E_RANGE;
     }
     if (m->data.len != 32) {
         return CS_E_DIGEST_LENGTH;
     }
-    if (m->execution_id.len < 1 || m->execution_id.len > CS_HELLO_MAX_EXECUTION) {
-        *detail = "execution_id is 1 to 64 bytes";
-        return CS_E_RANGE;
-    }
-    return CS_OK;
+    return cs_share_find(shares, cs_slice_str(m->account_id)) != NULL ? CS_OK : CS_E_ACCOUNT_UNKNOWN;
 }
 
 static cs_err wait_for(request *r, cs_grpc_call *call)
@@ -182,14 +176,14 @@ static cs_err start(cs_participant *p, cs_pmemory_entry *e, const cs_psign_reque
 }
 
 /* CS_OK: answered, or the call waits */
-static cs_err serve(cs_participant *p, const Mpc__SignMessage *m, cs_grpc_call *call, const char **detail)
+static cs_err serve(cs_participant *p, const Mpc__SignMessage *m, cs_grpc_call *call)
 {
     cs_pmemory_entry *e = NULL;
     uint8_t label32[32];
     cs_hello h = {.account_id = cs_slice_str(m->account_id),
                   .tx_id = m->tx_id,
                   .execution_id = cs_slice_of(m->execution_id.data, m->execution_id.len)};
-    CS_TRY(check(m, p->config.shares, detail));
+    CS_TRY(check(m, p->config.shares));
     CS_TRY(cs_hello_label(label32, &h));
     CS_TRY(cs_pmemory_claim(&e, p->memory, label32, m->data.data));
     if (e->answered) {
@@ -206,17 +200,16 @@ static cs_err serve(cs_participant *p, const Mpc__SignMessage *m, cs_grpc_call *
 
 static void on_sign(cs_grpc_call *call, cs_slice message)
 {
-    const char *detail = NULL;
     Mpc__SignMessage *m = mpc__sign_message__unpack(NULL, message.len, message.p);
     cs_grpc_call_set_cookie(call, NULL);
     if (m == NULL) {
         malformed(call);
         return;
     }
-    cs_err err = serve(cs_grpc_call_server_cookie(call), m, call, &detail);
+    cs_err err = serve(cs_grpc_call_server_cookie(call), m, call);
     if (err != CS_OK) {
         cs_log_err(CS_LOG_WARN, "refused", err, CS_LU("tx_id", (uint32_t)m->tx_id));
-        cs_grpc_finish(call, err, detail);
+        cs_grpc_finish(call, err, err == CS_E_RANGE ? "execution_id is 1 to 64 bytes, chain 0 or 1" : NULL);
     }
     mpc__sign_message__free_unpacked(m, NULL);
 }

@@ -248,7 +248,7 @@ static void requests_are_checked_as_the_service_does(void **state)
     refused(&m, CS_E_ACCOUNT_UNKNOWN, CS_GRPC_NOT_FOUND);
     m = good;
     m.chain = (Mpc__Chain)2;
-    refused(&m, CS_E_FORMAT, CS_GRPC_INVALID_ARGUMENT);
+    refused(&m, CS_E_RANGE, CS_GRPC_OUT_OF_RANGE);
     call(&o, SIGN, cs_slice_str("\x12\x7f broken"));
     wait_for(&o);
     assert_int_equal(o.status, CS_GRPC_INTERNAL);
