@@ -154,13 +154,14 @@ shares_new() {
 
 serving() { [ "$("$BIN/sign-host" status --dir "$1" 2>/dev/null | jq -r .phase)" = SERVING ]; }
 
-# host_up DIR IMAGE [OPTION...]: sign-host in the background; GRPC when run.json is there. Its output: DIR.out, DIR.err
+# host_up DIR IMAGE|CONFIG.yaml [OPTION...]: sign-host in the background; GRPC when run.json is there. Its output: DIR.out, DIR.err
 host_up() {
-    local dir=$1 image=$2
+    local dir=$1 image=$2 source=--image
     shift 2
+    case $image in *.yaml) source=--config ;; esac
     AGE_KEY_S3_URI=s3://$BUCKET/enclave/age-private.key.enc KEY_SHARES_S3_URI=s3://$BUCKET/enclave/service_key_shares.json.age \
         AWS_REGION=$REGION IMDS_ENDPOINT=$IMDS S3_ENDPOINT=$S3 \
-        setsid "$BIN/sign-host" run --driver local --image "$image" --dir "$dir" --nsm-control "$(emu_get nsm_control)" \
+        setsid "$BIN/sign-host" run --driver local "$source" "$image" --dir "$dir" --nsm-control "$(emu_get nsm_control)" \
         --kms-endpoint "$(emu_get kms_connect)" --listen tcp:127.0.0.1:0 "$@" >"$dir.out" 2>"$dir.err" </dev/null &
     HOST_PID=$!
     echo $HOST_PID >"$dir.pid"

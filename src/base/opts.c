@@ -135,8 +135,10 @@ static int unknown_option(const cs_args *a, const char *given, const char *word)
     return cs_usage_error(a, "unknown option %s", given);
 }
 
+typedef enum source { FROM_ARGV, FROM_ENVIRONMENT, FROM_TABLE } source;
+
 /* checks one value and stores it; the text stays where it is (argv, environment, table) */
-static int store(cs_args *a, size_t i, const char *value, bool from_command_line)
+static int store(cs_args *a, size_t i, const char *value, source from)
 {
     const cs_opt *o = &a->cmd->opts[i];
     if (o->kind == CS_OPT_MANY) {
@@ -148,12 +150,17 @@ static int store(cs_args *a, size_t i, const char *value, bool from_command_line
         a->value[i] = value;
         return STATUS_DONE;
     }
-    if (from_command_line && a->value[i] != NULL && o->kind != CS_OPT_FLAG) {
+    if (from == FROM_ARGV && a->value[i] != NULL && o->kind != CS_OPT_FLAG) {
         return cs_usage_error(a, "--%s is given twice", o->name);
     }
     if (o->kind == CS_OPT_U64) {
         uint64_t v = 0, max = o->max != 0 ? o->max : UINT64_MAX;
-        if (cs_parse_u64(cs_slice_str(value), max, &v) != CS_OK || v < o->min) {
+        bool good = cs_parse_u64(cs_slice_str(value), max, &v) == CS_OK && v >= o->min;
+        if (!good && from == FROM_ENVIRONMENT) {
+            return cs_usage_error(a, "environment variable %s is %.64s: expected a number from %llu to %llu", o->env,
+                                  value, (unsigned long long)o->min, (unsigned long long)max);
+        }
+        if (!good) {
             return cs_usage_error(a, "--%s: expected a number from %llu to %llu", o->name, (unsigned long long)o->min,
                                   (unsigned long long)max);
         }
@@ -184,15 +191,15 @@ static int parse_option(cs_args *a, int argc, char **argv, int *at)
             continue;
         }
         if (o->kind == CS_OPT_FLAG) {
-            return eq != NULL ? cs_usage_error(a, "--%s takes no value", o->name) : store(a, i, "1", true);
+            return eq != NULL ? cs_usage_error(a, "--%s takes no value", o->name) : store(a, i, "1", FROM_ARGV);
         }
         if (eq != NULL) {
-            return store(a, i, eq + 1, true);
+            return store(a, i, eq + 1, FROM_ARGV);
         }
         if (*at >= argc) {
             return cs_usage_error(a, "--%s needs a value (%s)", o->name, o->arg != NULL ? o->arg : "VALUE");
         }
-        return store(a, i, argv[(*at)++], true);
+        return store(a, i, argv[(*at)++], FROM_ARGV);
     }
     return unknown_option(a, given, given[1] == '-' ? name : given + 1);
 }
@@ -202,9 +209,10 @@ static int fill_defaults(cs_args *a)
     for (size_t i = 0; i < num_opts(a->cmd); i++) {
         const cs_opt *o = &a->cmd->opts[i];
         const char *env = a->value[i] == NULL && o->env != NULL ? getenv(o->env) : NULL;
-        const char *value = env != NULL && env[0] != '\0' ? env : o->def;
+        bool from_env = env != NULL && env[0] != '\0';
+        const char *value = from_env ? env : o->def;
         if (a->value[i] == NULL && value != NULL) {
-            int status = store(a, i, value, false);
+            int status = store(a, i, value, from_env ? FROM_ENVIRONMENT : FROM_TABLE);
             if (status != STATUS_DONE) {
                 return status;
             }

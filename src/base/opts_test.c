@@ -126,6 +126,8 @@ static void default_then_environment_then_command_line(void **state)
     assert_int_equal(cs_args_u64(&seen, "count"), 44);
     assert_int_equal(setenv("CS_TEST_COUNT", "444", 1), 0);
     assert_int_equal(run("age keygen"), 2);
+    assert_non_null(strstr(err, "environment variable CS_TEST_COUNT is 444: expected a number from 1 to 100"));
+    assert_int_equal(run("age keygen --count 5"), 0); /* what does not count is not checked */
     assert_int_equal(unsetenv("CS_TEST_COUNT"), 0);
 }
 

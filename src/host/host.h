@@ -1,6 +1,7 @@
 /*
  * sign-host: the parent instance's side. Sees ciphertext and AWS credentials, never plaintext.
- * Files: main.c (commands), image.c (simulated image and its PCRs), enclave.c (launch and supervision of a local enclave),
+ * Files: main.c (commands), run.c (the command `run`), settings.c (options and environment variables of the seeds), compile.c
+ * (configuration to image), image.c (simulated image and its PCRs), enclave.c (launch and supervision of a local enclave),
  * spawn.c (one program), logs.c, proxy.c (byte pumps: KMS, egress), preload.c (IMDS, S3, injection), inject.c (one injection),
  * rundir.c (lock and run.json), status.c (the enclave's status over gRPC).
  */
@@ -26,6 +27,10 @@ const cs_pcr *cs_image_pcrs(const cs_image *i);
 /* cs_image_section - the CBOR of one section of config.cbor. CS_E_CONFIG. */
 CS_MUST cs_err cs_image_section(cs_slice *out, const cs_image *i, const char *section);
 void cs_image_free(cs_image *i);
+/* cs_config_section - the same of the bytes of a config.cbor. CS_E_CONFIG. */
+CS_MUST cs_err cs_config_section(cs_slice *out, cs_slice config, const char *section);
+/* cs_image_remove - what cs_image_build made, if it is there; anything else in the folder stays. CS_E_EXISTS. */
+CS_MUST cs_err cs_image_remove(const char *dir);
 /* cs_image_build - make DIR from the programs next to this one and a compiled configuration. CS_E_IO | CS_E_EXISTS. */
 CS_MUST cs_err cs_image_build(const char *dir, const char *program_dir, const char *config_cbor);
 

@@ -178,13 +178,13 @@ const cs_pcr *cs_image_pcrs(const cs_image *i)
     return i->pcrs;
 }
 
-cs_err cs_image_section(cs_slice *out, const cs_image *i, const char *section)
+cs_err cs_config_section(cs_slice *out, cs_slice config, const char *section)
 {
-    cs_cbor c = cs_cbor_of(i->config, CS_CBOR_STRICT);
+    cs_cbor c = cs_cbor_of(config, CS_CBOR_STRICT);
     cs_cbor_iter it;
     cs_slice name, value;
 
-    if (cs_cbor_check(i->config, CS_CBOR_STRICT) != CS_OK || cs_cbor_map(&c, &it) != CS_OK) {
+    if (cs_cbor_check(config, CS_CBOR_STRICT) != CS_OK || cs_cbor_map(&c, &it) != CS_OK) {
         return CS_E_CONFIG;
     }
     while (cs_cbor_more(&c, &it)) {
@@ -197,6 +197,11 @@ cs_err cs_image_section(cs_slice *out, const cs_image *i, const char *section)
         }
     }
     return CS_E_CONFIG;
+}
+
+cs_err cs_image_section(cs_slice *out, const cs_image *i, const char *section)
+{
+    return cs_config_section(out, i->config, section);
 }
 
 void cs_image_free(cs_image *i)
@@ -234,11 +239,29 @@ static cs_err copy_file(const char *to, const char *from, mode_t mode)
     return err;
 }
 
+#define CS_LAUNCH_ROW(id, name, local, section, restart) local,
+static const char *const programs[] = {CS_LAUNCH_PROGRAMS(CS_LAUNCH_ROW) "sign-init"};
+#undef CS_LAUNCH_ROW
+
+cs_err cs_image_remove(const char *dir)
+{
+    char path[CS_HOST_PATH_MAX + 64];
+
+    for (size_t k = 0; k < sizeof programs / sizeof *programs; k++) {
+        (void)snprintf(path, sizeof path, "%s/bin/%s", dir, programs[k]);
+        (void)unlink(path);
+    }
+    (void)snprintf(path, sizeof path, "%s/config.cbor", dir);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof path, "%s/bin", dir);
+    if ((rmdir(path) != 0 && errno != ENOENT) || (rmdir(dir) != 0 && errno != ENOENT)) {
+        return CS_E_EXISTS;
+    }
+    return CS_OK;
+}
+
 cs_err cs_image_build(const char *dir, const char *program_dir, const char *config_cbor)
 {
-#define CS_LAUNCH_ROW(id, name, local, section, restart) local,
-    static const char *const programs[] = {CS_LAUNCH_PROGRAMS(CS_LAUNCH_ROW) "sign-init"};
-#undef CS_LAUNCH_ROW
     char to[CS_HOST_PATH_MAX], from[CS_HOST_PATH_MAX];
 
     (void)snprintf(to, sizeof to, "%s/bin", dir);

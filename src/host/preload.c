@@ -80,7 +80,8 @@ static void *inject_thread(void *arg)
     uint64_t start = cs_clock_mono_ms();
     cs_endpoint to = {.scheme = CS_EP_UNIX};
 
-    (void)snprintf(to.host, sizeof to.host, "%s/enclave-%u.sock", in->o->dir, in->port);
+    (void)snprintf(to.host, sizeof to.host, "%s/enclave-%u.sock", in->o->dir,
+                   (unsigned)cs_host_port(&in->o->ports, in->port));
     for (int i = 0; i < BUSY_TRIES; i++) {
         in->err = cs_inject_send(&in->answer, &to, in->bytes, LISTEN_MS, ANSWER_MS);
         if (in->err != CS_OK || in->answer.code != CS_E_INJECT_BUSY) {

@@ -184,4 +184,21 @@ with tempfile.TemporaryDirectory() as work:
     core = Core(enc(CONFIG), None, "sign-core")
     code, log = core.end()
     case("the release program refuses without its device", code == 1, (code, log))
+    with open(work + "/shares.json", "w") as f:
+        f.write("countersign-shares/1 ...")
+    core = Core(enc(dict(CONFIG, keyShareFile=work + "/shares.json")), None, "sign-core")
+    code, log = core.end()
+    case("the release program refuses a share file before anything else", code == 1 and '"code":"KEY_SHARE_FILE"' in log
+         and '"key":"keyShareFile"' in log, (code, log))
+    core = Core(enc(dict(CONFIG, keyShareFile="shares.json")), nsm)
+    code, log = core.end()
+    case("a share file has an absolute path", code == 1 and '"key":"keyShareFile"' in log, (code, log))
+    core = Core(enc(dict(CONFIG, keyShareFile=work + "/shares.json", maxBytes=1024)), nsm)
+    code, log = core.end()
+    case("a share file that is none ends the emulated program", code == 1 and '"source":"key_share_file"' in log, (code, log))
+    with open(work + "/shares.json", "w") as f:
+        f.write("countersign-shares/1 " + "." * 1024)
+    core = Core(enc(dict(CONFIG, keyShareFile=work + "/shares.json", maxBytes=1024)), nsm)
+    code, log = core.end()
+    case("a share file above maxBytes is refused", code == 1 and '"code":"TOO_LARGE"' in log, (code, log))
 sys.exit(1 if failed else 0)
