@@ -9,6 +9,7 @@ BIN=${COUNTERSIGN_BIN:-$root/build/bin}
 REGION=us-east-1
 BUCKET=enclave-artifacts
 CONTEXT='{}'
+HOST_PREFIX=() # words in front of sign-host, e.g. to put it into a group with a limit
 
 die() {
     echo "$(basename "$0"): $*" >&2
@@ -107,7 +108,7 @@ kms:
   caFile: "$CA"
 shares:
   publishers: ["$PUBLISHER"]
-limits: {arenaMiB: ${CONFIG_ARENA:-64}${CONFIG_LIMITS:-}}
+limits: {arenaMiB: ${CONFIG_ARENA:-128}${CONFIG_LIMITS:-}}
 logging: {level: ${CONFIG_LEVEL:-info}}
 EOF
 }
@@ -161,7 +162,7 @@ host_up() {
     case $image in *.yaml) source=--config ;; esac
     AGE_KEY_S3_URI=s3://$BUCKET/enclave/age-private.key.enc KEY_SHARES_S3_URI=s3://$BUCKET/enclave/service_key_shares.json.age \
         AWS_REGION=$REGION IMDS_ENDPOINT=$IMDS S3_ENDPOINT=$S3 \
-        setsid "$BIN/sign-host" run --driver local "$source" "$image" --dir "$dir" --nsm-control "$(emu_get nsm_control)" \
+        setsid "${HOST_PREFIX[@]}" "$BIN/sign-host" run --driver local "$source" "$image" --dir "$dir" --nsm-control "$(emu_get nsm_control)" \
         --kms-endpoint "$(emu_get kms_connect)" --listen tcp:127.0.0.1:0 "$@" >"$dir.out" 2>"$dir.err" </dev/null &
     HOST_PID=$!
     echo $HOST_PID >"$dir.pid"

@@ -128,6 +128,32 @@ size_t cs_arena_size(void)
     return arena.size;
 }
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+#define TRIM_MIN ((size_t)256 << 10) /* smaller blocks are used again soon */
+
+size_t cs_arena_trim(void)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t given = 0;
+    (void)pthread_mutex_lock(&arena.lock);
+    for (block *b = arena.free_list; b != NULL; b = b->next_free) {
+        if (b->len < TRIM_MIN) {
+            continue;
+        }
+        /* whole pages behind the header: base is the start of a page */
+        size_t from = (size_t)((uint8_t *)(b + 1) - arena.base), to = from + b->len;
+        from = (from + page - 1) / page * page;
+        to = to / page * page;
+        if (madvise(arena.base + from, to - from, arena.locked ? MADV_DONTNEED_LOCKED : MADV_DONTNEED) == 0) {
+            given += to - from;
+        }
+    }
+    (void)pthread_mutex_unlock(&arena.lock);
+    return given;
+}
+
 static block *next_of(block *b)
 {
     uint8_t *n = (uint8_t *)(b + 1) + b->len;

@@ -38,6 +38,11 @@ bool cs_arena_locked(void);
 size_t cs_arena_used(void);
 size_t cs_arena_peak(void);
 size_t cs_arena_size(void);
+/*
+ * cs_arena_trim - gives the pages of large free blocks back to the system: they were wiped when they became free, come back as
+ * zeros and, in a locked arena, locked. Bytes given back; 0 when the kernel cannot do that to locked memory (before Linux 5.18).
+ */
+size_t cs_arena_trim(void);
 /* cs_secret_alloc - len zeroed bytes, aligned to 64, from the arena; NULL when it is full. cs_secret_free wipes; NULL is fine. */
 void *cs_secret_alloc(size_t len);
 /*

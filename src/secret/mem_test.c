@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,6 +78,51 @@ static void full_arena_gives_null_and_recovers(void **state)
     assert_non_null(all);
     cs_secret_free(all);
     cs_secret_free(NULL);
+}
+
+static size_t resident(uint8_t *p, size_t len)
+{
+    static unsigned char vec[ARENA_BYTES / 4096 + 2];
+    uint8_t *first = (uint8_t *)(((uintptr_t)p + 4095) / 4096 * 4096);
+    size_t pages = (len - (size_t)(first - p)) / 4096, n = 0;
+    assert_int_equal(mincore(first, pages * 4096, vec), 0);
+    for (size_t i = 0; i < pages; i++) {
+        n += vec[i] & 1;
+    }
+    return n;
+}
+
+static void trimmed_memory_is_given_back_and_comes_back_as_zeros(void **state)
+{
+    (void)state;
+    const size_t len = 600000;
+    uint8_t *small = cs_secret_alloc(64), *p = cs_secret_alloc(len), *behind = cs_secret_alloc(64);
+    memset(small, 0x11, 64);
+    memset(p, 0x5a, len);
+    memset(behind, 0x22, 64);
+    size_t before = resident(p, len);
+    assert_true(before * 4096 > len - 8192);
+    cs_secret_free(p);
+    size_t given = cs_arena_trim();
+    if (given > 0) { /* 0: locked, and a kernel before 5.18 */
+        assert_true(given > len - 8192 && given < ARENA_BYTES);
+        assert_true(resident(p, len) <= 1);
+    } else {
+        assert_true(cs_arena_locked());
+    }
+    assert_true(small[63] == 0x11 && behind[0] == 0x22);
+    uint8_t *q = cs_secret_alloc(len);
+    assert_ptr_equal(p, q);
+    assert_true(cs_ct_is_zero(q, len));
+    memset(q, 0x33, len);
+    cs_secret_free(q);
+    cs_secret_free(behind);
+    cs_secret_free(small);
+    assert_int_equal(cs_arena_used(), 0);
+    uint8_t *all = cs_secret_alloc(ARENA_BYTES - 64); /* the list is whole */
+    assert_non_null(all);
+    assert_true(cs_ct_is_zero(all, ARENA_BYTES - 64));
+    cs_secret_free(all);
 }
 
 static void random_pattern_keeps_blocks_apart(void **state)
@@ -211,6 +257,7 @@ int main(void)
         cmocka_unit_test(alloc_is_zeroed_and_aligned),
         cmocka_unit_test(free_wipes),
         cmocka_unit_test(full_arena_gives_null_and_recovers),
+        cmocka_unit_test(trimmed_memory_is_given_back_and_comes_back_as_zeros),
         cmocka_unit_test(random_pattern_keeps_blocks_apart),
         cmocka_unit_test(foreign_pointer_aborts),
         cmocka_unit_test(child_sees_no_secrets),

@@ -75,6 +75,8 @@ static void test_a_large_file_is_opened_in_slices_while_the_old_set_signs(void *
     }
     inject_age(w, 30); /* one load at a time */
     expect_reply(w, 30, CS_E_INJECT_PHASE);
+    inject_shares(w, 31, cs_slice_str("begun while the files are opened"));
+    expect_reply(w, 31, CS_E_INJECT_PHASE);
     cs_core_link_down(w->core, CS_LINK_KMS); /* needs it no more */
     assert_true(finish_large(w) > 2);
     expect_reply(w, 21, CS_OK);

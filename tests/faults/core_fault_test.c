@@ -1,6 +1,6 @@
 /*
  * sign-core with the nth arena allocation, or the nth draw of random bytes, failing while it loads shares, makes a channel and
- * signs - for every n there is. Only what core itself asks for is counted: cs_core_frame is wrapped at link time.
+ * signs - for every n there is. Only what core itself asks for is counted: cs_core_frame and cs_core_tick are wrapped at link time.
  * Each time: a code of the table, no message out, the arena as before, and the next try succeeds.
  */
 #include <setjmp.h>
@@ -18,6 +18,9 @@
 
 cs_err __real_cs_core_frame(cs_core *c, cs_core_link link, cs_slice bytes);
 cs_err __wrap_cs_core_frame(cs_core *c, cs_core_link link, cs_slice bytes);
+
+void __real_cs_core_tick(cs_core *c);
+void __wrap_cs_core_tick(cs_core *c);
 
 static const struct fault {
     const char *name;
@@ -38,6 +41,14 @@ cs_err __wrap_cs_core_frame(cs_core *c, cs_core_link link, cs_slice bytes)
     cs_err err = __real_cs_core_frame(c, link, bytes);
     order = fault->arm(0);
     return err;
+}
+
+/* the slices of a large load */
+void __wrap_cs_core_tick(cs_core *c)
+{
+    (void)fault->arm(order);
+    __real_cs_core_tick(c);
+    order = fault->arm(0);
 }
 
 static int setup(void **state)
@@ -119,6 +130,47 @@ static void a_load_that_fails_anywhere_is_as_if_it_never_was(void **state)
         assert_in_range(n, 2, MANY - 1);
         report("load", n - 1);
     }
+}
+
+/* A reload of many accounts on a core that serves: every request of memory in the slices behind KMS's answer. */
+static void a_large_reload_that_fails_anywhere_leaves_the_old_set(void **state)
+{
+    world *w = *state;
+    client cl;
+    unsigned n;
+    fault = &faults[0];
+    w->config.max_bytes = (uint64_t)4 << 20;
+    serve(w, 7);
+    OK(client_connect(w, &cl, 0));
+    for (n = 1; n < MANY; n++) {
+        const uint64_t id = w->next_id += 2;
+        size_t used = cs_arena_used();
+        credentials(w, CS_CRED_PRESENT);
+        inject_age(w, id);
+        inject_shares(w, id + 1, sealed_file(w, &(recipe){.generation = 8, .more = 4000}));
+        expect_reply(w, id, CS_OK);
+        answer_kms(w, &(kms_answer){0});
+        order = n;
+        while (none(w, CS_LINK_SERVICE)) {
+            cs_core_tick(w->core);
+        }
+        bool struck = order == 0;
+        order = 0;
+        if (!struck) {
+            expect_reply(w, id + 1, CS_OK);
+            has(w, "\"accounts\":4003");
+            break;
+        }
+        expect_reply(w, id + 1, CS_E_SHARES_LIMIT);
+        assert_int_equal(cs_core_phase(w->core), CS_PHASE_SERVING);
+        assert_int_equal(cs_arena_used(), used);
+        has(w, "\"generation\":7");
+        has(w, "\"accounts\":3");
+        assert_true(sign_once(w, &cl, &(ask){.tx_id = n, .digest_byte = 1}));
+    }
+    assert_in_range(n, 10, MANY - 1);
+    report("large reload", n - 1);
+    client_free(&cl);
 }
 
 /* The code a stream ended with, or CS_OK and the plaintext of the message of that kind. Nothing else may have been sent. */
@@ -283,6 +335,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_load_that_fails_anywhere_is_as_if_it_never_was),
+        T(a_large_reload_that_fails_anywhere_leaves_the_old_set),
         T(a_channel_that_fails_anywhere_ends_its_stream_only),
         T(a_session_that_fails_anywhere_can_be_tried_again),
     };

@@ -67,6 +67,8 @@ static void finish(cs_core *c, cs_err err, cs_slice detail, cs_share_set *set)
     if (c->phase == CS_PHASE_WAITING && cs_rsa_make(&l->rsa) != CS_OK) {
         cs_log_err(CS_LOG_ERROR, "rsa", CS_E_NO_MEMORY); /* tried again by the next load */
     }
+    /* the old set, or what there was of a new one: else every reload would need its memory beside the next file */
+    (void)cs_arena_trim();
     cs_respond_reply(c, l->waiting_id, err, cs_slice_str(l->last_detail));
 }
 
