@@ -1,50 +1,32 @@
 /*
- * S3: buckets and objects, path style and virtual host, signed requests only. Get (also of one byte range), Head, Put, and
- * uploads in parts (s3_multipart.c). Source: specs/nitro-kms.md 9.2. See reply.h.
+ * S3: whose bucket and object, signatures, payload forms and their checksums, the way to the operation. Path style and virtual
+ * host, signed requests only. Source: specs/nitro-kms.md 9.2. See reply.h.
  */
-#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "emulator/s3_call.h"
 #include "emulator/s3_chunked.h"
-
-static void put_escaped(cs_buf *out, const char *text)
-{
-    static const char *const from = "&<>\"'";
-    static const char *const to[] = {"&amp;", "&lt;", "&gt;", "&quot;", "&apos;"};
-    cs_err err = CS_OK;
-    for (; *text != '\0' && err == CS_OK; text++) {
-        const char *at = strchr(from, *text);
-        err = at != NULL ? cs_put_str(out, to[at - from]) : cs_put_u8(out, (uint8_t)*text);
-    }
-}
+#include "emulator/xml.h"
 
 /* extra: a further element, ready-made, or "" */
 static void refuse_with(cs_emu_s3_call *c, unsigned status, const char *code, const char *message, const char *extra)
 {
-    uint8_t mem[4096];
-    cs_buf b = cs_buf_wrap(mem, sizeof mem - 1);
-    cs_err err = cs_put_fmt(
-        &b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message>%s<Resource>", code,
-        message, extra);
-    char resource[160];
-    snprintf(resource, sizeof resource, "/%.63s/%.80s", c->bucket, c->key);
-    if (err == CS_OK) {
-        put_escaped(&b, resource);
-        err = cs_put_str(&b, "</Resource><RequestId>EMULATED</RequestId></Error>");
-    }
-    mem[b.len] = '\0';
-    cs_emu_reply_text(c->reply, status, "application/xml", err == CS_OK ? (char *)mem : "");
-    if (cs_slice_eq_str(c->q->sig.method, "HEAD")) {
-        c->reply->body.len = 0;
+    cs_buf *b = &c->reply->body;
+    char resource[1200];
+    snprintf(resource, sizeof resource, "/%s%s%s", c->bucket, c->key[0] != '\0' ? "/" : "", c->key);
+    cs_emu_reply_text(c->reply, status, "application/xml", "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
+    cs_err err = cs_emu_xml_put(b, "Code", code);
+    err = err == CS_OK ? cs_emu_xml_put(b, "Message", message) : err;
+    err = err == CS_OK ? cs_put_str(b, extra) : err;
+    err = err == CS_OK ? cs_emu_xml_put(b, "Resource", resource) : err;
+    err = err == CS_OK ? cs_put_str(b, "<RequestId>EMULATED</RequestId></Error>") : err;
+    if (err != CS_OK || cs_slice_eq_str(c->q->sig.method, "HEAD") || status == 304) {
+        b->len = 0;
     }
     cs_log(CS_LOG_WARN, "s3", CS_LSTR("method", c->q->sig.method), CS_LC("bucket", c->bucket),
            CS_LC("errorCode", code));
@@ -77,10 +59,9 @@ static bool bucket_valid(const char *b)
 
 static bool parse_address(cs_emu_s3_call *c)
 {
-    cs_slice host = CS_SLICE_NULL, path = c->q->sig.path;
+    cs_slice host = cs_emu_s3_header(c, "host"), path = c->q->sig.path;
     uint8_t mem[2048];
     cs_buf b = cs_buf_wrap(mem, sizeof mem - 1);
-    (void)cs_sigv4_header_find(&c->q->sig, "host", &host);
     size_t n = host_bucket_len(host), at = 0;
     if (path.len == 0 || path.p[0] != '/' || cs_sigv4_put_decoded(&b, cs_slice_of(path.p + 1, path.len - 1)) != CS_OK ||
         memchr(mem, 0, b.len) != NULL) {
@@ -103,10 +84,10 @@ static bool parse_address(cs_emu_s3_call *c)
         return false;
     }
     snprintf(c->key, sizeof c->key, "%s", (char *)mem + at);
-    return bucket_valid(c->bucket);
+    return bucket_valid(c->bucket) || (c->bucket[0] == '\0' && c->key[0] == '\0');
 }
 
-static void set_base(cs_emu_s3_call *c)
+void cs_emu_s3_set_base(cs_emu_s3_call *c)
 {
     char hash[65] = "";
     if (cs_sigv4_hash(hash, cs_slice_str(c->key)) != CS_OK) {
@@ -115,27 +96,117 @@ static void set_base(cs_emu_s3_call *c)
     snprintf(c->base, sizeof c->base, "%s/s3/%s/%s", c->s->o.dir, c->bucket, hash);
 }
 
-/* The hash that the client signed must be that of the body; streaming uploads are unpacked. */
+cs_slice cs_emu_s3_header(const cs_emu_s3_call *c, const char *name)
+{
+    cs_slice v = CS_SLICE_NULL;
+    (void)cs_sigv4_header_find(&c->q->sig, name, &v);
+    return v;
+}
+
+bool cs_emu_s3_query(const cs_emu_s3_call *c, const char *name, char *out, size_t cap)
+{
+    out[0] = '\0';
+    cs_err err = cs_emu_form_get(c->q->sig.query, name, out, cap);
+    if (err != CS_OK && err != CS_E_NOT_FOUND) {
+        snprintf(out, cap, "?"); /* there, but nothing that could be right */
+    }
+    return err != CS_E_NOT_FOUND;
+}
+
+/* The hash that the request was signed with. */
+static bool set_payload_hash(cs_emu_s3_call *c)
+{
+    cs_slice h = cs_emu_s3_header(c, "x-amz-content-sha256");
+    if (h.len == 0 && cs_emu_s3_header(c, "authorization").len > 0) {
+        cs_emu_s3_refuse(c, 400, "InvalidRequest", "Missing required header for this request: x-amz-content-sha256");
+        return false;
+    }
+    c->q->sig.payload_hash = h.len > 0 ? h : cs_slice_str(CS_SIGV4_UNSIGNED); /* none: presigned */
+    return true;
+}
+
+static void refuse_chunks(cs_emu_s3_call *c, cs_err err)
+{
+    if (err == CS_E_AUTH) {
+        cs_emu_s3_refuse(c, 403, "SignatureDoesNotMatch", "The signature of a chunk does not match.");
+    } else if (err == CS_E_INTERNAL) {
+        cs_emu_s3_refuse(c, 500, "InternalError", "The body could not be read.");
+    } else {
+        cs_emu_s3_refuse(c, 400, "IncompleteBody", "The aws-chunked body is malformed.");
+    }
+}
+
+/* One that is too long is cut, and then wrong: no checksum has 47 characters. An empty one is wrong too. */
+static void set_sum(cs_emu_s3_call *c, int kind, cs_slice text)
+{
+    size_t n = text.len < sizeof c->sums.text[0] - 1 ? text.len : sizeof c->sums.text[0] - 1;
+    snprintf(c->sums.text[kind], sizeof c->sums.text[kind], "%.*s", (int)(n > 0 ? n : 1),
+             n > 0 ? (const char *)text.p : "?");
+}
+
+/* Checksums of trailers into c->sums, as if they had been headers. Each that was announced must have come. */
+static bool take_trailers(cs_emu_s3_call *c, const cs_emu_trailers *t)
+{
+    cs_slice announced = cs_emu_s3_header(c, "x-amz-trailer");
+    char name[64];
+    for (int k = 0; k < CS_EMU_NUM_SUMS; k++) {
+        snprintf(name, sizeof name, "x-amz-checksum-%s", cs_emu_sum_name((cs_emu_sum)k));
+        bool found = false;
+        for (size_t i = 0; i < t->num; i++) {
+            if (cs_slice_eq_str(t->item[i].name, name)) {
+                set_sum(c, k, t->item[i].value);
+                found = true;
+            }
+        }
+        if (!found && cs_slice_eq_str(announced, name)) {
+            cs_emu_s3_refuse(c, 400, "MalformedTrailerError", "A trailer that was announced did not come.");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool unpack(cs_emu_s3_call *c, bool is_signed)
+{
+    static cs_sigv4_auth a; /* one thread */
+    cs_emu_trailers t;
+    uint64_t len = 0;
+    cs_err err = is_signed ? cs_sigv4_parse(&a, &c->q->sig) : CS_OK;
+    cs_emu_chunk_signer s = {cs_emu_secret_of(c->s, a.access_key_id), a.date, a.time, a.region, a.signature};
+    c->decoded = cs_buf_heap(CS_EMU_MAX_BODY);
+    if (err == CS_OK) {
+        err = is_signed && s.secret == NULL ? CS_E_AUTH
+                                            : cs_emu_s3_unchunk(&c->decoded, c->q->body, is_signed ? &s : NULL, &t);
+    }
+    if (err != CS_OK) {
+        refuse_chunks(c, err);
+        return false;
+    }
+    c->body = cs_buf_slice(&c->decoded);
+    cs_slice declared = cs_emu_s3_header(c, "x-amz-decoded-content-length");
+    if (declared.len > 0 && (cs_parse_u64(declared, UINT64_MAX, &len) != CS_OK || len != c->body.len)) {
+        cs_emu_s3_refuse(
+            c, 400, "IncompleteBody",
+            "You did not provide the number of bytes specified by the x-amz-decoded-content-length HTTP header");
+        return false;
+    }
+    return take_trailers(c, &t);
+}
+
+/* The hash that the client signed must be that of the body; streaming uploads are unpacked. After the signature was checked. */
 static bool check_payload(cs_emu_s3_call *c)
 {
-    cs_slice h = CS_SLICE_NULL;
+    cs_slice h = c->q->sig.payload_hash;
     char actual[65];
-    if (!cs_sigv4_header_find(&c->q->sig, "x-amz-content-sha256", &h)) {
-        c->q->sig.payload_hash = cs_slice_str(CS_SIGV4_UNSIGNED); /* presigned */
-        return true;
-    }
-    c->q->sig.payload_hash = h;
     if (cs_slice_eq_str(h, CS_SIGV4_UNSIGNED)) {
         return true;
     }
     if (cs_slice_eq_str(h, "STREAMING-UNSIGNED-PAYLOAD-TRAILER")) {
-        c->decoded = cs_buf_heap(CS_EMU_MAX_BODY);
-        if (cs_emu_s3_unchunk(&c->decoded, c->q->body) != CS_OK) {
-            cs_emu_s3_refuse(c, 400, "IncompleteBody", "The aws-chunked body is malformed.");
-            return false;
-        }
-        c->body = cs_buf_slice(&c->decoded);
-        return true;
+        return unpack(c, false);
+    }
+    if (cs_slice_eq_str(h, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD") ||
+        cs_slice_eq_str(h, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER")) {
+        return unpack(c, true);
     }
     if (h.len != 64) {
         cs_emu_s3_refuse(c, 501, "NotImplemented", "This form of payload signing is not emulated.");
@@ -179,45 +250,34 @@ static bool check_auth(cs_emu_s3_call *c)
     return false;
 }
 
-static bool iam_allows(const cs_emu_s3_call *c, const char *action, bool of_bucket)
+bool cs_emu_s3_may(const cs_emu_s3_call *c, const char *action, bool of_bucket)
 {
-    char arn[1200];
+    static cs_emu_context context; /* one thread */
+    char arn[1200], prefix[CS_EMU_S3_MAX_KEY + 1];
     snprintf(arn, sizeof arn, "arn:aws:s3:::%s%s%s", c->bucket, of_bucket ? "" : "/", of_bucket ? "" : c->key);
-    cs_emu_query q = {&c->who, action, arn, NULL};
-    return cs_emu_identity_eval(&q).verdict == CS_EMU_ALLOWED;
+    cs_emu_context_reset(&context);
+    bool ok =
+        cs_emu_context_add(&context, "aws:PrincipalArn", cs_slice_str(c->who.arn)) == CS_OK &&
+        cs_emu_context_add(&context, "aws:SourceIp", cs_slice_str("127.0.0.1")) == CS_OK &&
+        cs_emu_context_add(&context, "aws:SecureTransport", cs_slice_str(c->q->plain_http ? "false" : "true")) == CS_OK;
+    if (cs_emu_s3_query(c, "prefix", prefix, sizeof prefix)) {
+        ok = ok && cs_emu_context_add(&context, "s3:prefix", cs_slice_str(prefix)) == CS_OK;
+    }
+    cs_emu_query q = {&c->who, action, arn, &context};
+    return ok && cs_emu_identity_eval(&q).verdict == CS_EMU_ALLOWED;
 }
 
 bool cs_emu_s3_allowed(cs_emu_s3_call *c, const char *action)
 {
-    if (iam_allows(c, action, c->key[0] == '\0')) {
+    char message[512];
+    if (cs_emu_s3_may(c, action, c->key[0] == '\0')) {
         return true;
     }
-    cs_emu_s3_refuse(c, 403, "AccessDenied", "Access Denied");
+    snprintf(message, sizeof message,
+             "User: %s is not authorized to perform: %s because no identity-based policy allows the action",
+             c->who.session_arn != NULL ? c->who.session_arn : c->who.arn, action);
+    cs_emu_s3_refuse(c, 403, "AccessDenied", message);
     return false;
-}
-
-static bool bucket_exists(const cs_emu_s3_call *c)
-{
-    char path[4096];
-    struct stat st;
-    snprintf(path, sizeof path, "%s/s3/%s", c->s->o.dir, c->bucket);
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static void put_bucket(cs_emu_s3_call *c)
-{
-    char path[4096];
-    if (!cs_emu_s3_allowed(c, "s3:CreateBucket")) {
-        return;
-    }
-    snprintf(path, sizeof path, "%s/s3/%s", c->s->o.dir, c->bucket);
-    if (mkdir(path, 0700) != 0) {
-        cs_emu_s3_refuse(c, errno == EEXIST ? 409 : 500, errno == EEXIST ? "BucketAlreadyOwnedByYou" : "InternalError",
-                         "not created");
-        return;
-    }
-    cs_emu_reply_header(c->reply, "Location", "/%s", c->bucket);
-    c->reply->status = 200;
 }
 
 bool cs_emu_s3_md5(char out[33], cs_slice body)
@@ -231,131 +291,123 @@ bool cs_emu_s3_md5(char out[33], cs_slice body)
     return ok;
 }
 
-bool cs_emu_s3_store(cs_emu_s3_call *c, cs_slice body, const char *etag)
+static bool md5_ok(cs_emu_s3_call *c)
 {
-    char path[4200];
-    cs_slice type = cs_slice_str("binary/octet-stream");
-    (void)cs_sigv4_header_find(&c->q->sig, "content-type", &type);
-    json_t *meta = json_pack("{s:s,s:s,s:s%,s:I}", "key", c->key, "etag", etag, "type", (const char *)type.p, type.len,
-                             "modified", (json_int_t)(cs_clock_wall_ms() / 1000));
-    char *text = meta != NULL ? json_dumps(meta, 0) : NULL;
-    snprintf(path, sizeof path, "%s.data", c->base);
-    cs_err err = text != NULL ? cs_emu_file_write(path, body) : CS_E_IO;
-    if (err == CS_OK) {
-        snprintf(path, sizeof path, "%s.json", c->base);
-        err = cs_emu_file_write(path, cs_slice_str(text));
+    cs_slice given = cs_emu_s3_header(c, "content-md5");
+    uint8_t want[32], md[16];
+    char hex[33];
+    cs_buf b = cs_buf_wrap(want, sizeof want);
+    if (given.len == 0) {
+        return true;
     }
-    free(text);
-    json_decref(meta);
-    if (err != CS_OK) {
-        cs_emu_s3_refuse(c, 500, "InternalError", "The object could not be stored.");
+    if (cs_b64_get(&b, given, CS_B64_STD) != CS_OK || b.len != sizeof md) {
+        cs_emu_s3_refuse(c, 400, "InvalidDigest", "The Content-MD5 you specified was invalid.");
+        return false;
+    }
+    if (!cs_emu_s3_md5(hex, c->body) || cs_hex_decode(md, sizeof md, cs_slice_str(hex)) != CS_OK ||
+        memcmp(md, want, sizeof md) != 0) {
+        cs_emu_s3_refuse(c, 400, "BadDigest", "The Content-MD5 you specified did not match what we received.");
         return false;
     }
     return true;
 }
 
-static void put_object(cs_emu_s3_call *c)
+bool cs_emu_s3_body_ok(cs_emu_s3_call *c)
 {
-    char etag[33] = "";
-    if (cs_emu_s3_allowed(c, "s3:PutObject") && cs_emu_s3_md5(etag, c->body) && cs_emu_s3_store(c, c->body, etag)) {
-        cs_emu_reply_header(c->reply, "ETag", "\"%s\"", etag);
-        c->reply->status = 200;
+    char name[64], actual[48], message[160];
+    for (int k = 0; k < CS_EMU_NUM_SUMS; k++) {
+        snprintf(name, sizeof name, "x-amz-checksum-%s", cs_emu_sum_name((cs_emu_sum)k));
+        cs_slice h = cs_emu_s3_header(c, name);
+        if (h.len > 0) {
+            set_sum(c, k, h);
+        }
+        if (c->sums.text[k][0] == '\0') {
+            continue;
+        }
+        if (cs_emu_sum_of(actual, (cs_emu_sum)k, c->body) != CS_OK || strcmp(actual, c->sums.text[k]) != 0) {
+            snprintf(message, sizeof message, "The %s you specified did not match the calculated checksum.",
+                     cs_emu_sum_name((cs_emu_sum)k));
+            cs_emu_s3_refuse(c, 400, "BadDigest", message);
+            return false;
+        }
     }
+    return md5_ok(c);
 }
 
-/* "bytes=A-B" or "bytes=A-"; false: no range that fits. */
-static bool parse_range(cs_slice v, uint64_t size, uint64_t *from, uint64_t *to)
+static bool bucket_exists(const cs_emu_s3_call *c)
 {
-    uint64_t a = 0, b = size - 1;
-    const uint8_t *dash = v.len > 6 && memcmp(v.p, "bytes=", 6) == 0 ? memchr(v.p, '-', v.len) : NULL;
-    if (dash == NULL || size == 0) {
-        return false;
-    }
-    cs_slice first = cs_slice_of(v.p + 6, (size_t)(dash - v.p) - 6),
-             last = cs_slice_of(dash + 1, (size_t)(v.p + v.len - dash) - 1);
-    if (cs_parse_u64(first, UINT64_MAX, &a) != CS_OK || (last.len > 0 && cs_parse_u64(last, UINT64_MAX, &b) != CS_OK) ||
-        a >= size || b < a) {
-        return false;
-    }
-    *from = a;
-    *to = b < size ? b : size - 1;
-    return true;
+    char path[4096];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/s3/%s", c->s->o.dir, c->bucket);
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static void set_object_headers(cs_emu_s3_call *c, const json_t *meta)
+/* Sub-resources and features that S3 has and the emulator does not: said so, not taken for something else. */
+static bool is_absent_feature(const cs_emu_s3_call *c)
 {
-    char date[64];
-    struct tm tm;
-    time_t t = (time_t)json_integer_value(json_object_get(meta, "modified"));
-    cs_emu_reply_header(c->reply, "ETag", "\"%s\"", json_string_value(json_object_get(meta, "etag")));
-    cs_emu_reply_header(c->reply, "Content-Type", "%s", json_string_value(json_object_get(meta, "type")));
-    cs_emu_reply_header(c->reply, "Accept-Ranges", "bytes");
-    if (gmtime_r(&t, &tm) != NULL && strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0) {
-        cs_emu_reply_header(c->reply, "Last-Modified", "%s", date);
+    static const char *const absent[] = {"accelerate",
+                                         "acl",
+                                         "analytics",
+                                         "attributes",
+                                         "cors",
+                                         "encryption",
+                                         "inventory",
+                                         "legal-hold",
+                                         "lifecycle",
+                                         "logging",
+                                         "metrics",
+                                         "notification",
+                                         "object-lock",
+                                         "ownershipControls",
+                                         "policy",
+                                         "policyStatus",
+                                         "publicAccessBlock",
+                                         "replication",
+                                         "requestPayment",
+                                         "restore",
+                                         "retention",
+                                         "select",
+                                         "tagging",
+                                         "torrent",
+                                         "versioning",
+                                         "versions",
+                                         "website",
+                                         "intelligent-tiering"};
+    char v[64];
+    for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++) {
+        if (cs_emu_s3_query(c, absent[i], v, sizeof v)) {
+            return true;
+        }
     }
-}
-
-static void get_object(cs_emu_s3_call *c)
-{
-    char path[4200];
-    cs_slice range;
-    uint64_t from = 0, to = 0;
-    if (!cs_emu_s3_allowed(c, "s3:GetObject")) {
-        return;
-    }
-    snprintf(path, sizeof path, "%s.json", c->base);
-    json_t *meta = json_load_file(path, 0, NULL);
-    snprintf(path, sizeof path, "%s.data", c->base);
-    if (meta == NULL || cs_emu_file_read(&c->reply->body, path) != CS_OK) {
-        /* whether it is missing is only for those who may list [nitro-kms.md 9.2] */
-        bool may_list = iam_allows(c, "s3:ListBucket", true);
-        cs_emu_s3_refuse(c, may_list ? 404 : 403, may_list ? "NoSuchKey" : "AccessDenied",
-                         may_list ? "The specified key does not exist." : "Access Denied");
-        json_decref(meta);
-        return;
-    }
-    set_object_headers(c, meta);
-    c->reply->status = 200;
-    if (cs_sigv4_header_find(&c->q->sig, "range", &range) && parse_range(range, c->reply->body.len, &from, &to)) {
-        cs_emu_reply_header(c->reply, "Content-Range", "bytes %llu-%llu/%zu", (unsigned long long)from,
-                            (unsigned long long)to, c->reply->body.len);
-        cs_buf_consume(&c->reply->body, from);
-        c->reply->body.len = to - from + 1;
-        c->reply->status = 206;
-    }
-    json_decref(meta);
+    return cs_emu_s3_query(c, "versionId", v, sizeof v) && strcmp(v, "null") != 0;
 }
 
 static void route(cs_emu_s3_call *c)
 {
-    cs_slice method = c->q->sig.method;
-    bool put = cs_slice_eq_str(method, "PUT"), get = cs_slice_eq_str(method, "GET") || cs_slice_eq_str(method, "HEAD");
-    if (put && c->key[0] == '\0') {
-        put_bucket(c);
-    } else if (!bucket_exists(c)) {
+    bool create = cs_slice_eq_str(c->q->sig.method, "PUT") && c->key[0] == '\0';
+    if (is_absent_feature(c)) {
+        cs_emu_s3_refuse(c, 501, "NotImplemented", "not implemented: this sub-resource is not emulated.");
+    } else if (c->bucket[0] == '\0') {
+        cs_emu_s3_list_buckets(c);
+    } else if (!create && !bucket_exists(c)) {
         cs_emu_s3_refuse(c, 404, "NoSuchBucket", "The specified bucket does not exist");
-    } else if (cs_emu_s3_multipart(c)) {
-        return;
-    } else if (put) {
-        put_object(c);
-    } else if (get && c->key[0] != '\0') {
-        get_object(c);
-    } else if (get && cs_slice_eq_str(method, "HEAD")) {
-        c->reply->status = 200;
-        cs_emu_reply_header(c->reply, "x-amz-bucket-region", "%s", c->s->o.region);
-    } else {
-        cs_emu_s3_refuse(c, 501, "NotImplemented", "This operation is not emulated.");
+    } else if (c->key[0] == '\0') {
+        cs_emu_s3_bucket(c);
+    } else if (!cs_emu_s3_multipart(c)) {
+        cs_emu_s3_object(c);
     }
 }
 
 void cs_emu_s3(cs_emu_state *s, cs_emu_reply *reply, cs_emu_request *q)
 {
-    cs_emu_s3_call c = {.s = s, .q = q, .reply = reply, .body = q->body};
+    static cs_emu_s3_call c; /* one thread */
+    c = (cs_emu_s3_call){.s = s, .q = q, .reply = reply, .body = q->body};
     cs_emu_reply_header(reply, "x-amz-request-id", "EMULATED");
     if (!parse_address(&c)) {
+        c.bucket[0] = '\0';
         cs_emu_s3_refuse(&c, 400, "InvalidBucketName", "The specified bucket or key is not valid.");
-    } else if (check_payload(&c) && check_auth(&c)) {
-        set_base(&c);
+    } else if (set_payload_hash(&c) && check_auth(&c) && check_payload(&c)) {
+        cs_emu_s3_set_base(&c);
         route(&c);
     }
     cs_buf_free(&c.decoded);

@@ -243,9 +243,18 @@ cs_err cs_emu_xml_next(cs_emu_xml *x, cs_emu_xml_event *event, char name[CS_EMU_
             *event = CS_EMU_XML_START;
             return start_tag(x, name);
         }
-        size_t len0 = out->len;
+        size_t len0 = out->len, space = 0;
         if (x->depth == 0) {
             return CS_E_FORMAT;
+        }
+        while (space < x->r.left && is_space(x->r.p[space])) {
+            space++;
+        }
+        if (space < x->r.left && x->r.p[space] == '<') { /* needs no room in out */
+            CS_TRY(advance(x, space));
+            if (space > 0) {
+                continue;
+            }
         }
         cs_err err = read_text(x, out);
         if (err != CS_OK) {
