@@ -326,6 +326,18 @@ const cs_http1_msg *cs_http1_message(const cs_http1_parser *p)
     return &p->msg;
 }
 
+bool cs_http1_wants_continue(const cs_http1_parser *p)
+{
+    for (size_t i = 0; p->head_done && !p->done && p->body.len == 0 && p->ll.http_minor == 1 && i < p->num; i++) {
+        cs_slice v = slice_of(p, p->values[i]);
+        trim(&v);
+        if (name_is(p, i, "expect") && v.len == 12 && strncasecmp((const char *)v.p, "100-continue", 12) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool cs_http1_started(const cs_http1_parser *p)
 {
     return p->started;

@@ -56,6 +56,8 @@ const cs_http1_msg *cs_http1_message(const cs_http1_parser *p);
 /* cs_http1_started - bytes of a message have been seen since the last reset; cs_http1_head_done - its head is complete. */
 bool cs_http1_started(const cs_http1_parser *p);
 bool cs_http1_head_done(const cs_http1_parser *p);
+/* cs_http1_wants_continue - the head asked for 100 (Continue) [RFC 9110 10.1.1] and nothing of its body has come. */
+bool cs_http1_wants_continue(const cs_http1_parser *p);
 /* cs_http1_expects_no_body - the response to come answers HEAD: no body whatever its head says. */
 void cs_http1_expects_no_body(cs_http1_parser *p);
 /*

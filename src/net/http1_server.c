@@ -21,6 +21,7 @@ struct cs_http1_conn {
     cs_buf pending; /* bytes behind the request that is being answered */
     cs_defer again;
     bool busy, eof, close_after;
+    bool continued; /* told to send the body of the request that is being read */
     bool stalled;   /* the client does not read its answers */
     bool streaming; /* a streamed answer is under way */
     size_t stalled_at;
@@ -152,9 +153,17 @@ static void serve(cs_http1_conn *c, cs_slice data)
         return;
     }
     if (!done) {
+        if (!c->continued && cs_http1_wants_continue(c->parser)) {
+            c->continued = true;
+            if (cs_stream_write(c->stream, cs_slice_str("HTTP/1.1 100 Continue\r\n\r\n")) != CS_OK) {
+                conn_free(c, false);
+                return;
+            }
+        }
         set_timer(c);
         return;
     }
+    c->continued = false;
     set_busy(c, true);
     c->body_deadline = 0;
     cs_timer_stop(c->timer);

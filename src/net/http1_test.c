@@ -189,6 +189,34 @@ static void heads_with_control_bytes_are_not_written(void **state)
 
 /* ---- server and client ---- */
 
+static void a_body_is_asked_for_when_the_client_waits(void **state)
+{
+    static const struct {
+        const char *head;
+        bool wants;
+    } rows[] = {
+        {"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue \r\nContent-Length: 3\r\n\r\n", true},
+        {"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n", false},
+        {"PUT / HTTP/1.1\r\nHost: x\r\nExpect: other\r\nContent-Length: 3\r\n\r\n", false},
+        {"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\na", false},
+        {"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n", false}, /* no head yet */
+        {"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n", false},
+        {"PUT / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cs_http1_parser *p = NULL;
+        static const cs_http1_limits limits = {.body_max = 100};
+        size_t used = 0;
+        bool done = false;
+        assert_int_equal(cs_http1_parser_new(&p, CS_HTTP1_REQUEST, &limits), CS_OK);
+        assert_int_equal(cs_http1_feed(p, &used, &done, cs_slice_str(rows[i].head)), CS_OK);
+        if (cs_http1_wants_continue(p) != rows[i].wants) {
+            fail_msg("row %zu", i);
+        }
+        cs_http1_parser_free(p);
+    }
+}
+
 typedef struct job {
     cs_loop *loop;
     cs_async *finished;
@@ -418,6 +446,7 @@ int main(void)
         cmocka_unit_test(chunks_are_joined_and_the_rest_is_left),
         cmocka_unit_test(response_ends_by_length_or_by_close),
         cmocka_unit_test(heads_with_control_bytes_are_not_written),
+        cmocka_unit_test(a_body_is_asked_for_when_the_client_waits),
         cmocka_unit_test(server_answers_on_a_kept_connection),
         cmocka_unit_test(tls_checks_chain_and_name),
         cmocka_unit_test(a_streamed_body_is_not_kept_nor_limited),
