@@ -96,7 +96,7 @@ key_bind() {
       {KeyId: $key, PolicyName: "default", Policy: tojson}' | kms PutKeyPolicy >/dev/null || die "PutKeyPolicy failed"
 }
 
-# config_write OUT.yaml: the enclave's measured configuration
+# config_write OUT.yaml: the enclave's measured configuration; CONFIG_GATEWAY: URL of the rooms
 config_write() {
     cat >"$1" <<EOF
 enclave: {parentCid: 3}
@@ -111,6 +111,7 @@ shares:
 limits: {arenaMiB: ${CONFIG_ARENA:-128}${CONFIG_LIMITS:-}}
 logging: {level: ${CONFIG_LEVEL:-info}}
 EOF
+    [ -z "${CONFIG_GATEWAY:-}" ] || echo "gateway: {url: \"$CONFIG_GATEWAY\"}" >>"$1"
 }
 
 # image_build DIR: config.yaml -> config.cbor -> DIR; PCR0, PCR1, PCR2
@@ -172,5 +173,28 @@ host_up() {
     [ -n "$GRPC" ]
 }
 host_down() { stop_pid "$1.pid" sign-host; }
+
+# gateway_ports: two free ports, for a gateway that is started after the enclave and may be started again: GATEWAY_GRPC, GATEWAY_HTTP
+gateway_ports() {
+    local ports
+    ports=$(python3 -c 'import socket
+s = [socket.socket() for _ in range(2)]
+[x.bind(("127.0.0.1", 0)) for x in s]
+print(*(x.getsockname()[1] for x in s))') || die "no free port"
+    GATEWAY_GRPC=127.0.0.1:${ports% *}
+    GATEWAY_HTTP=http://127.0.0.1:${ports#* }
+}
+
+# gateway_up: sign-gateway in front of $GRPC, on GATEWAY_GRPC and GATEWAY_HTTP; returns when it listens
+gateway_up() {
+    rm -f "$RUN/gateway.ports"
+    setsid "$BIN/sign-gateway" --service "tcp:$GRPC" --listen-grpc "tcp:$GATEWAY_GRPC" --listen-http "tcp:${GATEWAY_HTTP#http://}" \
+        --print-ports "$RUN/gateway.ports" >"$RUN/gateway.out" 2>>"$RUN/gateway.log" </dev/null &
+    echo $! >"$RUN/gateway.pid"
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    wait_until 15 bash -c '[ -s "$0" ] || ! kill -0 "$1"' "$RUN/gateway.ports" $!
+    [ -s "$RUN/gateway.ports" ]
+}
+gateway_down() { stop_pid "$RUN/gateway.pid" sign-gateway; }
 
 emulator_down() { stop_pid "$RUN/emulator.pid" sign-emulator; }

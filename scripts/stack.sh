@@ -18,6 +18,7 @@ step() {
 
 down() {
     [ -d "$RUN" ] || return 0
+    gateway_down
     host_down "$RUN/host"
     emulator_down
     rm -f "$RUN/endpoints.env"
@@ -46,12 +47,14 @@ store() {
 
 launch() {
     # compiled and built again by sign-host: the same configuration gives the same PCR0, to which the key is bound
-    host_up "$RUN/host" "$RUN/image.yaml" || die "sign-host did not start: $(cat "$RUN/host.err")"
+    host_up "$RUN/host" "$RUN/image.yaml" --egress "tcp:${GATEWAY_HTTP#http://}" || die "sign-host did not start: $(cat "$RUN/host.err")"
     # shellcheck disable=SC2016 # expanded by the inner shell
     wait_until 60 bash -c '[ "$("$0" status --dir "$1" | jq -r .phase)" = SERVING ] || ! kill -0 "$2"' "$BIN/sign-host" "$RUN/host" "$HOST_PID"
     cat "$RUN/host.out"
     serving "$RUN/host" || die "the enclave does not serve: $(cat "$RUN/host.err"; tail -5 "$RUN/host/enclave.log")"
 }
+
+gateway() { gateway_up || die "sign-gateway did not start: $(tail -3 "$RUN/gateway.log")"; }
 
 endpoints() {
     local file=$RUN/endpoints.env
@@ -59,6 +62,8 @@ endpoints() {
     chmod 600 "$file.new"
     cat >>"$file.new" <<EOF
 SIGN_SERVICE_GRPC=$GRPC
+GATEWAY_GRPC=$GATEWAY_GRPC
+GATEWAY_HTTP=$GATEWAY_HTTP
 ACCOUNT_ID=$(jq -r '.accounts[0].account_id' "$RUN/shares/keygen.json")
 PUBLIC_KEY=$(jq -r '.accounts[0].public_key' "$RUN/shares/keygen.json")
 ETH_ADDRESS=$(jq -r '.accounts[0].eth_address' "$RUN/shares/keygen.json")
@@ -93,11 +98,14 @@ up() {
     step "publisher key" publisher_new
     step "age identity" age_new
     step "KMS key" key_new
+    gateway_ports
+    CONFIG_GATEWAY=http://gateway:8080 # a name only: where it leads is --egress
     step "image: configuration compiled and measured" image_build "$RUN/image"
     step "key policy bound to PCR0" key_bind "$PCR0"
     step "key shares (dealt, signed, sealed to age)" shares_new "$RUN/shares" "${GENERATION:-1}" -n "${ACCOUNTS:-2}"
     step "age identity sealed by KMS; both stored in S3" store
     step "enclave started, unsealed, SERVING" launch
+    step "sign-gateway: gRPC and rooms" gateway
     endpoints
     echo "running; endpoints in ${RUN#"$PWD"/}/endpoints.env; stop with: make down"
 }

@@ -111,7 +111,7 @@ static cs_err start(slot *s)
     size_t k = b->next_id++ % b->num_ids;
     cs_psign_request r = {.account_id = b->ids[k],
                           .key = b->keys[k],
-                          .tx_id = b->gateway == NULL ? (int64_t)b->tx_id++ : (int32_t)b->tx_id++,
+                          .tx_id = b->gateway == NULL ? (int64_t)b->tx_id++ : (int64_t)(b->tx_id++ & INT32_MAX),
                           .execution_id = cs_slice_of(s->execution, sizeof s->execution)};
     CS_TRY(cs_random(r.digest32, 32));
     CS_TRY(cs_random(s->execution, sizeof s->execution));

@@ -87,12 +87,12 @@ static void log_result(const request *r, const cs_presult *result)
 {
     uint64_t us = (cs_clock_mono_ns() - r->began_ns) / 1000;
     if (result->err == CS_OK) {
-        cs_log(CS_LOG_INFO, "signed", CS_LC("account", r->account), CS_LU("tx_id", (uint32_t)r->tx_id),
+        cs_log(CS_LOG_INFO, "signed", CS_LC("account", r->account), CS_LU("tx_id", (int64_t)r->tx_id),
                CS_LU("attempts", result->attempts), CS_LU("us", us));
     } else {
-        cs_log_err(CS_LOG_WARN, "refused", result->err, CS_LC("account", r->account),
-                   CS_LU("tx_id", (uint32_t)r->tx_id), CS_LU("attempts", result->attempts), CS_LU("us", us),
-                   CS_LC("hint", cs_err_code(result->hint)), CS_LC("check", cs_mpc_check_name(result->check)));
+        cs_log_err(CS_LOG_WARN, "refused", result->err, CS_LC("account", r->account), CS_LU("tx_id", (int64_t)r->tx_id),
+                   CS_LU("attempts", result->attempts), CS_LU("us", us), CS_LC("hint", cs_err_code(result->hint)),
+                   CS_LC("check", cs_mpc_check_name(result->check)));
     }
 }
 
@@ -208,7 +208,7 @@ static void on_sign(cs_grpc_call *call, cs_slice message)
     }
     cs_err err = serve(cs_grpc_call_server_cookie(call), m, call);
     if (err != CS_OK) {
-        cs_log_err(CS_LOG_WARN, "refused", err, CS_LU("tx_id", (uint32_t)m->tx_id));
+        cs_log_err(CS_LOG_WARN, "refused", err, CS_LU("tx_id", (int64_t)m->tx_id));
         cs_grpc_finish(call, err, err == CS_E_RANGE ? "execution_id is 1 to 64 bytes, chain 0 or 1" : NULL);
     }
     mpc__sign_message__free_unpacked(m, NULL);
@@ -225,7 +225,7 @@ static void on_sign_gone(cs_grpc_call *call)
     unlink_waiter(w);
     free(w);
     if (r->waiters == NULL) {
-        cs_log(CS_LOG_INFO, "given_up", CS_LC("account", r->account), CS_LU("tx_id", (uint32_t)r->tx_id));
+        cs_log(CS_LOG_INFO, "given_up", CS_LC("account", r->account), CS_LU("tx_id", (int64_t)r->tx_id));
         r->p->config.cancel(r->job);
         end_request(r);
     }
