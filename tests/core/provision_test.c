@@ -338,12 +338,21 @@ static void test_files_of_exactly_the_largest_size_are_taken(void **state)
     world *w = *state;
     cs_rpc_frame call;
 
-    assert_int_equal(upload_of(w, 1, (size_t)w->config.max_bytes), CS_OK);
-    give1(w, CS_LINK_SERVICE, CS_RPC_INJECT_AGE, 2, cs_slice_of(big, sizeof big));
     credentials(w, CS_CRED_PRESENT);
+    assert_int_equal(upload_of(w, 1, (size_t)w->config.max_bytes), CS_OK);
+    give1(w, CS_LINK_SERVICE, CS_RPC_INJECT_AGE, 2, cs_slice_of(big, CS_KMS_CIPHERTEXT_MAX));
     expect_phase(w, CS_PHASE_UNSEALING);
     call = next(w, CS_LINK_KMS);
-    assert_int_equal(call.f[2].s.len, CS_AGE_KEY_MAX); /* what KMS says to it is KMS's */
+    assert_int_equal(call.f[2].s.len, CS_KMS_CIPHERTEXT_MAX);
+    tick_ms(w, 30000);
+    expect_reply(w, 2, CS_E_TIMEOUT);
+    /* an object that may be, but that KMS would not decrypt: it is not asked */
+    give1(w, CS_LINK_SERVICE, CS_RPC_INJECT_AGE, 3, cs_slice_of(big, sizeof big));
+    expect_reply(w, 3, CS_OK);
+    assert_int_equal(upload_of(w, 4, 100), CS_E_KMS_CIPHERTEXT);
+    assert_true(none(w, CS_LINK_KMS));
+    expect_phase(w, CS_PHASE_WAITING);
+    has(w, "\"stage\":\"idle\"");
 }
 
 static void test_an_upload_that_breaks_off_leaves_the_file_that_was_there(void **state)

@@ -136,6 +136,8 @@ static void start(cs_core *c, uint64_t id)
     cs_staging_drop(&l->upload); /* one that would have replaced the file: its chunks are refused from now on */
     if (c->debug && !c->config->debug_allowed) {
         err = CS_E_ATT_DEBUG; /* its parent could read the memory */
+    } else if (l->age_len > CS_KMS_CIPHERTEXT_MAX) {
+        err = CS_E_KMS_CIPHERTEXT; /* what KMS would say of it */
     } else if (c->down[CS_LINK_KMS]) {
         err = CS_E_KMS_UNAVAILABLE;
     } else {
