@@ -36,7 +36,7 @@ full_disk() {
 
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
-for program in signctl sign-core sign-core-emulated sign-kms sign-kms-local sign-service sign-service-local sign-init sign-host sign-emulator; do
+for program in signctl sign-core sign-core-emulated sign-kms sign-kms-local sign-service sign-service-local sign-init sign-host sign-gateway sign-emulator; do
     command -v "$program" >/dev/null || continue
     case_ "$program-help" helps "$program"
     case_ "$program-version" versions "$program"
