@@ -208,9 +208,11 @@ static cs_err read_logging(cs_gate_config *c, const cs_yaml *y, cs_yaml_fault *f
         return CS_OK;
     }
     CS_TRY(cs_yaml_text(&level, y, fault, "logging.level", "info", 1, 16));
+    /* the seed system's names of levels are taken too */
+    level = strcmp(level, "warning") == 0 ? "warn" : strcmp(level, "trace") == 0 ? "debug" : level;
     if (cs_log_level_of(cs_slice_str(level), &c->log_level) != CS_OK) {
         return cs_yaml_fail(fault, line_of(y, "logging.level"), CS_E_CONFIG,
-                            "logging.level: debug, info, warn or error");
+                            "logging.level: debug, info, warn or error (trace is debug, warning is warn)");
     }
     return CS_OK;
 }
@@ -225,16 +227,23 @@ static cs_err read_all(cs_gate_config *c, const cs_yaml *y, cs_yaml_fault *fault
     return read_logging(c, y, fault);
 }
 
+size_t cs_gate_num_keys(void)
+{
+    return NUM_NUMBERS + NUM_TEXTS;
+}
+
+const char *cs_gate_key(size_t i)
+{
+    return i < NUM_TEXTS ? texts[i] : numbers[i - NUM_TEXTS].key;
+}
+
 cs_err cs_gate_settings_read(cs_gate_config *io, cs_yaml_fault *fault, cs_slice yaml)
 {
     const char *known[NUM_NUMBERS + NUM_TEXTS + 1] = {NULL};
     cs_gate_config c = *io;
     cs_yaml *y = NULL;
-    for (size_t i = 0; i < NUM_TEXTS; i++) {
-        known[i] = texts[i];
-    }
-    for (size_t i = 0; i < NUM_NUMBERS; i++) {
-        known[NUM_TEXTS + i] = numbers[i].key;
+    for (size_t i = 0; i < cs_gate_num_keys(); i++) {
+        known[i] = cs_gate_key(i);
     }
     CS_TRY(cs_yaml_read(&y, fault, yaml, known));
     cs_err err = read_all(&c, y, fault);

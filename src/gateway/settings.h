@@ -15,6 +15,9 @@ void cs_gate_settings_default(cs_gate_config *out);
 /* cs_gate_settings_read - lays the text of a file over what is there. CS_E_CONFIG | CS_E_CONFIG_KEY | CS_E_TOO_LARGE |
  * CS_E_NO_MEMORY; *fault says more (but for the last), and *io is as it was. */
 CS_MUST cs_err cs_gate_settings_read(cs_gate_config *io, cs_yaml_fault *fault, cs_slice yaml);
+/* cs_gate_key - the names that a file may have, "group.name", by position below cs_gate_num_keys. */
+size_t cs_gate_num_keys(void);
+const char *cs_gate_key(size_t i);
 /* cs_gate_service_parse - "http://HOST[:PORT]" (50051), or an endpoint. CS_E_FORMAT | CS_E_RANGE | CS_E_UNSUPPORTED. */
 CS_MUST cs_err cs_gate_service_parse(cs_endpoint *out, cs_slice text);
 

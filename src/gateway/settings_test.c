@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "gateway/settings.h"
@@ -115,6 +116,50 @@ static void services_are_urls_or_endpoints(void **state)
     assert_int_not_equal(cs_gate_service_parse(&ep, cs_slice_str("a:1")), CS_OK);
 }
 
+/* deploy/config/sign-gateway.yaml has every key, each with its default. */
+static void the_example_is_the_defaults(void **state)
+{
+    static char text[CS_YAML_MAX];
+    static cs_gate_config c, d;
+    cs_yaml_fault fault;
+    FILE *f = fopen(CS_SOURCE_ROOT "/deploy/config/sign-gateway.yaml", "re");
+
+    (void)state;
+    assert_non_null(f);
+    size_t len = fread(text, 1, sizeof text, f);
+    (void)fclose(f);
+    cs_gate_settings_default(&d);
+    cs_gate_settings_default(&c);
+    assert_int_equal(cs_gate_settings_read(&c, &fault, cs_slice_of(text, len)), CS_OK);
+    assert_memory_equal(&c.rooms, &d.rooms, sizeof c.rooms);
+    assert_true(c.http.port == d.http.port && strcmp(c.http.host, d.http.host) == 0 && c.grpc.port == d.grpc.port &&
+                strcmp(c.grpc.host, d.grpc.host) == 0 && c.service.port == d.service.port &&
+                strcmp(c.service.host, d.service.host) == 0 && c.num_origins == 0);
+    assert_true(c.http_conns == d.http_conns && c.grpc_conns == d.grpc_conns && c.calls == d.calls &&
+                c.call_bytes == d.call_bytes && c.attests == d.attests && c.drain_ms == d.drain_ms &&
+                c.service_conns == d.service_conns && c.service_wait_ms == d.service_wait_ms &&
+                c.log_level == d.log_level);
+    for (size_t i = 0; i < cs_gate_num_keys(); i++) {
+        const char *name = strchr(cs_gate_key(i), '.') + 1;
+        char line[64];
+        (void)snprintf(line, sizeof line, "\n  %s:", name);
+        assert_non_null(strstr(text, line));
+    }
+}
+
+static void names_of_levels_are_also_those_of_the_seed(void **state)
+{
+    static cs_gate_config c;
+    cs_yaml_fault fault;
+
+    (void)state;
+    cs_gate_settings_default(&c);
+    assert_int_equal(cs_gate_settings_read(&c, &fault, cs_slice_str("logging: {level: warning}\n")), CS_OK);
+    assert_int_equal(c.log_level, CS_LOG_WARN);
+    assert_int_equal(cs_gate_settings_read(&c, &fault, cs_slice_str("logging: {level: trace}\n")), CS_OK);
+    assert_int_equal(c.log_level, CS_LOG_DEBUG);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +167,8 @@ int main(void)
         cmocka_unit_test(a_file_is_laid_over_the_defaults),
         cmocka_unit_test(faults_name_the_key),
         cmocka_unit_test(services_are_urls_or_endpoints),
+        cmocka_unit_test(the_example_is_the_defaults),
+        cmocka_unit_test(names_of_levels_are_also_those_of_the_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,6 +49,11 @@ typedef struct compiler {
     cs_buf value[NUM_KEYS]; /* CBOR */
 } compiler;
 
+const char *cs_config_key(size_t i)
+{
+    return i < NUM_KEYS ? keys[i].yaml : NULL;
+}
+
 static size_t index_of(const char *name)
 {
     size_t i = 0;
@@ -184,7 +189,7 @@ cs_err cs_config_compile(cs_buf *out, cs_yaml_fault *fault, cs_slice yaml, const
     cs_yaml *y = NULL;
 
     for (size_t i = 0; i < NUM_KEYS; i++) {
-        known[i] = keys[i].yaml;
+        known[i] = cs_config_key(i);
     }
     CS_TRY(cs_yaml_read(&y, fault, yaml, known));
     c.c.yaml = y;

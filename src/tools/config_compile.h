@@ -26,6 +26,8 @@ typedef struct cs_config_files {
     size_t num_set;
 } cs_config_files;
 
+/* cs_config_key - the names that a file may have, "group.name", by position; NULL at the end. */
+const char *cs_config_key(size_t i);
 /*
  * cs_config_compile - append the CBOR of the whole configuration to out (capacity CS_CONFIG_CBOR_MAX).
  * CS_E_TOO_LARGE (yaml over CS_CONFIG_YAML_MAX) | CS_E_CONFIG_KEY (unknown key) | CS_E_CONFIG (not YAML, twice, missing, wrong type or

@@ -192,6 +192,39 @@ static void the_seeds_file_is_taken_as_it_is(void **state)
     assert_string_equal(fault.text, "kms.region is required");
 }
 
+/* deploy/config/sign-service.yaml has every key, each with its default, or an example of those without one. */
+static void the_example_is_the_defaults(void **state)
+{
+    static const char same[] = "kms: {region: us-east-1, keyArn: 'arn:aws:kms:us-east-1:111122223333:key/"
+                               "1234abcd-12ab-34cd-56ef-1234567890ab'}\n"
+                               "gateway: {url: 'http://sign-gateway:8080'}\nshares: {publishers: "
+                               "[d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a]}\n";
+    static char text[CS_CONFIG_YAML_MAX + 1];
+    static uint8_t first[CS_CONFIG_CBOR_MAX];
+    FILE *f = fopen(CS_SOURCE_ROOT "/deploy/config/sign-service.yaml", "re");
+    cs_buf out;
+
+    (void)state;
+    assert_non_null(f);
+    size_t len = fread(text, 1, sizeof text - 1, f);
+    (void)fclose(f);
+    text[len] = '\0';
+    assert_int_equal(compile(&out, text), CS_OK);
+    assert_string_equal(asked, "(default)");
+    size_t first_len = out.len;
+    memcpy(first, mem, first_len);
+    assert_int_equal(compile(&out, same), CS_OK);
+    assert_int_equal(out.len, first_len);
+    assert_memory_equal(first, mem, first_len);
+    for (size_t i = 0; cs_config_key(i) != NULL; i++) {
+        const char *name = strchr(cs_config_key(i), '.') + 1;
+        char line[64], commented[64];
+        (void)snprintf(line, sizeof line, "\n  %s:", name);
+        (void)snprintf(commented, sizeof commented, "\n  # %s:", name);
+        assert_true(strstr(text, line) != NULL || strstr(text, commented) != NULL);
+    }
+}
+
 static void what_is_set_comes_before_the_file(void **state)
 {
     static const cs_config_set set[] = {
@@ -343,6 +376,7 @@ int main(void)
         cmocka_unit_test(given_values_reach_the_programs),
         cmocka_unit_test(the_address_of_the_rooms_is_checked_and_made_canonical),
         cmocka_unit_test(the_seeds_file_is_taken_as_it_is),
+        cmocka_unit_test(the_example_is_the_defaults),
         cmocka_unit_test(what_is_set_comes_before_the_file),
         cmocka_unit_test(order_and_layout_of_the_yaml_do_not_matter),
         cmocka_unit_test(each_fault_is_refused_and_named),
