@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "secret/cms_ber.h"
+#include "secret/cms_int.h"
 
 #define KEY_LEN 32
 #define BLOCK 16
-#define MAX_RSA 512
+#define MAX_RSA CS_CMS_RSA_MAX
 
 #define SLICE_OF(array) ((cs_slice){(array), sizeof(array)})
 
@@ -161,27 +162,34 @@ typedef struct oaep_result {
 } oaep_result;
 CS_SECRET_DECLARE(oaep_result)
 
-/* RSA-OAEP (SHA-256, MGF1-SHA-256, empty label); the result must be exactly a 32-byte key. */
-static bool unwrap_key(cs_secret32 *out, cs_slice wrapped, EVP_PKEY *key)
+bool cs_cms_oaep(uint8_t *plain, size_t *len, cs_slice wrapped, EVP_PKEY *key)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
-    CS_SECRET(oaep_result) plain = {{0}};
-    size_t len = sizeof plain.b;
+    *len = MAX_RSA;
     bool ok = ctx != NULL && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && EVP_PKEY_get_size(key) <= MAX_RSA &&
               EVP_PKEY_decrypt_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_OAEP_PADDING) == 1 &&
               EVP_PKEY_CTX_set_rsa_oaep_md(ctx, EVP_sha256()) == 1 &&
               EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, EVP_sha256()) == 1 &&
-              EVP_PKEY_decrypt(ctx, plain.b, &len, wrapped.p, wrapped.len) == 1 && len == KEY_LEN;
+              EVP_PKEY_decrypt(ctx, plain, len, wrapped.p, wrapped.len) == 1;
 
-    if (ok) {
-        memcpy(out->b, plain.b, KEY_LEN);
-    }
     EVP_PKEY_CTX_free(ctx);
     return ok;
 }
 
-/* AES-256-CBC without padding into out (len bytes). */
-static bool decrypt_blocks(uint8_t *out, const cs_cms_fields *f, const cs_secret32 *key)
+/* the result must be exactly a 32-byte key */
+static bool unwrap_key(cs_secret32 *out, cs_slice wrapped, EVP_PKEY *key)
+{
+    CS_SECRET(oaep_result) plain = {{0}};
+    size_t len = 0;
+    bool ok = cs_cms_oaep(plain.b, &len, wrapped, key) && len == KEY_LEN;
+
+    if (ok) {
+        memcpy(out->b, plain.b, KEY_LEN);
+    }
+    return ok;
+}
+
+bool cs_cms_blocks(uint8_t *out, const cs_cms_fields *f, const cs_secret32 *key)
 {
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     int len = 0, last = 0;
@@ -194,8 +202,7 @@ static bool decrypt_blocks(uint8_t *out, const cs_cms_fields *f, const cs_secret
     return ok;
 }
 
-/* PKCS#7: 1..16 bytes of that value at the end. All 16 are looked at, whatever they are; 0 when they are wrong. */
-static size_t padding_len(const uint8_t *plain, size_t len)
+size_t cs_cms_padding(const uint8_t *plain, size_t len)
 {
     uint32_t pad = plain[len - 1], bad = (pad - 1) >> 4; /* not zero unless 1 <= pad <= 16 */
 
@@ -226,10 +233,10 @@ static cs_err open_with(cs_buf *out, workspace *w, cs_slice envelope, EVP_PKEY *
     }
     /* a key that does not unwrap is not reported before the content was worked on too, with a key of zeros */
     unwrapped = unwrap_key(&content_key, w->fields.encrypted_key, key);
-    if (!decrypt_blocks(w->plain, &w->fields, &content_key)) {
+    if (!cs_cms_blocks(w->plain, &w->fields, &content_key)) {
         return CS_E_CMS;
     }
-    pad = padding_len(w->plain, w->fields.content_len);
+    pad = cs_cms_padding(w->plain, w->fields.content_len);
     if (!unwrapped || pad == 0 || cs_put(out, w->plain, w->fields.content_len - pad) != CS_OK) {
         return CS_E_CMS;
     }

@@ -37,6 +37,11 @@ cs_err cs_pt_init(void)
     return err;
 }
 
+const secp256k1_context *cs_pt_context(void)
+{
+    return ctx;
+}
+
 cs_err cs_pt_parse(cs_pt *out, const uint8_t b[33])
 {
     return secp256k1_ec_pubkey_parse(ctx, out, b, 33) == 1 ? CS_OK : CS_E_FORMAT;

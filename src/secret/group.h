@@ -15,6 +15,8 @@ typedef secp256k1_pubkey cs_pt;
 
 /* cs_pt_init - makes the context; CS_E_ENTROPY when it cannot be blinded. Every entry point of the MPC code calls it. */
 CS_MUST cs_err cs_pt_init(void);
+/* cs_pt_context - the context, after cs_pt_init; for secret/sign/ only. */
+const secp256k1_context *cs_pt_context(void);
 
 /* cs_pt_parse - 33 bytes SEC1 compressed, strictly; CS_E_FORMAT. cs_pt_ser, cs_pt_ser64 - compressed; x || y. */
 CS_MUST cs_err cs_pt_parse(cs_pt *out, const uint8_t b[33]);

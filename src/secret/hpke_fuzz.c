@@ -1,7 +1,9 @@
 /*
  * Target: cs_hpke_open_once, cs_hpke_open, cs_hpke_receive
- * The first byte chooses AEAD and mode, the rest is what a stranger sends: nothing of it may be opened. In the modes without a
- * sender's key the fuzzer could seal for itself, but it does not know how; a message that opens is therefore a defect.
+ * The first byte chooses AEAD and mode, the rest is what a stranger sends: nothing of it may be opened. In the
+ * modes without a
+ * sender's key the fuzzer could seal for itself, but it does not know how; a message that opens is therefore a
+ * defect.
  */
 #include <stdlib.h>
 

@@ -1,6 +1,8 @@
 /*
- * hpke: RFC 9180 test vectors, every value of the key schedule, every message in both directions, every export; then a flipped
- * ciphertext, wrong aad, wrong psk and wrong sender's key. Suites other than X25519 with HKDF-SHA256 are skipped by name.
+ * hpke: RFC 9180 test vectors, every value of the key schedule, every message in both directions, every export;
+ * then a flipped
+ * ciphertext, wrong aad, wrong psk and wrong sender's key. Suites other than X25519 with HKDF-SHA256 are skipped
+ * by name.
  */
 #include <string.h>
 
@@ -27,7 +29,10 @@ static bool is(vec *v, const char *key, const void *p, size_t len)
     return ok;
 }
 
-/* the private key KEY of the file, and that DeriveKeyPair of its ikm (when given) leads to it and to its public key */
+/*
+ * the private key KEY of the file, and that DeriveKeyPair of its ikm (when given) leads to it and to its public
+ * key
+ */
 static bool key_pair(vec *v, cs_buf *secret, const char *ikm_name, const char *secret_name, const char *public_name)
 {
     cs_buf ikm = {0};

@@ -1,7 +1,10 @@
 /*
- * HTTP/2 (vectors/http2). error/: the frame is sent to our gRPC server over a socket, behind the preface; the GOAWAY or
- * RST_STREAM that comes back must carry a listed code. Other frames: their header as nghttp2 reads it, and for PING and
- * SETTINGS the payload (the header blocks of these files are no HPACK). hpack/: decoded in order with one table a story.
+ * HTTP/2 (vectors/http2). error/: the frame is sent to our gRPC server over a socket, behind the preface; the
+ * GOAWAY or
+ * RST_STREAM that comes back must carry a listed code. Other frames: their header as nghttp2 reads it, and for
+ * PING and
+ * SETTINGS the payload (the header blocks of these files are no HPACK). hpack/: decoded in order with one table
+ * a story.
  */
 #include <nghttp2/nghttp2.h>
 #include <string.h>
@@ -281,8 +284,12 @@ static void story_file(cs_suite *s, const char *path, void *cookie)
     {
         cs_buf wire = {0};
         const json_t *size = json_object_get(c, "header_table_size");
+        if (json_object_get(c, "wire") == NULL) {
+            cs_suite_skip(s, "a story without wire (an encoder's input): nothing to decode");
+            continue;
+        }
         bool ok = cs_suite_hex(c, "wire", &wire) == CS_OK;
-        if (ok && size != NULL) {
+        if (ok && json_is_integer(size)) {
             ok = nghttp2_hd_inflate_change_table_size(in, (size_t)json_integer_value(size)) == 0;
         }
         ok = ok && inflate_equal(in, cs_buf_slice(&wire), json_object_get(c, "headers"));

@@ -1,6 +1,8 @@
 /*
- * sse: event streams of the web platform tests through the parser of the rooms' clients, cut at every size from one byte to the
- * whole: the events listed, in order, and no others. (The sending side is read back by other languages' clients, tests/interop.)
+ * sse: event streams of the web platform tests through the parser of the rooms' clients, cut at every size from
+ * one byte to the
+ * whole: the events listed, in order, and no others. (The sending side is read back by other languages' clients,
+ * tests/interop.)
  */
 #include <string.h>
 

@@ -1,37 +1,31 @@
 /* Signatures of the publisher (share files, unban orders) and the request label. */
-#include <sodium.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "secret/noise.h"
 #include "secret/share/share.h"
+#include "secret/sign/ed25519.h"
 
 #define UNBAN_MAGIC "countersign-unban/1"
 #define UNBAN_FUTURE_S 300u
 
-/* libsodium's form of an Ed25519 private key: seed and public key */
-typedef struct ed25519_key {
-    uint8_t b[crypto_sign_SECRETKEYBYTES];
-} ed25519_key;
-CS_SECRET_DECLARE(ed25519_key)
-
 void cs_publisher_public(uint8_t out32[32], const uint8_t seed32[32])
 {
-    CS_SECRET(ed25519_key) k = {0};
-    (void)crypto_sign_seed_keypair(out32, k.b, seed32);
+    CS_SECRET(cs_secret32) seed = {{0}};
+    memcpy(seed.b, seed32, 32);
+    cs_ed25519_public(out32, &seed);
 }
 
 void cs_publisher_sign(uint8_t out64[64], const uint8_t seed32[32], cs_slice message)
 {
-    CS_SECRET(ed25519_key) k = {0};
-    uint8_t public32[32];
-    (void)crypto_sign_seed_keypair(public32, k.b, seed32);
-    (void)crypto_sign_detached(out64, NULL, message.p, message.len, k.b);
+    CS_SECRET(cs_secret32) seed = {{0}};
+    memcpy(seed.b, seed32, 32);
+    cs_ed25519_sign(out64, &seed, message);
 }
 
 cs_err cs_publisher_verify(const uint8_t public32[32], const uint8_t sig64[64], cs_slice message)
 {
-    return crypto_sign_verify_detached(sig64, message.p, message.len, public32) == 0 ? CS_OK : CS_E_AUTH;
+    return cs_ed25519_verify(public32, sig64, message);
 }
 
 cs_err cs_hello_label(uint8_t out32[32], const cs_hello *h)
