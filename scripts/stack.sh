@@ -1,6 +1,6 @@
 #!/bin/bash
-# stack.sh up|down: the whole service on this machine, everything of AWS emulated, in build/run. `up` leaves it running and
-# writes build/run/endpoints.env; `down` stops it. Loopback only, free ports, no root.
+# stack.sh up|restart|down: the whole service on this machine, everything of AWS emulated, in build/run. `up` leaves it running
+# and writes build/run/endpoints.env; `restart` stops and starts all of it with the same keys; `down` stops it. Loopback only, free ports, no root.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 RUN=${COUNTERSIGN_RUN:-$(dirname "$here")/build/run}
@@ -110,6 +110,26 @@ up() {
     echo "running; endpoints in ${RUN#"$PWD"/}/endpoints.env; stop with: make down"
 }
 
+# The enclave, the gateway and AWS stop and start again: another boot, with the same keys and addresses of the gateway.
+restart() {
+    [ -s "$RUN/endpoints.env" ] || die "nothing runs"
+    [ ! -s "$RUN/short-path" ] || RUN=$(cat "$RUN/short-path")/run
+    value() { sed -n "s/^$1=//p" "$RUN/endpoints.env"; }
+    # shellcheck disable=SC2034 # used by stack-lib.sh
+    GATEWAY_GRPC=$(value GATEWAY_GRPC)
+    # shellcheck disable=SC2034
+    GATEWAY_HTTP=$(value GATEWAY_HTTP)
+    KEY_ARN=$(value KMS_KEY_ARN)
+    gateway_down
+    host_down "$RUN/host"
+    emulator_down
+    step "emulated KMS, S3, IMDS, NSM" emulator_up
+    image_pcrs "$RUN/image"
+    step "enclave started, unsealed, SERVING" launch
+    step "sign-gateway: gRPC and rooms" gateway
+    endpoints
+}
+
 # sourced by demo.sh
 [ "${BASH_SOURCE[0]}" = "$0" ] || return 0
 case ${1:-} in
@@ -119,6 +139,7 @@ up)
     up
     status=0
     ;;
+restart) restart ;;
 down) down ;;
-*) echo "usage: stack.sh up|down" >&2 && exit 2 ;;
+*) echo "usage: stack.sh up|restart|down" >&2 && exit 2 ;;
 esac

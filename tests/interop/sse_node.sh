@@ -6,10 +6,9 @@ set -u
 need node
 RUN=$(mktemp -d /tmp/cs-interop.XXXXXX)
 trap unstack EXIT
-SIGN_SERVICE_GRPC=127.0.0.1:1 # nobody: rooms need no service
 gateway_up
 for which in npm builtin; do
-    timeout 120 "$(node_peer)" --experimental-eventsource --no-warnings "$TOP/tests/interop/sse_node.mjs" "$which" "http://$GATEWAY_HTTP" || failed=1
+    timeout 120 "$(node_peer)" --experimental-eventsource --no-warnings "$TOP/tests/interop/sse_node.mjs" "$which" "$GATEWAY_HTTP" || failed=1
     kill -0 "$GATEWAY_PID" || { echo "not ok $which/gateway-lives"; failed=1; }
     # rooms of the next run are new ones
     gateway_down
