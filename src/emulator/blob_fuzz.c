@@ -1,10 +1,8 @@
-/* Target: cs_emu_blob_open, cs_emu_blob_key, cs_emu_s3_unchunk, cs_emu_s3_parse_parts. A blob of random bytes must never open. */
+/* Target: cs_emu_blob_open, cs_emu_blob_key. A blob of random bytes must never open. */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "emulator/kms_call.h"
-#include "emulator/s3_call.h"
-#include "emulator/s3_chunked.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -15,10 +13,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (cs_emu_blob_open(&out, &key, cs_slice_of(data, size), CS_SLICE_NULL) == CS_OK) {
         abort();
     }
-    (void)!cs_emu_s3_unchunk(&out, cs_slice_of(data, size));
-    uint32_t part[8];
-    size_t num = 0;
-    (void)!cs_emu_s3_parse_parts(part, 8, &num, cs_slice_of(data, size));
     cs_buf_free(&out);
     return 0;
 }

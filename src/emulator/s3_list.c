@@ -180,6 +180,7 @@ static cs_err put_head(listing *l, cs_buf *b)
     }
     CS_TRY(cs_put_fmt(b, "<KeyCount>%llu</KeyCount>", (unsigned long long)l->count));
     CS_TRY(l->token[0] != '\0' ? cs_emu_xml_put(b, "ContinuationToken", l->token) : CS_OK);
+    CS_TRY(l->token[0] == '\0' && l->after[0] != '\0' ? put_name(l, b, "StartAfter", l->after) : CS_OK);
     if (l->truncated) {
         cs_hex_encode(hex, cs_slice_str(l->last));
         CS_TRY(cs_emu_xml_put(b, "NextContinuationToken", hex));
