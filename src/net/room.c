@@ -95,7 +95,17 @@ static void on_sub_lost(void *cookie, cs_err err)
     lost(cookie, err);
 }
 
-static const cs_gw_sub_events sub_events = {.on_message = on_message, .on_lost = on_sub_lost};
+static void on_sub_joined(void *cookie)
+{
+    cs_room *r = cookie;
+
+    if (r->events->on_joined != NULL) {
+        r->events->on_joined(r->cookie);
+    }
+}
+
+static const cs_gw_sub_events sub_events = {
+    .on_message = on_message, .on_lost = on_sub_lost, .on_joined = on_sub_joined};
 
 /* ---- sending ---- */
 

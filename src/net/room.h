@@ -53,6 +53,8 @@ typedef struct cs_room_events {
     void (*on_body)(void *cookie, cs_slice body);
     /* the gateway refuses (ROOM_*, NOT_FOUND...) or cannot be reached for lost_ms; no further callback: leave the room */
     void (*on_lost)(void *cookie, cs_err err);
+    /* the first subscription is up: from here on the gateway keeps the room. Once; may leave the room; NULL: not wanted */
+    void (*on_joined)(void *cookie);
 } cs_room_events;
 /*
  * cs_room_join - subscribes (?not_from=sender), resumes by Last-Event-ID after a broken connection (first again at once, then

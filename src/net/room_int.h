@@ -83,6 +83,7 @@ typedef struct cs_gw_sub_events {
     /* data of a new-message event; CS_E_CLOSED when the subscription was freed in it */
     cs_err (*on_message)(void *cookie, cs_slice json);
     void (*on_lost)(void *cookie, cs_err err); /* nothing comes any more; free it */
+    void (*on_joined)(void *cookie);           /* once; may free it */
 } cs_gw_sub_events;
 CS_MUST cs_err cs_gw_sub_new(cs_gw_sub **out, cs_gateway *g, const char *room, uint32_t lost_ms,
                              const cs_gw_sub_events *events, void *cookie);

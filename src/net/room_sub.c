@@ -162,8 +162,11 @@ static cs_err take_head(cs_gw_sub *s, const cs_http1_msg *m)
     s->up = true;
     s->up_since = cs_loop_now(s->g->loop);
     s->g->stats.resumed += s->joined ? 1 : 0;
-    s->joined = true;
-    return CS_OK;
+    if (!s->joined) {
+        s->joined = true;
+        s->events->on_joined(s->cookie);
+    }
+    return s->dead ? CS_E_CLOSED : CS_OK;
 }
 
 static cs_err on_body(void *cookie, cs_slice piece)
@@ -206,12 +209,12 @@ static void feed(cs_gw_sub *s, cs_slice data)
         bool done = false;
         cs_err err = cs_http1_feed(s->parser, &used, &done, data);
 
-        if (s->dead) {
-            return;
-        }
         data = cs_slice_of(data.p + used, data.len - used);
         if (err == CS_OK && !done && cs_http1_head_done(s->parser) && !s->up) {
             err = take_head(s, cs_http1_message(s->parser)); /* a head without a body yet */
+        }
+        if (s->dead) {
+            return;
         }
         if (err != CS_OK) {
             broken(s, err);

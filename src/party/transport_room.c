@@ -156,7 +156,7 @@ static void on_lost(void *cookie, cs_err err)
     }
 }
 
-static const cs_room_events room_events = {on_body, on_lost};
+static const cs_room_events room_events = {.on_body = on_body, .on_lost = on_lost};
 
 static cs_err join(meeting *m, const cs_pstream_args *args)
 {

@@ -10,6 +10,7 @@
 #include "service/room_int.h"
 
 #define LINGERING_MAX 256u
+#define JOIN_MS 1000u /* a remembered answer waits at most so long for the room */
 
 static void bridge_free(cs_bridge *b);
 
@@ -152,12 +153,25 @@ static void bridge_fail(cs_bridge *b, cs_err err)
     bridge_free(b);
 }
 
+/*
+ * To the callers, and 10 s for the client. Not before we are in the room: a room that nobody has subscribed to ends with the
+ * call that it served, and the client's first message with it.
+ */
+static void tell_remembered(cs_bridge *b)
+{
+    b->answer_due = false;
+    linger(b);
+    tell_all(b, CS_OK);
+}
+
 static void on_timer(void *cookie)
 {
     cs_bridge *b = cookie;
     uint64_t quiet = cs_loop_now(b->service->loop) - b->heard;
 
-    if (b->lprev != NULL) {
+    if (b->answer_due) { /* no room, no wonder that the client does not get it there; the caller does */
+        tell_remembered(b);
+    } else if (b->lprev != NULL) {
         bridge_free(b);
     } else if (quiet < b->service->config.silence_ms) {
         cs_timer_start(b->timer, b->service->config.silence_ms - quiet, 0);
@@ -179,13 +193,24 @@ static void on_lost(void *cookie, cs_err err)
 
     cs_log_err(CS_LOG_WARN, "room_lost", err, CS_LU("tx_id", (uint64_t)(int64_t)b->tx_id));
     if (b->signed_) {
+        tell_all(b, CS_OK);
         bridge_free(b);
     } else {
         bridge_fail(b, err == CS_E_ROOM_LIMIT ? err : CS_E_UPSTREAM);
     }
 }
 
-static const cs_room_events room_events = {.on_body = on_body, .on_lost = on_lost};
+static void on_joined(void *cookie)
+{
+    cs_bridge *b = cookie;
+
+    b->in_room = true;
+    if (b->answer_due) {
+        tell_remembered(b);
+    }
+}
+
+static const cs_room_events room_events = {.on_body = on_body, .on_lost = on_lost, .on_joined = on_joined};
 
 /* ---- core ---- */
 
@@ -233,13 +258,14 @@ void cs_service_sign_reply(cs_service *s, const cs_rpc_frame *frame)
     }
     b->signed_ = true;
     memcpy(b->signature, frame->f[1].s.p, CS_SIGNATURE_LEN);
-    const bool remembered = frame->f[2].u != 0;
-    if (remembered) {
-        linger(b);
-    }
-    tell_all(b, CS_OK);
-    if (!remembered) {
+    if (frame->f[2].u == 0) {
+        tell_all(b, CS_OK);
         bridge_free(b); /* the client's answer was sent before this reply */
+    } else if (b->in_room) {
+        tell_remembered(b);
+    } else {
+        b->answer_due = true;
+        cs_timer_start(b->timer, JOIN_MS, 0);
     }
 }
 
@@ -317,7 +343,7 @@ cs_err cs_bridge_join(cs_service *s, const cs_sign_request *q, cs_sign_waiter *w
     if (b == NULL) {
         CS_TRY(bridge_new(&b, s, q));
     }
-    if (b->signed_) {
+    if (b->signed_ && !b->answer_due) {
         linger(b); /* anew */
         w->bridge = NULL;
         w->fn(w, CS_OK, b->signature);
@@ -341,7 +367,7 @@ void cs_bridge_quit(cs_sign_waiter *w)
         return;
     }
     waiter_unlink(w);
-    if (b->waiters == NULL && !b->signed_) {
+    if (b->waiters == NULL && b->lprev == NULL) {
         bridge_free(b);
     }
 }

@@ -36,6 +36,8 @@ struct cs_bridge {
     unsigned ends;
     cs_err why; /* what a session came to; told when silence follows */
     bool signed_;
+    bool in_room;    /* the subscription is up */
+    bool answer_due; /* a remembered answer waits for that */
     uint8_t signature[CS_SIGNATURE_LEN];
     int32_t tx_id;
     uint8_t digest[32];

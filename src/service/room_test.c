@@ -32,6 +32,9 @@ struct world {
     /* the gateway: subscriptions, and the one connection for broadcasts; what was posted last */
     int subs[SUBS], posts;
     unsigned num_subs, num_posts, next_id;
+    int fresh[16]; /* connections on which no request was read yet */
+    size_t num_fresh;
+    bool slow; /* subscriptions are not answered */
     char post[4096], sub_head[4096];
 };
 
@@ -117,6 +120,9 @@ static void tear_down(struct world *w)
             close(w->subs[i]);
         }
     }
+    for (size_t i = 0; i < w->num_fresh; i++) {
+        close(w->fresh[i]);
+    }
     if (w->posts >= 0) {
         close(w->posts);
     }
@@ -166,39 +172,37 @@ static void say(int fd, const char *text)
 /* A turn of everybody: subscriptions are accepted, broadcasts answered. */
 static void turn(struct world *w)
 {
-    static int fresh[16];
-    static size_t num_fresh;
     cs_ep_peer peer;
     int fd = -1;
     char req[4096] = "";
 
     (void)cs_loop_run_once(w->s.loop, true);
     while (w->listen >= 0 && cs_endpoint_accept(&fd, &peer, w->listen) == CS_OK) {
-        assert_true(num_fresh < 16);
-        fresh[num_fresh++] = fd;
+        assert_true(w->num_fresh < 16);
+        w->fresh[w->num_fresh++] = fd;
     }
-    for (size_t i = 0; i < num_fresh; i++) {
-        bool sub = read_request(fresh[i], req, sizeof req) && strncmp(req, "GET ", 4) == 0;
-        if (!sub && !is_closed(fresh[i]) && strncmp(req, "POST ", 5) != 0) {
+    for (size_t i = 0; i < w->num_fresh; i++) {
+        bool sub = !w->slow && read_request(w->fresh[i], req, sizeof req) && strncmp(req, "GET ", 4) == 0;
+        if (!sub && !is_closed(w->fresh[i]) && strncmp(req, "POST ", 5) != 0) {
             continue; /* nothing yet */
         }
         if (sub) {
             assert_true(w->num_subs < SUBS);
             (void)snprintf(w->sub_head, sizeof w->sub_head, "%s", req);
-            w->subs[w->num_subs++] = fresh[i];
-            say(fresh[i], SUBSCRIBED);
+            w->subs[w->num_subs++] = w->fresh[i];
+            say(w->fresh[i], SUBSCRIBED);
         } else if (strncmp(req, "POST ", 5) == 0) {
             w->num_posts++;
             (void)snprintf(w->post, sizeof w->post, "%s", req);
-            say(fresh[i], ANSWER_ID);
+            say(w->fresh[i], ANSWER_ID);
             if (w->posts >= 0) {
                 close(w->posts);
             }
-            w->posts = fresh[i];
+            w->posts = w->fresh[i];
         } else {
-            close(fresh[i]);
+            close(w->fresh[i]);
         }
-        fresh[i--] = fresh[--num_fresh];
+        w->fresh[i--] = w->fresh[--w->num_fresh];
         req[0] = '\0';
     }
     if (w->posts >= 0 && read_request(w->posts, req, sizeof req)) {
@@ -777,8 +781,13 @@ static void a_remembered_answer_is_told_at_once_and_served_in_the_room(void **st
 
     (void)state;
     set_up(&w, 64, 150, true);
-    uint64_t wait = begun(&w, &k, &usual);
-    core_signs(&w, wait, true);
+    /* not before we are in the room: else the gateway forgets it with what the client has sent */
+    w.slow = true;
+    call(&w, &k, &usual);
+    core_signs(&w, core_gets(&w, CS_RPC_SIGN_WAIT).id, true);
+    turns(&w, 20);
+    assert_false(k.over);
+    w.slow = false;
     TURN_UNTIL(&w, k.over);
     assert_int_equal(k.err, CS_OK);
     for (uint64_t end = cs_clock_mono_ms() + 250; cs_clock_mono_ms() < end;) {
@@ -795,6 +804,23 @@ static void a_remembered_answer_is_told_at_once_and_served_in_the_room(void **st
     assert_int_equal(l.err, CS_OK);
     assert_int_equal(l.v, 1);
     core_gets_nothing(&w);
+    tear_down(&w);
+}
+
+static void a_remembered_answer_does_not_wait_long_for_a_gateway(void **state)
+{
+    struct world w;
+    struct caller k, l;
+
+    (void)state;
+    set_up(&w, 64, 5000, true);
+    w.slow = true;
+    call(&w, &k, &usual);
+    call(&w, &l, &usual);
+    core_signs(&w, core_gets(&w, CS_RPC_SIGN_WAIT).id, true);
+    TURN_UNTIL(&w, k.over && l.over);
+    assert_int_equal(k.err, CS_OK);
+    assert_int_equal(l.err, CS_OK);
     tear_down(&w);
 }
 
@@ -818,7 +844,7 @@ static void requests_are_bounded_and_who_lingers_gives_way(void **state)
     core_signs(&w, first, true);
     TURN_UNTIL(&w, k[0].over);
     assert_false(is_closed(w.subs[0]));
-    (void)begun(&w, &k[2], &a[2]);
+    (void)begun(&w, &k[2], &a[2]); /* k[0]'s request was remembered: it lingers */
     TURN_UNTIL(&w, is_closed(w.subs[0]));
     tear_down(&w);
 }
@@ -872,6 +898,7 @@ int main(void)
         cmocka_unit_test(a_handshake_alone_is_silence_too),
         cmocka_unit_test(a_caller_that_leaves_ends_everything),
         cmocka_unit_test(a_remembered_answer_is_told_at_once_and_served_in_the_room),
+        cmocka_unit_test(a_remembered_answer_does_not_wait_long_for_a_gateway),
         cmocka_unit_test(requests_are_bounded_and_who_lingers_gives_way),
         cmocka_unit_test(a_gateway_that_breaks_is_met_again_and_one_that_stays_away_is_told),
     };
