@@ -33,12 +33,13 @@ says() {
     jq -e "$filter" "$RUN/answer"
 }
 
-# load PROTO HOST:PORT METHOD CALLS AT-ONCE JSON: every call answers OK
+# load PROTO HOST:PORT METHOD CALLS AT-ONCE JSON [NAME]: every call answers OK
 load() {
+    local out=$RUN/ghz-${7:-x}.json
     timeout 120 "$(go_peer ghz)" --insecure -i "$TOP/proto" --proto "$TOP/proto/$1.proto" --call "$3" -n "$4" -c "$5" --connections 4 \
-        -d "$6" -O json -o "$RUN/ghz.json" "$2" || return 1
-    jq -c '{count, rps, p99: (.latencyDistribution[] | select(.percentage == 99).latency / 1e6), statusCodeDistribution}' "$RUN/ghz.json"
-    jq -e --argjson n "$4" '.count == $n and .statusCodeDistribution == {"OK": $n}' "$RUN/ghz.json"
+        -d "$6" -O json -o "$out" "$2" || return 1
+    jq -c '{count, rps, p99: (.latencyDistribution[] | select(.percentage == 99).latency / 1e6), statusCodeDistribution}' "$out"
+    jq -e --argjson n "$4" '.count == $n and .statusCodeDistribution == {"OK": $n}' "$out"
 }
 
 nonce=$(head -c 32 /dev/urandom | base64 -w0)
@@ -59,6 +60,30 @@ both() {
     case_ "$name/load-attest" load countersign "$at" countersign.v1.Enclave/Attest 100 4 "{\"nonce\": \"$nonce\"}"
 }
 
+# sign NAME HOST:PORT SERVICE: one signature; the other party is asked by another process
+sign() {
+    call mpc "$2" "mpc.$3/SignTx" \
+        "{\"tx_id\": 7, \"execution_id\": \"Z3JwY3VybA==\", \"data\": \"$nonce\", \"account_id\": \"$ACCOUNT_ID\"}" >"$RUN/sign-$1"
+}
+both_sign() {
+    sign gateway "$GATEWAY_GRPC" SignGateway &
+    sign participant "$1" Participant && wait $! && cat "$RUN/sign-gateway" &&
+        cmp "$RUN/sign-gateway" "$RUN/sign-participant" && jq -e '(.r | length) == 44 and (.s | length) == 44' "$RUN/sign-gateway"
+}
+
+# load_sign CALLS AT-ONCE PARTICIPANT: ghz on both sides, the same requests; each is a signature of its own
+load_sign() {
+    # shellcheck disable=SC2016 # templates of ghz
+    local message='{"tx_id": "{{.RequestNumber}}", "execution_id": "{{printf `%016d` .RequestNumber}}",
+        "data": "{{printf `%042d` .RequestNumber}}A=", "account_id": "'$ACCOUNT_ID'"}'
+    load mpc "$GATEWAY_GRPC" mpc.SignGateway/SignTx "$1" "$2" "$message" gateway &
+    load mpc "$3" mpc.Participant/SignTx "$1" "$2" "$message" participant && wait $!
+}
+
 both service "$SIGN_SERVICE_GRPC"
 both gateway "$GATEWAY_GRPC"
+participant ours
+case_ gateway/sign both_sign "$(cat "$RUN/ours.at")"
+case_ gateway/load-sign load_sign 400 32 "$(cat "$RUN/ours.at")"
+participants_end
 exit $failed

@@ -4,6 +4,7 @@
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 failed=0
 RUN=
+participants=
 GATEWAY_PID=
 
 # need NAME...: peers of tools/dev/peers.txt; the test is skipped, with the reason, when one cannot be had here
@@ -43,6 +44,7 @@ endpoints_read() {
     set +a
 }
 unstack() {
+    participants_end
     [ ! -d "$RUN/run" ] || COUNTERSIGN_RUN=$RUN/run "$TOP/scripts/stack.sh" down
     [ -z "$GATEWAY_PID" ] || gateway_down
     rm -rf "$RUN"
@@ -65,6 +67,29 @@ gateway_up() {
 gateway_down() {
     kill "$GATEWAY_PID" && wait "$GATEWAY_PID"
     GATEWAY_PID=
+}
+
+# participant NAME: the client's side of the stack's shares; its address is put into the file NAME.at
+participant() {
+    "${COUNTERSIGN_BIN:-$TOP/build/bin}/signctl" participant serve --env "$RUN/run/endpoints.env" --listen tcp:127.0.0.1:0 2>"$RUN/$1.log" &
+    participants="$participants $!"
+    local i address=
+    for ((i = 0; i < 400; i++)); do
+        address=$(jq -r 'select(.event == "ready") | .endpoint' "$RUN/$1.log" 2>/dev/null)
+        [ -z "$address" ] || break
+        sleep 0.05
+    done
+    echo "${address#tcp:}" >"$RUN/$1.at"
+}
+# participants_end: 0 when all of them ended well
+participants_end() {
+    local p status=0
+    for p in $participants; do
+        kill "$p"
+        wait "$p" || status=1
+    done
+    participants=
+    return $status
 }
 
 # case_ NAME COMMAND...

@@ -15,35 +15,20 @@ STUBS=$RUN/stubs
 ACCOUNTS=$(jq -r '[.accounts[] | "\(.account_id)=\(.public_key)"] | join(",")' "$RUN/run/shares/keygen.json")
 export STUBS ACCOUNTS
 
-# participant NAME: its address is put into the file NAME.at
-participant() {
-    "${COUNTERSIGN_BIN:-$TOP/build/bin}/signctl" participant serve --env "$RUN/run/endpoints.env" --listen tcp:127.0.0.1:0 2>"$RUN/$1.log" &
-    participants="$participants $!"
-    local i address=
-    for ((i = 0; i < 400; i++)); do
-        address=$(jq -r 'select(.event == "ready") | .endpoint' "$RUN/$1.log" 2>/dev/null)
-        [ -z "$address" ] || break
-        sleep 0.05
-    done
-    echo "${address#tcp:}" >"$RUN/$1.at"
-}
-
 round() {
-    participants=
     participant python
     participant node
-    ROUND=$1 PARTICIPANT=$(cat "$RUN/python.at") timeout 120 "$python" "$TOP/tests/interop/mpc_client.py" &
+    ROUND=$1 PARTICIPANT=$(cat "$RUN/python.at") timeout 120 "$python" "$TOP/tests/interop/mpc_client.py" >"$RUN/round-$1.python" 2>&1 &
     local client=$!
-    ROUND=$1 PARTICIPANT=$(cat "$RUN/node.at") timeout 120 "$(node_peer)" "$TOP/tests/interop/mpc_client.mjs" || failed=1
+    ROUND=$1 PARTICIPANT=$(cat "$RUN/node.at") timeout 120 "$(node_peer)" "$TOP/tests/interop/mpc_client.mjs" >"$RUN/round-$1.node" 2>&1 || failed=1
     wait $client || failed=1
-    # shellcheck disable=SC2086 # a list of processes
-    kill $participants
-    # shellcheck disable=SC2086
-    wait $participants || { echo "not ok round-$1/participants-end"; failed=1; }
+    cat "$RUN/round-$1.python" "$RUN/round-$1.node"
+    participants_end || { echo "not ok round-$1/participants-end"; failed=1; }
 }
 
 round 1
 case_ restart-of-everything restack
 round 2
+case_ 80-signatures test "$(cat "$RUN"/round-* | grep -c '^ok .*/tx-')" = 80
 [ $failed = 0 ] || tail -n 15 "$RUN"/*.log "$RUN"/run/gateway.log
 exit $failed
