@@ -5,6 +5,7 @@
 # The limit is a memory cgroup where one may be made; else (or with CS_SCALE_BY=address-space) limits of address space of the three
 # enclave programs that add up to it. CS_SCALE_ACCOUNTS: another number. CS_SCALE_JSON=1: the figures as a last line of JSON.
 # programs: release
+# limit: 300
 set -u
 # shellcheck source=tests/scenarios/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -105,14 +106,23 @@ load_begin() {
     BENCH=$!
     wait_until 20 eval "[ \$(status .sessions.signatures) -gt $((SIGNED + 100)) ]"
 }
-# load_end NAME: it was still signing when the reload had ended, and nothing failed
+# load_end NAME: nothing failed
 load_end() {
-    kill -0 $BENCH || return 1
     wait $BENCH
     jq -c '{signatures, failures, retried, p50_ms, p99_ms, signatures_per_second}' "$RUN/bench.$1" | sed "s/^/# during $1: /"
     jq -e '.failures == 0 and .retried == 0 and .signatures > 100' "$RUN/bench.$1" >/dev/null
 }
-under_load() { load_begin 6 "$1" && reload "$1" "$2" && load_end "$1"; }
+# under_load FILE CODE: it is still signing when the reload has ended; on a machine that is too busy for that, once more for longer
+under_load() {
+    local seconds running
+    for seconds in 6 30; do
+        load_begin "$seconds" "$1" && reload "$1" "$2" || return 1
+        kill -0 $BENCH 2>/dev/null && running=1 || running=
+        load_end "$1" || return 1
+        [ -z "$running" ] || return 0
+    done
+    return 1
+}
 undisturbed() { load_begin 4 quiet && load_end quiet; }
 broken() { under_load broken SHARES_ACCOUNT && is 1 && [ "$(status .load.last)" = SHARES_ACCOUNT ]; }
 same_processes() { [ "$(pgrep -P "$HOST_PID" | sort)" = "$STARTED" ]; }

@@ -1,7 +1,8 @@
 /*
- * Target: cs_share_load, cs_share_verify, cs_unban_verify
+ * Target: cs_share_load, cs_share_verify, cs_share_loader_check, cs_share_loader_build, cs_unban_verify
  * The input is the JSON behind a right header of an unsigned file (the hash is made here), then a whole file, then an unban
- * order. A set that loads has no more accounts than bytes; nothing unsigned passes a policy that wants signatures.
+ * order. A set that loads has no more accounts than bytes; nothing unsigned passes a policy that wants signatures; given twice
+ * in pieces, whose size is the last byte, the file has the same outcome.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,35 @@ static void require(bool ok)
     }
 }
 
+typedef cs_err feed_fn(cs_share_loader *l, cs_slice piece);
+
+static cs_err feed(cs_share_loader *l, feed_fn *fn, cs_slice file, size_t size)
+{
+    cs_err err = CS_OK;
+    while (err == CS_OK && file.len > 0) {
+        size_t n = file.len < size ? file.len : size;
+        err = fn(l, cs_slice_of(file.p, n));
+        file = cs_slice_of(file.p + n, file.len - n);
+    }
+    return err;
+}
+
+static void in_pieces(cs_slice file, const cs_share_policy *policy, cs_err want, size_t want_count)
+{
+    const size_t size = (size_t)file.p[file.len - 1] + 1;
+    cs_share_loader *l = NULL;
+    cs_share_set *set = NULL;
+    cs_err err = cs_share_loader_new(&l, policy);
+    err = err == CS_OK ? feed(l, cs_share_loader_check, file, size) : err;
+    err = err == CS_OK ? cs_share_loader_checked(l) : err;
+    err = err == CS_OK ? feed(l, cs_share_loader_build, file, size) : err;
+    err = err == CS_OK ? cs_share_loader_take(&set, l) : err;
+    require(err == want && (set != NULL) == (want == CS_OK));
+    require(set == NULL || cs_share_count(set) == want_count);
+    cs_share_free(set);
+    cs_share_loader_free(l);
+}
+
 static void load(cs_slice body)
 {
     static const cs_share_policy unsigned_ok = {.allow_unsigned = true}, strict = {0};
@@ -35,12 +65,11 @@ static void load(cs_slice body)
             cs_put_slice(&file, body) == CS_OK);
     require(cs_share_verify(&h, cs_buf_slice(&file), &unsigned_ok) == CS_OK && h.generation == 1);
     require(cs_share_verify(&h, cs_buf_slice(&file), &strict) == CS_E_SHARES_UNSIGNED);
-    if (cs_share_load(&set, cs_buf_slice(&file), &unsigned_ok, NULL) == CS_OK) {
-        require(cs_share_count(set) <= body.len);
-        cs_share_free(set);
-    } else {
-        require(set == NULL);
-    }
+    cs_err err = cs_share_load(&set, cs_buf_slice(&file), &unsigned_ok, NULL);
+    require((set != NULL) == (err == CS_OK) && (set == NULL || cs_share_count(set) <= body.len));
+    in_pieces(cs_buf_slice(&file), &unsigned_ok, err, set == NULL ? 0 : cs_share_count(set));
+    in_pieces(cs_buf_slice(&file), &strict, CS_E_SHARES_UNSIGNED, 0);
+    cs_share_free(set);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
