@@ -125,7 +125,8 @@ under_load() {
 }
 undisturbed() { load_begin 4 quiet && load_end quiet; }
 broken() { under_load broken SHARES_ACCOUNT && is 1 && [ "$(status .load.last)" = SHARES_ACCOUNT ]; }
-same_processes() { [ "$(pgrep -P "$HOST_PID" | sort)" = "$STARTED" ]; }
+programs() { ps -o pid=,comm= --ppid "$HOST_PID" | grep -v sign-host; } # its preload is a process of its own
+same_processes() { [ "$(programs)" = "$STARTED" ] || { echo "# $STARTED; now: $(programs)" | tr '\n' ' ' && echo && return 1; }; }
 
 emulator_up
 cp_keys() { cp "$FILES/age-private.key" "$FILES/publisher.key" "$RUN/"; }
@@ -138,7 +139,7 @@ s3_put "$RUN/age-private.key.enc" enclave/age-private.key.enc
 s3_put "$FILES/good-1.age" enclave/service_key_shares.json.age
 group_new && BY=cgroup || BY=address-space
 case_ "serves-in-512-mib-by-$BY" start || finish
-STARTED=$(pgrep -P "$HOST_PID" | sort)
+STARTED=$(programs)
 case_ all-accounts-are-there is 1
 COLD_CPU=$(cpu_ms)
 COLD_PEAK=$(peak_of_core)
