@@ -11,7 +11,7 @@ static cs_err prepare(const cs_args *args)
     return dir == NULL ? CS_OK : cs_local_endpoint_set_dir(dir);
 }
 
-const cs_service_platform cs_service_platform_linked = {AF_UNIX, prepare};
+const cs_service_platform cs_service_platform_linked = {AF_UNIX, prepare, false};
 
 const cs_opt cs_service_platform_opts[] = {
     CS_SERVICE_OPTS,

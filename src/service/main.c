@@ -130,6 +130,9 @@ static int run(const cs_args *a)
     static const char *const needed[] = {"config-fd", "link-core", "listen-grpc", "listen-age", "listen-shares"};
 
     cs_log_init(a->program, CS_LOG_INFO, STDERR_FILENO);
+    if (cs_service_platform_linked.shipped && getenv("SIGN_SERVICE_KEY_SHARE_FILE") != NULL) {
+        return cs_refuse(a, CS_E_KEY_SHARE_FILE, false, "SIGN_SERVICE_KEY_SHARE_FILE: this program never sees shares");
+    }
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         if (cs_args_str(a, needed[i]) == NULL) {
             return cs_usage_error(a, "--%s is required: this program is started by sign-init", needed[i]);

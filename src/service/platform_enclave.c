@@ -3,6 +3,6 @@
 
 #include <sys/socket.h>
 
-const cs_service_platform cs_service_platform_linked = {AF_VSOCK, NULL};
+const cs_service_platform cs_service_platform_linked = {AF_VSOCK, NULL, true};
 
 const cs_opt cs_service_platform_opts[] = {CS_SERVICE_OPTS, {0}};

@@ -83,6 +83,14 @@ not_for_others() {
     SIGN_SERVICE_KEY_SHARE_FILE=$RUN/x "$BIN/sign-host" run --driver nitro >"$RUN/nitro.out" 2>&1
     [ $? = 1 ] && grep -q KEY_SHARE_FILE "$RUN/nitro.out"
 }
+# the programs of an enclave, started by hand as the seed's entrypoint did
+not_for_release() {
+    local p
+    for p in sign-core sign-service; do
+        SIGN_SERVICE_KEY_SHARE_FILE=$RUN/x "$BIN/$p" >"$RUN/release.out" 2>&1
+        [ $? = 1 ] && grep -q "^$p: KEY_SHARE_FILE: .*local runs only" "$RUN/release.out" || { cat "$RUN/release.out"; return 1; }
+    done
+}
 needs_config() {
     SIGN_SERVICE_KEY_SHARE_FILE=$RUN/x "$BIN/sign-host" run --image "$RUN/file/image" --dir "$RUN/x" --nsm-control "$RUN/x" 2>"$RUN/image.err"
     [ $? = 2 ] && grep -q 'needs --config' "$RUN/image.err"
@@ -178,6 +186,7 @@ case_ files-that-are-none bad_files
 case_ key-share-file-with-kms file_with_kms
 case_ reload-through-the-injectors reload
 case_ key-share-file-refused-by-other-drivers not_for_others
+case_ key-share-file-refused-by-release-programs not_for_release
 case_ key-share-file-needs-its-configuration needs_config
 case_ malformed-variables all_malformed
 case_ variables-take-effect variables
