@@ -174,7 +174,13 @@ json_t *cs_emu_kms_get_policy(cs_emu_kms_call *c)
     if (!member_is(c->in, "PolicyName", "default")) {
         return cs_emu_kms_fail(c, "NotFoundException", "No such policy exists");
     }
-    return json_pack("{s:s,s:s}", "Policy", c->key->policy_text, "PolicyName", "default");
+    /*
+     * The name is told to who did not give it. Newer command lines print both members with --output text, and what the guide
+     * saves from there must be a policy again.
+     */
+    bool named = json_is_string(json_object_get(c->in, "PolicyName"));
+    return named ? json_pack("{s:s}", "Policy", c->key->policy_text)
+                 : json_pack("{s:s,s:s}", "Policy", c->key->policy_text, "PolicyName", "default");
 }
 
 static json_t *set_state(cs_emu_kms_call *c, cs_emu_key_state state)
