@@ -1,6 +1,8 @@
 #!/bin/bash
 # The emulator against the real AWS command line: the commands of the packaging guide (kms encrypt, s3 cp both ways) and the refusals.
+# Then what administration needs: aliases, tags, states, STS, listing, ranges, parts. aws_seeds.sh has the guides' own commands.
 # Prints `ok NAME`, `not ok NAME` or `skip NAME`. sign-emulator is taken from PATH.
+# limit: 600
 set -u
 # Debian's aws: the one of a user's own Python may be any version
 aws=/usr/bin/aws
@@ -161,8 +163,72 @@ AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
 refused kms-other-ca 'SSL\|CERTIFICATE' kms generate-random --number-of-bytes 1
 AWS_CA_BUNDLE="$work/emu/ca.pem"
 
+# names and labels of keys
+answers() { # NAME WANTED COMMAND...: ok when the command prints exactly that
+    local name=$1 wanted=$2
+    shift 2
+    if [ "$("$@" 2>"$work/err")" = "$wanted" ]; then
+        echo "ok $name"
+    else
+        echo "not ok $name (wanted $wanted)"
+        sed 's/^/  /' "$work/err"
+        failed=1
+    fi
+}
+sts() {
+    "$aws" --endpoint-url "$(get sts)" sts "$@"
+}
+s3api() {
+    "$aws" --endpoint-url "$(get s3)" s3api "$@"
+}
+answers sts-identity "arn:aws:iam::123456789012:user/admin" sts get-caller-identity --output text --query Arn
+check create-alias kms create-alias --alias-name alias/app --target-key-id "$arn"
+answers describe-by-alias "$arn" kms describe-key --key-id alias/app --output text --query KeyMetadata.Arn
+answers describe-by-alias-arn "$arn" kms describe-key --key-id "${arn%%:key/*}:alias/app" --output text --query KeyMetadata.Arn
+answers list-aliases alias/app kms list-aliases --key-id "$arn" --output text --query 'Aliases[].AliasName'
+refused create-alias-twice AlreadyExistsException kms create-alias --alias-name alias/app --target-key-id "$arn"
+refused policy-by-alias NotFoundException kms get-key-policy --key-id alias/app --policy-name default
+check tag kms tag-resource --key-id "$arn" --tags TagKey=Application,TagValue=sign-service
+answers list-tags "Application	sign-service" kms list-resource-tags --key-id "$arn" --output text --query 'Tags[].[TagKey,TagValue]'
+check untag kms untag-resource --key-id "$arn" --tag-keys Application
+refused create-grant 'carries no attestation' kms create-grant --key-id "$arn" --operations Decrypt \
+    --grantee-principal arn:aws:iam::123456789012:role/x
+other=$(kms create-key --output text --query KeyMetadata.KeyId)
+check re-encrypt kms re-encrypt --ciphertext-blob "fileb://$work/age-private.key.enc" --destination-key-id "$other" \
+    --source-encryption-context app=sign
+answers schedule-deletion PendingDeletion kms schedule-key-deletion --key-id "$other" --pending-window-in-days 7 --output text --query KeyState
+refused encrypt-dying KMSInvalidStateException kms encrypt --key-id "$other" --plaintext "fileb://$work/age-private.key"
+check cancel-deletion kms cancel-key-deletion --key-id "$other"
+refused encrypt-disabled DisabledException kms encrypt --key-id "$other" --plaintext "fileb://$work/age-private.key"
+check delete-alias kms delete-alias --alias-name alias/app
+
+# more of S3
+ranged() {
+    s3api get-object --bucket your-bucket --key enclave/many.age --range "bytes=$1" "$work/piece" >/dev/null &&
+        cmp "$work/piece" <(tail -c +"$2" "$work/many-shares" | head -c "$3")
+}
+check s3-range ranged 1048576-2097151 1048577 1048576
+check s3-range-end ranged -100 19999901 100
+refused s3-range-outside InvalidRange s3api get-object --bucket your-bucket --key enclave/many.age --range bytes=20000000- "$work/piece"
+answers s3-list "3" s3api list-objects-v2 --bucket your-bucket --prefix enclave/ --output text --query 'length(Contents)'
+check s3-one-endpoint-for-all "$aws" --endpoint-url "$(get kms)" s3 cp --no-progress "$work/age-private.key.enc" s3://your-bucket/tls
+check s3-rm s3 rm s3://your-bucket/tls
+refused s3-rm-missing 404 s3 cp s3://your-bucket/tls "$work/none"
+upload=$(s3api create-multipart-upload --bucket your-bucket --key aborted --output text --query UploadId)
+check s3-part s3api upload-part --bucket your-bucket --key aborted --upload-id "$upload" --part-number 1 --body "$work/age-private.key"
+answers s3-list-parts 1 s3api list-parts --bucket your-bucket --key aborted --upload-id "$upload" --output text --query 'Parts[].PartNumber'
+check s3-abort s3api abort-multipart-upload --bucket your-bucket --key aborted --upload-id "$upload"
+refused s3-aborted NoSuchUpload s3api list-parts --bucket your-bucket --key aborted --upload-id "$upload"
+refused s3-acl 'not implemented' s3api get-object-acl --bucket your-bucket --key enclave/many.age
+
+# the record of decisions: one JSON object on each line, nothing secret
+check trail-is-json jq -es 'length > 20 and all(.eventSource == "kms.amazonaws.com" and .requestID != null)' "$work/emu/trail.jsonl"
+check trail-has-refusals grep -q '"errorCode":"UnsupportedOperationException"' "$work/emu/trail.jsonl"
+check trail-has-no-secret bash -c '! grep -q -e AGE-SECRET -e AQICAH -e "$0" "$1"' "$(get secret_access_key)" "$work/emu/trail.jsonl"
+
 # the instance's role: reads objects, has no right to the key without attestation
 as_role
+answers sts-role "arn:aws:sts::123456789012:assumed-role/enclave-host/i-1234567890abcdef0" sts get-caller-identity --output text --query Arn
 check role-s3-cp s3 cp --no-progress s3://your-bucket/enclave/age-private.key.enc "$work/back"
 refused role-s3-put AccessDenied s3 cp "$work/shares" s3://your-bucket/enclave/x
 refused role-decrypt AccessDeniedException kms decrypt --ciphertext-blob "fileb://$work/age-private.key.enc" --encryption-context app=sign
