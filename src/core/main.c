@@ -7,7 +7,6 @@
 #include <openssl/crypto.h>
 #include <signal.h>
 #include <sodium.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -174,7 +173,7 @@ static int run(const cs_args *a)
     cs_links *links = NULL;
     cs_err err;
 
-    if (cs_platform.load_shares == NULL && getenv("SIGN_SERVICE_KEY_SHARE_FILE") != NULL) {
+    if (cs_platform.load_shares == NULL && cs_args_str(a, "key-share-file") != NULL) {
         return cs_refuse(a, CS_E_KEY_SHARE_FILE, false, "SIGN_SERVICE_KEY_SHARE_FILE: this program opens no file");
     }
     if (cs_args_str(a, "config-fd") == NULL || cs_args_str(a, "link-service") == NULL ||

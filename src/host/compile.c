@@ -48,16 +48,12 @@ static cs_err run_program(const char *path, const char *const *argv)
 /* A path of the command line or the environment is relative to where we stand, not to the configuration. */
 static cs_err share_file_path(char out[PATH_MAX], const char *given)
 {
-    char here[PATH_MAX];
+    char here[PATH_MAX] = "";
 
-    if (given[0] == '/') {
-        here[0] = '\0';
-    } else if (getcwd(here, sizeof here - 1) == NULL) {
+    if (given[0] != '/' && getcwd(here, sizeof here) == NULL) {
         return CS_E_IO;
-    } else {
-        (void)strcat(here, "/"); /* room was left */
     }
-    int n = snprintf(out, PATH_MAX, "%s%s", here, given);
+    int n = snprintf(out, PATH_MAX, "%s%s%s", here, given[0] != '/' ? "/" : "", given);
     return n < 0 || n >= PATH_MAX ? CS_E_RANGE : CS_OK;
 }
 

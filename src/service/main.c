@@ -130,7 +130,7 @@ static int run(const cs_args *a)
     static const char *const needed[] = {"config-fd", "link-core", "listen-grpc", "listen-age", "listen-shares"};
 
     cs_log_init(a->program, CS_LOG_INFO, STDERR_FILENO);
-    if (cs_service_platform_linked.shipped && getenv("SIGN_SERVICE_KEY_SHARE_FILE") != NULL) {
+    if (cs_service_platform_linked.shipped && cs_args_str(a, "key-share-file") != NULL) {
         return cs_refuse(a, CS_E_KEY_SHARE_FILE, false, "SIGN_SERVICE_KEY_SHARE_FILE: this program never sees shares");
     }
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {

@@ -7,7 +7,7 @@
 typedef struct cs_service_platform {
     int family;                             /* of the sockets that it dials: AF_VSOCK, or AF_UNIX in local runs */
     cs_err (*prepare)(const cs_args *args); /* or NULL */
-    bool shipped;                           /* the program of an enclave: shares come sealed or not at all */
+    bool shipped;                           /* the program of an enclave: it has --key-share-file, to refuse it */
 } cs_service_platform;
 
 extern const cs_service_platform cs_service_platform_linked;

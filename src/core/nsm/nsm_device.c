@@ -54,4 +54,12 @@ const cs_core_platform cs_platform = {
     .open_nsm = device_open,
 };
 
-const cs_opt cs_platform_opts[] = {CS_CORE_OPTS, {0}};
+const cs_opt cs_platform_opts[] = {
+    CS_CORE_OPTS,
+    {.name = "key-share-file",
+     .kind = CS_OPT_STR,
+     .arg = "PATH",
+     .help = "refused: shares in the clear are for local runs only",
+     .env = "SIGN_SERVICE_KEY_SHARE_FILE"},
+    {0},
+};
