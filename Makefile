@@ -43,6 +43,7 @@ format:
 vectors: packages
 	@tools/dev/build asan tests/vectors/cs-vectors
 	@build/asan/tests/vectors/cs-vectors $(DIR)
+	@build/asan/tests/vectors/cs-vectors --portable $(DIR) mpc-model
 
 ## fuzz           one fuzz target: make fuzz F=age SECS=60
 fuzz: packages

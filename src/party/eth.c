@@ -230,12 +230,22 @@ static cs_err put_legacy(cs_buf *out, const cs_eth_tx *tx, const cs_eth_sig *sig
     return put_signature(out, &v, sig);
 }
 
+static cs_err put_blobs(cs_buf *out, const cs_eth_tx *tx)
+{
+    CS_TRY(cs_rlp_put_u256(out, &tx->max_blob_fee));
+    size_t list = out->len;
+    for (size_t i = 0; i < tx->blob_hashes.len / 32; i++) {
+        CS_TRY(cs_rlp_put(out, cs_slice_of(tx->blob_hashes.p + 32 * i, 32)));
+    }
+    return cs_rlp_wrap(out, list);
+}
+
 static cs_err put_typed(cs_buf *out, const cs_eth_tx *tx, const cs_eth_sig *sig)
 {
     cs_u256 parity;
     CS_TRY(cs_rlp_put_u256(out, &tx->chain_id));
     CS_TRY(cs_rlp_put_u256(out, &tx->nonce));
-    if (tx->type == CS_ETH_1559) {
+    if (tx->type != CS_ETH_2930) {
         CS_TRY(cs_rlp_put_u256(out, &tx->max_priority_fee));
         CS_TRY(cs_rlp_put_u256(out, &tx->max_fee));
     } else {
@@ -243,6 +253,9 @@ static cs_err put_typed(cs_buf *out, const cs_eth_tx *tx, const cs_eth_sig *sig)
     }
     CS_TRY(put_common(out, tx));
     CS_TRY(put_access_list(out, tx));
+    if (tx->type == CS_ETH_4844) {
+        CS_TRY(put_blobs(out, tx));
+    }
     if (sig == NULL) {
         return CS_OK;
     }
@@ -252,6 +265,9 @@ static cs_err put_typed(cs_buf *out, const cs_eth_tx *tx, const cs_eth_sig *sig)
 
 cs_err cs_eth_tx_put(cs_buf *out, const cs_eth_tx *tx, const cs_eth_sig *sig)
 {
+    if (tx->type == CS_ETH_4844 && !tx->has_to) {
+        return CS_E_UNSUPPORTED;
+    }
     if (tx->type != CS_ETH_LEGACY) {
         CS_TRY(cs_put_u8(out, (uint8_t)tx->type));
     }

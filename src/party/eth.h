@@ -1,6 +1,6 @@
 /*
- * Ethereum transactions: Keccak-256, RLP, addresses (EIP-55), serialisation of legacy (with and without EIP-155), EIP-2930 and
- * EIP-1559 transactions. Public data only. Source: Ethereum Yellow Paper appendices B and F; EIP-55, 155, 2718, 2930, 1559.
+ * Ethereum transactions: Keccak-256, RLP, addresses (EIP-55), serialisation of legacy (with and without EIP-155), EIP-2930,
+ * EIP-1559 and EIP-4844 transactions. Public data only. Source: Ethereum Yellow Paper appendices B and F; EIP-55, 155, 2718, 2930, 1559, 4844.
  */
 #ifndef CS_PARTY_ETH_H
 #define CS_PARTY_ETH_H
@@ -38,7 +38,7 @@ CS_MUST cs_err cs_rlp_put(cs_buf *out, cs_slice bytes);
 CS_MUST cs_err cs_rlp_put_u256(cs_buf *out, const cs_u256 *v);
 CS_MUST cs_err cs_rlp_wrap(cs_buf *out, size_t at);
 
-typedef enum cs_eth_type { CS_ETH_LEGACY = 0, CS_ETH_2930 = 1, CS_ETH_1559 = 2 } cs_eth_type;
+typedef enum cs_eth_type { CS_ETH_LEGACY = 0, CS_ETH_2930 = 1, CS_ETH_1559 = 2, CS_ETH_4844 = 3 } cs_eth_type;
 
 typedef struct cs_eth_access {
     cs_eth_addr address;
@@ -54,6 +54,8 @@ typedef struct cs_eth_tx {
     cs_slice data;
     const cs_eth_access *access;
     size_t num_access;
+    cs_u256 max_blob_fee; /* EIP-4844 */
+    cs_slice blob_hashes; /* EIP-4844: 32 bytes each */
 } cs_eth_tx;
 
 typedef struct cs_eth_sig {
@@ -63,7 +65,8 @@ typedef struct cs_eth_sig {
 
 /*
  * cs_eth_tx_put - append the transaction: sig NULL: what is hashed for signing; else the raw signed transaction.
- * CS_E_RANGE | CS_E_NO_MEMORY.
+ * An EIP-4844 transaction has a receiver; its blobs are not part of what is signed and not put. CS_E_RANGE | CS_E_NO_MEMORY |
+ * CS_E_UNSUPPORTED (EIP-4844 without a receiver).
  */
 CS_MUST cs_err cs_eth_tx_put(cs_buf *out, const cs_eth_tx *tx, const cs_eth_sig *sig);
 /* cs_eth_tx_digest - Keccak-256 of the unsigned form (what both parties sign). */

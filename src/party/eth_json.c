@@ -96,6 +96,18 @@ static cs_err access_entry(cs_eth_tx_file *f, cs_eth_access *out, const json_t *
     return CS_OK;
 }
 
+static cs_err get_blobs(cs_eth_tx_file *f, const json_t *object)
+{
+    const json_t *list = json_object_get(object, "blobVersionedHashes");
+    if (!json_is_array(list)) {
+        return bad(f, "blobVersionedHashes", "not an array");
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        CS_TRY(get_bytes(f, json_array_get(list, i), "blobVersionedHashes", 32));
+    }
+    return CS_OK;
+}
+
 static cs_err get_access(cs_eth_tx_file *f, const json_t *object)
 {
     const json_t *list = json_object_get(object, "accessList");
@@ -112,7 +124,14 @@ static cs_err get_access(cs_eth_tx_file *f, const json_t *object)
     for (size_t i = 0; i < n; i++) {
         CS_TRY(access_entry(f, &f->access[i], json_array_get(list, i)));
     }
+    size_t blobs_at = f->bytes.len;
+    if (f->tx.type == CS_ETH_4844) {
+        CS_TRY(get_blobs(f, object));
+    }
     /* the buffer does not move any more: now the slices can point into it */
+    if (f->bytes.len > blobs_at) {
+        f->tx.blob_hashes = cs_slice_of(f->bytes.p + blobs_at, f->bytes.len - blobs_at);
+    }
     f->tx.data = cs_slice_of(f->bytes.p, data_len);
     for (size_t i = 0, at = data_len; i < n; i++) {
         f->access[i].keys.p = f->bytes.p + at;
@@ -125,8 +144,11 @@ static cs_err get_access(cs_eth_tx_file *f, const json_t *object)
 
 static cs_err get_prices(cs_eth_tx_file *f, const json_t *object)
 {
-    if (f->tx.type != CS_ETH_1559) {
+    if (f->tx.type == CS_ETH_LEGACY || f->tx.type == CS_ETH_2930) {
         return get_number(f, &f->tx.gas_price, object, "gasPrice", true);
+    }
+    if (f->tx.type == CS_ETH_4844) {
+        CS_TRY(get_number(f, &f->tx.max_blob_fee, object, "maxFeePerBlobGas", true));
     }
     CS_TRY(get_number(f, &f->tx.max_priority_fee, object, "maxPriorityFeePerGas", true));
     return get_number(f, &f->tx.max_fee, object, "maxFeePerGas", true);

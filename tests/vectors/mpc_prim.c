@@ -268,8 +268,9 @@ void cs_mm_primitives(cs_suite *s, const json_t *root)
         cs_suite_fail(s, "primitives.json", "no memory");
         return;
     }
-    for (int portable = 0; portable < 2; portable++) { /* each once as on this CPU, once without its extensions */
-        cs_accel_force_portable_for_tests(portable == 1);
+    bool forced = cs_accel_get() == cs_accel_portable(); /* --portable */
+    for (int portable = 0; portable < 2; portable++) {   /* each once as on this CPU, once without its extensions */
+        cs_accel_force_portable_for_tests(portable == 1 || forced);
         draws(s, root);
         hashes(s, root);
         symmetric(s, root, cs_accel_get());
@@ -278,6 +279,6 @@ void cs_mm_primitives(cs_suite *s, const json_t *root)
         gadget(s, root);
         keys(s, root);
     }
-    cs_accel_force_portable_for_tests(false);
+    cs_accel_force_portable_for_tests(forced);
     cs_secret_free(w);
 }

@@ -12,6 +12,72 @@
 #define MAX_FILE_BYTES ((size_t)64 << 20)
 #define MAX_REASONS 64
 
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), m = strlen(suffix);
+    return n >= m && strcmp(name + n - m, suffix) == 0;
+}
+
+/* ---- files that a suite has looked at: a set of hashes of their paths, in the process of the suite */
+
+#define SEEN_SLOTS (1u << 18)
+static uint64_t seen_paths[SEEN_SLOTS];
+static size_t num_seen_paths;
+
+static uint64_t path_hash(const char *path)
+{
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    for (; *path != '\0'; path++) {
+        h = (h ^ (uint8_t)*path) * 0x100000001b3u;
+    }
+    return h != 0 ? h : 1;
+}
+
+static uint64_t *path_slot(const char *path)
+{
+    uint64_t h = path_hash(path);
+    size_t at = h % SEEN_SLOTS;
+    while (seen_paths[at] != 0 && seen_paths[at] != h) {
+        at = (at + 1) % SEEN_SLOTS;
+    }
+    return &seen_paths[at];
+}
+
+void cs_suite_looked_at(const char *path)
+{
+    uint64_t *slot = path_slot(path);
+    if (*slot == 0 && num_seen_paths < SEEN_SLOTS / 2) {
+        *slot = path_hash(path);
+        num_seen_paths++;
+    }
+}
+
+static void not_looked_at(cs_suite *s, const char *path, void *cookie)
+{
+    /* inputs of h2spec (tests/interop) and of other cases here, or the same values once more */
+    static const char *const known[] = {"/h2spec-cases.txt", "/aws-nitro-root-g1.pem", "/recipient-key.pem",
+                                        "/header-signed-request.txt", "/query-signed-request.txt"};
+    const char *dir = cookie;
+    char why[200];
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (ends_with(path, known[i])) {
+            return;
+        }
+    }
+    if (*path_slot(path) == 0) {
+        (void)snprintf(why, sizeof why, "a file that this suite does not know: %.100s", path + strlen(dir) + 1);
+        cs_suite_skip(s, why);
+    }
+}
+
+void cs_suite_leftovers(cs_suite *s, const char *dir)
+{
+    cs_suite_visit(s, dir, "", not_looked_at, (void *)(uintptr_t)dir);
+    if (s->passed + s->failed + s->skipped == 0) {
+        cs_suite_fail(s, dir, "no case at all");
+    }
+}
+
 void cs_suite_pass(cs_suite *s)
 {
     s->passed++;
@@ -66,6 +132,7 @@ void cs_suite_skip(cs_suite *s, const char *why)
 cs_err cs_suite_read(const char *path, cs_buf *out)
 {
     FILE *f = fopen(path, "rb");
+    cs_suite_looked_at(path);
     cs_err err = f == NULL ? CS_E_IO : CS_OK;
     *out = cs_buf_heap(MAX_FILE_BYTES);
     while (err == CS_OK) {
@@ -140,13 +207,7 @@ cs_err cs_suite_hex(const json_t *obj, const char *key, cs_buf *out)
     return v != NULL ? cs_suite_hex_text(v, out) : CS_E_FORMAT;
 }
 
-static bool ends_with(const char *name, const char *suffix)
-{
-    size_t n = strlen(name), m = strlen(suffix);
-    return n >= m && strcmp(name + n - m, suffix) == 0;
-}
-
-void cs_suite_walk(cs_suite *s, const char *dir, const char *suffix, cs_suite_file_fn *fn, void *cookie)
+void cs_suite_visit(cs_suite *s, const char *dir, const char *suffix, cs_suite_file_fn *fn, void *cookie)
 {
     struct dirent **list = NULL;
     int n = scandir(dir, &list, NULL, alphasort);
@@ -157,7 +218,7 @@ void cs_suite_walk(cs_suite *s, const char *dir, const char *suffix, cs_suite_fi
         if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, "README.txt") != 0) {
             cs_suite_path(path, dir, name);
             if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-                cs_suite_walk(s, path, suffix, fn, cookie);
+                cs_suite_visit(s, path, suffix, fn, cookie);
             } else if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && ends_with(name, suffix)) {
                 fn(s, path, cookie);
             }
@@ -165,4 +226,27 @@ void cs_suite_walk(cs_suite *s, const char *dir, const char *suffix, cs_suite_fi
         free(list[i]);
     }
     free(list);
+}
+
+struct inner {
+    cs_suite_file_fn *fn;
+    void *cookie;
+};
+
+/* a file of which nothing was counted could not be read */
+static void counted(cs_suite *s, const char *path, void *cookie)
+{
+    const struct inner *in = cookie;
+    unsigned before = s->passed + s->failed + s->skipped;
+    cs_suite_looked_at(path);
+    in->fn(s, path, in->cookie);
+    if (s->passed + s->failed + s->skipped == before) {
+        cs_suite_fail(s, path, "no case in it");
+    }
+}
+
+void cs_suite_walk(cs_suite *s, const char *dir, const char *suffix, cs_suite_file_fn *fn, void *cookie)
+{
+    struct inner in = {fn, cookie};
+    cs_suite_visit(s, dir, suffix, counted, &in);
 }

@@ -40,8 +40,16 @@ CS_MUST cs_err cs_suite_hex(const json_t *obj, const char *key, cs_buf *out);
 /* cs_suite_hex_text - the same from a C string. */
 CS_MUST cs_err cs_suite_hex_text(const char *hex, cs_buf *out);
 
-/* cs_suite_walk - fn for every regular file below dir whose name ends with suffix, in name order. README.txt is left out. */
+/*
+ * cs_suite_walk - fn for every regular file below dir whose name ends with suffix, in name order. README.txt is left out. A file of
+ * which fn counts nothing is a failure. cs_suite_visit - the same, for files that are no cases of their own.
+ */
 typedef void cs_suite_file_fn(cs_suite *s, const char *path, void *cookie);
 void cs_suite_walk(cs_suite *s, const char *dir, const char *suffix, cs_suite_file_fn *fn, void *cookie);
+void cs_suite_visit(cs_suite *s, const char *dir, const char *suffix, cs_suite_file_fn *fn, void *cookie);
+/* cs_suite_looked_at - this file is known; cs_suite_read and cs_suite_walk say so themselves. */
+void cs_suite_looked_at(const char *path);
+/* cs_suite_leftovers - at the end of a suite: files that nothing looked at are skips with their names; no case at all fails. */
+void cs_suite_leftovers(cs_suite *s, const char *dir);
 
 #endif

@@ -1,10 +1,11 @@
-/* chain-tx: Ethereum transactions and addresses (ethers.js, EIP-155). EIP-712 and BIP-143 have no component yet. */
+/* chain-tx: Ethereum transactions and addresses (ethers.js, EIP-155). and typed data (EIP-712). BIP-143 has no component. */
 #include <secp256k1.h>
 #include <secp256k1_recovery.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "party/eth_json.h"
+#include "party/eth_typed.h"
 #include "suite.h"
 
 void cs_suite_chain_tx(cs_suite *s, const char *dir);
@@ -95,7 +96,8 @@ static void transaction(cs_suite *s, const char *path, const json_t *v)
     } forms[] = {{"unsignedLegacy", "signedLegacy", CS_ETH_LEGACY, false},
                  {"unsignedEip155", "signedEip155", CS_ETH_LEGACY, true},
                  {"unsignedBerlin", "signedBerlin", CS_ETH_2930, false},
-                 {"unsignedLondon", "signedLondon", CS_ETH_1559, false}};
+                 {"unsignedLondon", "signedLondon", CS_ETH_1559, false},
+                 {"unsignedCancun", "signedCancun", CS_ETH_4844, false}};
     json_t *tx = completed(json_object_get(v, "transaction"));
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         cs_eth_tx_file f;
@@ -111,10 +113,37 @@ static void transaction(cs_suite *s, const char *path, const json_t *v)
         }
         cs_eth_tx_cleanup(&f);
     }
-    if (json_object_get(v, "unsignedCancun") != NULL) {
-        cs_suite_skip(s, "EIP-4844 transactions: component does not exist");
-    }
     json_decref(tx);
+}
+
+/* the encoding where it is given, the digest, and the signature over it where there is a key */
+static void typed_data(cs_suite *s, const char *path, const json_t *v)
+{
+    json_t *o = json_pack("{s:O, s:O, s:O, s:O}", "types", json_object_get(v, "types"), "primaryType",
+                          json_object_get(v, "primaryType"), "domain", json_object_get(v, "domain"), "message",
+                          json_object_get(v, "data"));
+    cs_buf encoded = cs_buf_heap(CS_ETH_TX_MAX), key = {0};
+    cs_eth_typed_fault fault = {""};
+    cs_eth_sig sig = {0};
+    uint8_t digest[32], rsv[65];
+    bool ok = o != NULL && cs_eth_typed_digest(digest, &encoded, &fault, o) == CS_OK &&
+              equals(v, "digest", cs_slice_of(digest, 32)) &&
+              (json_object_get(v, "encoded") == NULL || equals(v, "encoded", cs_buf_slice(&encoded)));
+    if (ok && json_object_get(v, "privateKey") != NULL && json_object_get(v, "signature") != NULL) {
+        ok = hex_of(&key, v, "privateKey") && key.len == 32 && sign(&sig, key.p, digest);
+        memcpy(rsv, sig.r, 32);
+        memcpy(rsv + 32, sig.s, 32);
+        rsv[64] = (uint8_t)(27 + sig.parity);
+        ok = ok && equals(v, "signature", cs_slice_of(rsv, 65));
+    }
+    if (ok) {
+        cs_suite_pass(s);
+    } else {
+        cs_suite_failf(s, path, "%s: %s", cs_suite_str(v, "name"), fault.text);
+    }
+    json_decref(o);
+    cs_buf_free(&encoded);
+    cs_buf_free(&key);
 }
 
 static void account(cs_suite *s, const char *path, const json_t *v)
@@ -173,12 +202,14 @@ static void one_file(cs_suite *s, const char *path, void *cookie)
     }
     for (size_t i = 0; i < json_array_size(root); i++) {
         const json_t *v = json_array_get(root, i);
-        if (json_object_get(v, "transaction") != NULL) {
+        if (json_object_get(v, "primaryType") != NULL) {
+            typed_data(s, path, v);
+        } else if (json_object_get(v, "transaction") != NULL) {
             transaction(s, path, v);
         } else if (json_object_get(v, "address") != NULL) {
             account(s, path, v);
         } else {
-            cs_suite_skip(s, "EIP-712 typed data: component does not exist");
+            cs_suite_skip(s, "a file of unknown form");
         }
     }
     json_decref(root);

@@ -7,6 +7,7 @@
     X("signatures", cs_suite_signatures)                                                                               \
     X("age", cs_suite_age)                                                                                             \
     X("base64", cs_suite_base64)                                                                                       \
+    X("bip32", cs_suite_bip32)                                                                                         \
     X("bip340", cs_suite_bip340)                                                                                       \
     X("bech32", cs_suite_bech32)                                                                                       \
     X("cms-kms", cs_suite_cms_kms)                                                                                     \
