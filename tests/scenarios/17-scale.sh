@@ -15,6 +15,11 @@ LIMIT=$((512 << 20))
 PREFIX=customer-$(printf '%0110d' 0)- # long ids: 100,000 accounts are 48 MB of JSON
 CONFIG_ARENA=128
 GROUP=
+leave() {
+    cleanup
+    [ -z "$GROUP" ] || wait_until 5 rmdir "$GROUP"
+}
+trap leave EXIT
 
 # files_make DIR: keys and share files; good-1 and good-2 hold the same accounts, broken has one that cannot be
 files_make() {
@@ -130,7 +135,8 @@ same_processes() { [ "$(programs)" = "$STARTED" ] || { echo "# $STARTED; now: $(
 
 emulator_up
 cp_keys() { cp "$FILES/age-private.key" "$FILES/publisher.key" "$RUN/"; }
-case_ "files-of-$N-accounts" files || finish
+case_ "files-of-$N-accounts" files
+[ "$failed" = 0 ] || finish
 cp_keys
 key_new
 image_build "$RUN/image"
@@ -138,7 +144,8 @@ age_seal "$RUN/age-private.key" "$RUN/age-private.key.enc"
 s3_put "$RUN/age-private.key.enc" enclave/age-private.key.enc
 s3_put "$FILES/good-1.age" enclave/service_key_shares.json.age
 group_new && BY=cgroup || BY=address-space
-case_ "serves-in-512-mib-by-$BY" start || finish
+case_ "serves-in-512-mib-by-$BY" start
+[ "$failed" = 0 ] || finish
 STARTED=$(programs)
 case_ all-accounts-are-there is 1
 COLD_CPU=$(cpu_ms)
@@ -163,6 +170,4 @@ if [ -n "${CS_SCALE_JSON:-}" ]; then
         '{accounts: $accounts, serving_cpu_seconds_after_decryption: ($cpu / 1000), core_peak_bytes: $cold, reload_peak_bytes: $reload,
           reload_wall_seconds: ($ms / 1000), quiet_p99_ms: $quiet[0].p99_ms, reload_p99_ms: $busy[0].p99_ms, reload_failures: $busy[0].failures}'
 fi
-host_down "$RUN/e"
-[ -z "$GROUP" ] || wait_until 5 rmdir "$GROUP"
 finish
