@@ -334,8 +334,10 @@ void cs_h2_conn_wake(cs_h2_conn *c)
 static void on_bytes(void *cookie, cs_slice data)
 {
     cs_h2_conn *c = cookie;
-    c->heard = cs_loop_now(c->loop);
-    c->pinged = false;
+    if (!c->refused) { /* what it still sends does not keep a refused client */
+        c->heard = cs_loop_now(c->loop);
+        c->pinged = false;
+    }
     c->busy++;
     size_t good = data.len;
     uint32_t h2_error = 0;

@@ -466,6 +466,92 @@ static void headers_that_never_end_do_not_hold_a_call(void **state)
     stop(&f);
 }
 
+typedef struct frames {
+    uint8_t p[65536];
+    size_t len;
+} frames;
+
+/* The payload of the first frame of this type that the server sends, with its END_STREAM; the frames behind it are kept. */
+static cs_slice frame_from(fixture *f, int fd, frames *in, uint8_t type, bool *out_end)
+{
+    size_t at = 0;
+    for (int i = 0; i < 5000;) {
+        size_t left = in->len - at;
+        size_t n = left < 9 ? 0 : (size_t)in->p[at] << 16 | (size_t)in->p[at + 1] << 8 | in->p[at + 2];
+        if (left >= 9 && left >= 9 + n) {
+            if (in->p[at + 3] == type) {
+                *out_end = (in->p[at + 4] & 1) != 0;
+                return cs_slice_of(in->p + at + 9, n);
+            }
+            at += 9 + n;
+            continue;
+        }
+        (void)cs_loop_run_once(f->loop, false);
+        ssize_t more = recv(fd, in->p + in->len, sizeof in->p - in->len, MSG_DONTWAIT);
+        in->len += more > 0 ? (size_t)more : 0;
+        i += more > 0 ? 0 : 1;
+        if (more < 0) {
+            usleep(1000);
+        }
+    }
+    fail_msg("no frame of type %u", type);
+    return CS_SLICE_NULL;
+}
+
+/* preface, SETTINGS, and HEADERS of stream 1 with these flags: GET, http, "/", authority "x" */
+#define GET_HEAD "\x82\x86\x84\x41\1x"
+#define GET_REQUEST(flags) "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0\0\0\6\1" flags "\0\0\0\1" GET_HEAD
+
+static void who_speaks_no_grpc_is_answered_in_http(void **state)
+{
+    static const char bytes[] = GET_REQUEST("\4");
+    static frames in;
+    cs_grpc_stats st = {0};
+    fixture f;
+    bool end = false;
+    in.len = 0;
+    start(&f, NULL);
+    int fd = raw(&f, bytes, sizeof bytes - 1);
+    cs_slice body = frame_from(&f, fd, &in, 0, &end);
+    assert_true(end);
+    assert_true(body.len > 10 && memcmp(body.p, "This port ", 10) == 0);
+    cs_grpc_server_stats(f.server, &st);
+    assert_int_equal(st.calls_open, 1); /* the request has not ended */
+    cs_slice reset = frame_from(&f, fd, &in, 3, &end);
+    assert_int_equal(reset.len, 4);
+    assert_int_equal(cs_load_u32(reset.p), 0); /* NO_ERROR: the answer stands */
+    cs_grpc_server_stats(f.server, &st);
+    assert_int_equal(st.calls_open, 0);
+    assert_int_equal(st.protocol_errors, 0);
+    close(fd);
+    stop(&f);
+}
+
+static void frames_after_the_end_close_the_connection(void **state)
+{
+    /* ... and DATA of stream 1, and a second request that must not be looked at */
+    static const char bytes[] = GET_REQUEST("\5") "\0\0\1\0\0\0\0\0\1x\0\0\6\1\5\0\0\0\3" GET_HEAD;
+    static frames in;
+    cs_grpc_stats st = {0};
+    fixture f;
+    seen s = {.want = 1};
+    bool end = false;
+    in.len = 0;
+    start(&f, NULL);
+    int fd = raw(&f, bytes, sizeof bytes - 1);
+    cs_slice goaway = frame_from(&f, fd, &in, 7, &end);
+    assert_true(goaway.len >= 8);
+    assert_int_equal(cs_load_u32(goaway.p + 4), 5); /* STREAM_CLOSED */
+    assert_true(closed_by_server(&f, fd));
+    cs_grpc_server_stats(f.server, &st);
+    assert_int_equal(st.calls, 1);
+    assert_int_equal(st.protocol_errors, 1);
+    unary(&f, &s, "/t/Unary", 10, 0);
+    assert_int_equal(s.status, CS_GRPC_OK);
+    close(fd);
+    stop(&f);
+}
+
 static unsigned released;
 static void on_release(void *cookie)
 {
@@ -511,6 +597,8 @@ int main(void)
         cmocka_unit_test(drain_lets_open_calls_end),
         cmocka_unit_test(idle_connections_make_room_for_new_ones),
         cmocka_unit_test(headers_that_never_end_do_not_hold_a_call),
+        cmocka_unit_test(who_speaks_no_grpc_is_answered_in_http),
+        cmocka_unit_test(frames_after_the_end_close_the_connection),
         cmocka_unit_test(reference_is_released_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
