@@ -1,5 +1,5 @@
 /*
- * Target: cs_room_body_parse
+ * Target: cs_room_body_parse, cs_room_end_parse
  * What is accepted is written back byte for byte; an END inside it too.
  */
 #include <stdlib.h>

@@ -62,7 +62,7 @@ cs_rpc_frame cs_bridge_frame(const cs_bridge *b, cs_rpc_type type, uint64_t id);
 
 /* ---- room_flow.c ---- */
 /* cs_flow_body - a body of the room: to core, or dropped. */
-void cs_flow_body(cs_bridge *b, cs_slice body);
+void cs_flow_body(cs_bridge *b, cs_slice bytes);
 /* cs_flow_send, cs_flow_end - what core says of a flow; after the end it is free. */
 void cs_flow_send(cs_flow *f, cs_slice frame);
 void cs_flow_end(cs_flow *f, cs_err err);
