@@ -6,6 +6,7 @@
 #include "party/client_int.h"
 
 #define DEFAULT_MS 15000u
+#define SILENCE_MS 10000u
 
 static void run_job(cs_pjob *j);
 
@@ -322,6 +323,13 @@ static cs_err make_idents(cs_pclient *p)
     return CS_OK;
 }
 
+/* each attempt has its part of the silence: the enclave's party waits that long in all, and a retry must find it */
+static uint32_t attempt_silence(const cs_pclient_config *config)
+{
+    uint32_t all = config->silence_ms != 0 ? config->silence_ms : SILENCE_MS;
+    return all / (config->retries + 1) + 1;
+}
+
 cs_err cs_pclient_new(cs_pclient **out, const cs_pclient_config *config)
 {
     cs_pclient *p = calloc(1, sizeof *p);
@@ -335,7 +343,7 @@ cs_err cs_pclient_new(cs_pclient **out, const cs_pclient_config *config)
     cs_err err = p->work == NULL ? CS_E_NO_MEMORY : make_idents(p);
     if (err == CS_OK) {
         err = config->gateway_url != NULL
-                  ? cs_ptransport_rooms(&p->transport, config->loop, config->gateway_url, config->silence_ms)
+                  ? cs_ptransport_rooms(&p->transport, config->loop, config->gateway_url, attempt_silence(config))
                   : cs_ptransport_grpc(&p->transport, config->loop, config->service);
     }
     if (err != CS_OK) {

@@ -22,7 +22,7 @@ typedef struct cs_pclient_config {
     const cs_share_set *shares; /* borrowed, outlives the client */
     const cs_att_options *att;  /* root_der, policy or any_pcrs, allow_debug; borrowed. Nonce and key are set here */
     uint32_t timeout_ms;        /* of one attempt; 0: 15 s */
-    uint32_t silence_ms;        /* rooms: how long a frame may stay without an answer; 0: 10 s */
+    uint32_t silence_ms;        /* rooms: how long frames may stay without an answer, in all attempts; 0: 10 s */
     unsigned retries;           /* further attempts after an abort */
 } cs_pclient_config;
 

@@ -70,7 +70,7 @@ struct cs_pattest {
 
 /* cs_ptransport_grpc - errors of cs_grpc_client_new. */
 CS_MUST cs_err cs_ptransport_grpc(cs_ptransport **out, cs_loop *loop, const cs_endpoint *service);
-/* cs_ptransport_rooms - url: http://HOST[:PORT][/PREFIX]; silence_ms 0: 10 s. Errors of cs_url_parse, cs_endpoint_parse and cs_gateway_new. */
+/* cs_ptransport_rooms - url: http://HOST[:PORT][/PREFIX]; silence_ms: how long a frame may stay without an answer. Errors of cs_url_parse, cs_endpoint_parse and cs_gateway_new. */
 CS_MUST cs_err cs_ptransport_rooms(cs_ptransport **out, cs_loop *loop, const char *url, uint32_t silence_ms);
 /* cs_ptransport_free - its streams were ended and its attestations have answered or were cancelled. NULL is fine. */
 static inline void cs_ptransport_free(cs_ptransport *t)

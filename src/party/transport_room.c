@@ -14,7 +14,6 @@
 #include "party/transport.h"
 
 #define SENDER 0u /* the client's index in rooms */
-#define SILENCE_MS 10000u
 #define LOST_MS 10000u
 #define REQUEST_MS 5000u
 #define ATTEST_PATH "/v1/attest"
@@ -375,7 +374,7 @@ cs_err cs_ptransport_rooms(cs_ptransport **out, cs_loop *loop, const char *url, 
     }
     t->base.ops = &room_ops;
     t->loop = loop;
-    t->silence_ms = silence_ms != 0 ? silence_ms : SILENCE_MS;
+    t->silence_ms = silence_ms;
     t->turn = (cs_defer){.fn = turn, .cookie = t};
     cs_err err = open_gateway(t, url);
     if (err != CS_OK) {
