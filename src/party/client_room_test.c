@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -497,8 +498,25 @@ static void many_requests_share_a_channel_and_may_share_a_room(void **state)
     assert_int_equal(testenclave_setups(enclave), 1);
     assert_int_equal(cs_pclient_channels(client), 1);
     assert_int_equal(attested, 1);
-    assert_int_equal(joined, 6); /* the set-up and the session of a request are one membership */
+    assert_int_equal(joined, 2); /* the set-up and all sessions with a tx_id are one membership */
     assert_int_equal(cs_pclient_busy(client), 0);
+}
+
+static void a_membership_is_shared_by_eight(void **state)
+{
+    outcome o[20];
+    char execution[20][4];
+    open_client(0, 0);
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(execution[i], sizeof execution[i], "y%d", i);
+        begin(&o[i], "a", 3, execution[i]);
+    }
+    for (int i = 0; i < 20; i++) {
+        wait_for(&o[i]);
+        assert_int_equal(o[i].r.err, CS_OK);
+    }
+    assert_int_equal(joined, 3);
+    assert_int_equal(testenclave_signed(enclave), 20);
 }
 
 static void what_does_not_fit_is_dropped(void **state)
@@ -708,6 +726,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, fresh, clear)
     const struct CMUnitTest tests[] = {
         T(many_requests_share_a_channel_and_may_share_a_room),
+        T(a_membership_is_shared_by_eight),
         T(what_does_not_fit_is_dropped),
         T(a_set_up_survives_the_same),
         T(the_room_played_again_at_each_message_changes_nothing),

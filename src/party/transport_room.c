@@ -1,7 +1,8 @@
 /*
- * Streams in rooms of the gateway (docs/formats/rooms.md). A request has one membership in the room of its transaction, from its
- * first stream to the end of the turn in which its last one ended: a retry, and the session behind a set-up, go on in it.
- * Each frame of the request is shown to each of its streams; who does not know it drops it.
+ * Streams in rooms of the gateway (docs/formats/rooms.md). A membership in the room of a transaction is shared by up to
+ * SHARED_BY streams, of any requests with this tx_id, and lasts to the end of the turn in which its last stream ended: a retry, and
+ * the session behind a set-up, go on in it. Each frame of a request is shown to each of its streams; who does not know it drops it.
+ * Nothing is missed by joining a membership late: the enclave only answers what a stream has sent.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,10 +18,11 @@
 #define LOST_MS 10000u
 #define REQUEST_MS 5000u
 #define ATTEST_PATH "/v1/attest"
+#define SHARED_BY 8u /* each has one frame on the way, and a room queues 16 */
 #define DOCUMENT_MAX (64u * 1024u)
 #define ATTEST_JSON_MAX 2048u
 
-typedef struct meeting meeting;
+typedef struct member member;
 typedef struct stream stream;
 
 typedef struct transport {
@@ -28,28 +30,29 @@ typedef struct transport {
     cs_loop *loop;
     cs_gateway *gateway;
     uint32_t silence_ms;
-    meeting *meetings;
+    member *members;
     cs_defer turn; /* leaves the rooms that no stream is in any more */
 } transport;
 
-struct meeting {
+struct member {
     transport *t;
-    meeting *next, **prev;
+    member *next, **prev;
     cs_room *room;
     stream *streams;
+    unsigned num_streams;
     int64_t tx_id;
-    uint8_t head[CS_ROOM_HEAD_MAX]; /* what each body of the request begins with */
-    size_t head_len;
     uint64_t serial; /* of the message that is being shown */
     bool lost;
 };
 
 struct stream {
     cs_pstream base;
-    meeting *m; /* NULL: the room was lost */
+    member *m;
     stream *next, **prev;
     cs_timer *timer;
     uint64_t deadline, serial;
+    size_t head_len;
+    uint8_t head[CS_ROOM_HEAD_MAX]; /* what each body of its request begins with */
 };
 
 /* ---- the end of a stream */
@@ -60,7 +63,7 @@ static void drop(stream *s)
     if (s->next != NULL) {
         s->next->prev = s->prev;
     }
-    if (s->m->streams == NULL) {
+    if (--s->m->num_streams == 0) {
         cs_defer_arm(s->m->t->loop, &s->m->t->turn);
     }
     cs_timer_free(s->timer);
@@ -90,7 +93,7 @@ static void await(stream *s)
 
 /* ---- memberships */
 
-static void leave(meeting *m)
+static void leave(member *m)
 {
     *m->prev = m->next;
     if (m->next != NULL) {
@@ -103,19 +106,20 @@ static void leave(meeting *m)
 static void turn(void *cookie)
 {
     transport *t = cookie;
-    for (meeting *m = t->meetings, *next; m != NULL; m = next) {
+    for (member *m = t->members, *next; m != NULL; m = next) {
         next = m->next;
-        if (m->streams == NULL) {
+        if (m->num_streams == 0) {
             leave(m);
         }
     }
 }
 
-/* the next stream that has not been shown the message; any callback may end or open any stream */
-static stream *next_for(meeting *m)
+/* the next stream that has not been shown the message, any stream for an empty one; a callback may end or open any stream */
+static stream *next_for(const member *m, cs_slice body)
 {
     for (stream *s = m->streams; s != NULL; s = s->next) {
-        if (s->serial != m->serial) {
+        bool its = body.len == 0 || (body.len > s->head_len && memcmp(body.p, s->head, s->head_len) == 0);
+        if (its && s->serial != m->serial) {
             s->serial = m->serial;
             return s;
         }
@@ -125,18 +129,18 @@ static stream *next_for(meeting *m)
 
 static void on_body(void *cookie, cs_slice body)
 {
-    meeting *m = cookie;
+    member *m = cookie;
     cs_room_body b;
     cs_room_end hint;
-    if (body.len <= m->head_len || memcmp(body.p, m->head, m->head_len) != 0 || cs_room_body_parse(&b, body) != CS_OK) {
-        return; /* of another request, or noise */
+    if (cs_room_body_parse(&b, body) != CS_OK) {
+        return;
     }
     bool is_end = b.frame.p[0] == CS_ROOM_END_KIND;
     if (is_end && cs_room_end_parse(&hint, b.frame) != CS_OK) {
         return;
     }
     m->serial++;
-    for (stream *s = next_for(m); s != NULL; s = next_for(m)) {
+    for (stream *s = next_for(m, body); s != NULL; s = next_for(m, body)) {
         if (is_end) {
             s->base.events->on_hint(s->base.cookie, &hint);
         } else {
@@ -147,56 +151,45 @@ static void on_body(void *cookie, cs_slice body)
 
 static void on_lost(void *cookie, cs_err err)
 {
-    meeting *m = cookie;
+    member *m = cookie;
     m->lost = true; /* a stream that is opened now joins anew */
     m->serial++;
-    for (stream *s = next_for(m); s != NULL; s = next_for(m)) {
+    for (stream *s = next_for(m, CS_SLICE_NULL); s != NULL; s = next_for(m, CS_SLICE_NULL)) {
         end(s, err);
     }
 }
 
 static const cs_room_events room_events = {.on_body = on_body, .on_lost = on_lost};
 
-static cs_err join(meeting *m, const cs_pstream_args *args)
+/* a membership in the room of the transaction, joined when there is none with space */
+static cs_err join(member **out, transport *t, int64_t tx_id)
 {
     char name[32];
-    cs_buf head = cs_buf_wrap(m->head, sizeof m->head);
-    CS_TRY(cs_room_head_put(&head, args->account_id, args->execution_id));
-    m->head_len = head.len;
-    m->tx_id = args->tx_id;
-    (void)snprintf(name, sizeof name, "signing_%lld", (long long)args->tx_id);
-    return cs_room_join(&m->room, m->t->gateway, name, LOST_MS, &room_events, m);
-}
-
-/* the membership of the request, joined when there is none */
-static cs_err meet(meeting **out, transport *t, const cs_pstream_args *args)
-{
-    uint8_t mem[CS_ROOM_HEAD_MAX];
-    cs_buf head = cs_buf_wrap(mem, sizeof mem);
-    CS_TRY(cs_room_head_put(&head, args->account_id, args->execution_id));
-    for (meeting *m = t->meetings; m != NULL; m = m->next) {
-        if (m->tx_id == args->tx_id && m->head_len == head.len && memcmp(m->head, mem, head.len) == 0 && !m->lost) {
+    for (member *m = t->members; m != NULL; m = m->next) {
+        if (m->tx_id == tx_id && m->num_streams < SHARED_BY && !m->lost) {
             *out = m;
             return CS_OK;
         }
     }
-    meeting *m = calloc(1, sizeof *m);
+    member *m = calloc(1, sizeof *m);
     if (m == NULL) {
         return CS_E_NO_MEMORY;
     }
     m->t = t;
-    cs_err err = join(m, args);
+    m->tx_id = tx_id;
+    (void)snprintf(name, sizeof name, "signing_%lld", (long long)tx_id);
+    cs_err err = cs_room_join(&m->room, t->gateway, name, LOST_MS, &room_events, m);
     if (err != CS_OK) {
         free(m);
         return err;
     }
-    m->next = t->meetings;
-    m->prev = &t->meetings;
+    m->next = t->members;
+    m->prev = &t->members;
     if (m->next != NULL) {
         m->next->prev = &m->next;
     }
-    t->meetings = m;
-    *out = m;
+    t->members = m;
+    *out = m; /* on the list */
     return CS_OK;
 }
 
@@ -204,35 +197,47 @@ static cs_err meet(meeting **out, transport *t, const cs_pstream_args *args)
 
 static const cs_ptransport_ops room_ops;
 
-static cs_err open_stream(cs_pstream **out, cs_ptransport *base, const cs_pstream_args *args)
+static void link_stream(stream *s, member *m)
 {
-    transport *t = (transport *)base;
-    meeting *m;
-    if (args->tx_id < INT32_MIN || args->tx_id > INT32_MAX) {
-        return CS_E_RANGE;
-    }
-    stream *s = calloc(1, sizeof *s);
-    cs_err err = s == NULL ? CS_E_NO_MEMORY : cs_timer_new(&s->timer, t->loop, on_timer, s);
-    if (err == CS_OK) {
-        err = meet(&m, t, args);
-    }
-    if (err != CS_OK) {
-        if (s != NULL) {
-            cs_timer_free(s->timer);
-            free(s);
-        }
-        return err;
-    }
-    s->base = (cs_pstream){&room_ops, args->events, args->cookie};
     s->m = m;
     s->serial = m->serial; /* a message that is being shown now is older than the stream */
-    s->deadline = cs_loop_now(t->loop) + args->timeout_ms;
     s->next = m->streams;
     s->prev = &m->streams;
     if (s->next != NULL) {
         s->next->prev = &s->next;
     }
     m->streams = s;
+    m->num_streams++;
+}
+
+static cs_err open_stream(cs_pstream **out, cs_ptransport *base, const cs_pstream_args *args)
+{
+    transport *t = (transport *)base;
+    member *m = NULL;
+    if (args->tx_id < INT32_MIN || args->tx_id > INT32_MAX) {
+        return CS_E_RANGE;
+    }
+    stream *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    cs_buf head = cs_buf_wrap(s->head, sizeof s->head);
+    cs_err err = cs_room_head_put(&head, args->account_id, args->execution_id);
+    if (err == CS_OK) {
+        err = cs_timer_new(&s->timer, t->loop, on_timer, s);
+    }
+    if (err == CS_OK) {
+        err = join(&m, t, args->tx_id);
+    }
+    if (err != CS_OK) {
+        cs_timer_free(s->timer);
+        free(s);
+        return err;
+    }
+    s->base = (cs_pstream){&room_ops, args->events, args->cookie};
+    s->head_len = head.len;
+    s->deadline = cs_loop_now(t->loop) + args->timeout_ms;
+    link_stream(s, m);
     await(s);
     *out = &s->base; /* transferred */
     return CS_OK;
@@ -241,7 +246,7 @@ static cs_err open_stream(cs_pstream **out, cs_ptransport *base, const cs_pstrea
 static cs_err send_frame(cs_pstream *base, cs_slice frame)
 {
     stream *s = (stream *)base;
-    cs_slice parts[] = {cs_slice_of(s->m->head, s->m->head_len), frame};
+    cs_slice parts[] = {cs_slice_of(s->head, s->head_len), frame};
     CS_TRY(cs_room_send(s->m->room, parts, 2));
     await(s);
     return CS_OK;
@@ -331,8 +336,8 @@ static void free_transport(cs_ptransport *base)
 {
     transport *t = (transport *)base;
     cs_defer_cancel(&t->turn);
-    while (t->meetings != NULL) {
-        leave(t->meetings);
+    while (t->members != NULL) {
+        leave(t->members);
     }
     cs_gateway_free(t->gateway);
     free(t);
