@@ -29,7 +29,7 @@ refused() { answers "(.[0] | length > 0) and all(.[][]; .code == \"$1\" and .sta
 participant_up() {
     : >"$RUN/participant.err"
     setsid "$BIN/signctl" participant serve --listen "tcp:${PARTICIPANT:-127.0.0.1:0}" --gateway "$GATEWAY_HTTP" \
-        --shares "$RUN/shares/client_key_shares.json" --root "$(emu_get nsm_root)" --pcr "0=$PCR0" "$@" </dev/null >"$RUN/participant.out" 2>"$RUN/participant.err" &
+        --shares "$RUN/shares/client_key_shares.json" --root "$(emu_get nsm_root)" --pcr "0=$PCR0" </dev/null >"$RUN/participant.out" 2>"$RUN/participant.err" &
     echo $! >"$RUN/participant.pid"
     wait_until 10 grep -q '"event":"ready"' "$RUN/participant.err" || return 1
     PARTICIPANT=$(jq -r 'select(.event == "ready").endpoint' "$RUN/participant.err" | sed 's/^tcp://')
@@ -100,10 +100,9 @@ noise() {
     answers "$same"
 }
 
-# retry N CASE...: a caller that sends a request again to both until both have answered
+# until_signed TX EXECUTION: a caller that sends a request again to both until both have answered
 until_signed() {
-    local n
-    for n in $(seq 12); do
+    for _ in $(seq 12); do
         ask "$(request "$(both)" "$1" "$2" "$(digest "$1")" '"timeout":8,"wait":true')" && answers "$same" >/dev/null && return 0
     done
     answers "$same"
