@@ -22,6 +22,7 @@ typedef struct cs_gate_config {
     cs_log_level log_level;
     cs_rooms_limits rooms;
     uint64_t http_conns, grpc_conns; /* at once */
+    uint64_t request_bytes;          /* memory of HTTP requests, of all connections */
     uint64_t calls;                  /* at once, above: RESOURCE_EXHAUSTED */
     uint64_t call_bytes;             /* held for all calls, above: RESOURCE_EXHAUSTED */
     uint64_t attests;                /* /v1/attest at once */

@@ -126,6 +126,7 @@ static cs_err open_http(void)
         .limits = {.body_max = CS_MESSAGE_JSON_MAX, .conns_max = (unsigned)gate.config.http_conns},
         .cid = CS_EP_CID_ANY,
         .refuse = cs_gate_http_refuse,
+        .held_max = (size_t)gate.config.request_bytes,
         .send_buffer = SEND_BUFFER,
     };
     CS_TRY(listen_on(&fd, &gate.config.http));

@@ -112,15 +112,14 @@ static void watch(void *cookie)
     static const cs_grpc_call_events events = {.on_message = watch_message, .on_end = watch_end};
     member *m = cookie;
     cs_slice all = CS_SLICE_NULL; /* HealthCheckRequest of service "" */
-    cs_err err = cs_grpc_call_new(&m->watch, m->client, "/grpc.health.v1.Health/Watch", 0, &events, m);
-    if (err == CS_OK && (err = cs_grpc_send(m->watch, &all, 1)) == CS_OK) {
-        cs_grpc_end(m->watch);
-        return;
-    }
-    if (m->watch != NULL) {
+    if (cs_grpc_call_new(&m->watch, m->client, "/grpc.health.v1.Health/Watch", 0, &events, m) == CS_OK) {
+        if (cs_grpc_send(m->watch, &all, 1) == CS_OK) {
+            cs_grpc_end(m->watch);
+            return;
+        }
         cs_grpc_cancel(m->watch);
-        m->watch = NULL;
     }
+    m->watch = NULL;
     cs_timer_start(m->again, WATCH_AGAIN_MS, 0);
 }
 
@@ -177,7 +176,7 @@ static void on_tick(void *cookie)
     cs_pool *p = cookie;
     uint64_t now = cs_loop_now(p->loop);
     for (cs_pool_call *c = p->waiting; c != NULL;) {
-        if (cs_grpc_client_up(c->of->client)) {
+        if (cs_grpc_call_sent(c->call)) {
             stop_waiting(c);
         } else if (now >= c->give_up) {
             cs_pool_result r = {CS_GRPC_UNAVAILABLE, CS_E_UPSTREAM, CS_SLICE_NULL, true};
@@ -234,7 +233,7 @@ cs_err cs_pool_call_new(cs_pool_call **out, cs_pool *p, const char *path, uint64
         return err == CS_E_NO_MEMORY ? err : CS_E_UPSTREAM;
     }
     m->calls++;
-    if (!up) {
+    if (!cs_grpc_call_sent(c->call)) {
         c->next = p->waiting;
         c->prev = &p->waiting;
         if (c->next != NULL) {

@@ -95,10 +95,10 @@ static void sub_unlink(cs_room_sub *s)
 }
 
 /* The subscription leaves its room and waits to be told: the callback may do anything, so it comes when all is in order. */
-static void sub_end(cs_rooms *r, cs_room_sub *s)
+static void sub_end(cs_rooms *r, cs_room_entry *e, cs_room_sub *s)
 {
     sub_unlink(s);
-    s->room->num_subs--;
+    e->num_subs--;
     r->num_subs--;
     s->room = NULL;
     s->next = r->ended;
@@ -122,7 +122,7 @@ static void tell_ended(cs_rooms *r)
 static void forget(cs_rooms *r, cs_room_entry *e)
 {
     while (e->subs != NULL) {
-        sub_end(r, e->subs);
+        sub_end(r, e, e->subs);
     }
     quiet_remove(r, e);
     born_remove(r, e);
@@ -268,7 +268,7 @@ static void tell_subs(cs_rooms *r, cs_room_entry *e, size_t len)
         }
         if (s->behind > r->limits.subscriber_queue) {
             r->stats.slow++;
-            sub_end(r, s);
+            sub_end(r, e, s);
         } else if (s->waiting) {
             s->waiting = false;
             s->events->more(s->cookie);

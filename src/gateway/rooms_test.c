@@ -139,7 +139,7 @@ static void names_are_checked(void **state)
 static void history_positions_and_senders(void **state)
 {
     cs_rooms *r = open_rooms();
-    reader a, b;
+    reader a = {0}, b = {0};
     (void)state;
     assert_int_equal(posted(r, "x", 0, 1), 0);
     assert_int_equal(posted(r, "x", 0, 2), 1);
@@ -177,7 +177,7 @@ static void indices_are_of_their_room(void **state)
 static void a_room_is_bounded(void **state)
 {
     cs_rooms *r = open_rooms();
-    reader a, b, c;
+    reader a = {0}, b = {0}, c = {0};
     (void)state;
     for (int i = 0; i < 5; i++) {
         posted(r, "x", 0, 1);
@@ -197,7 +197,7 @@ static void a_room_is_bounded(void **state)
 static void the_longest_silent_gives_way(void **state)
 {
     cs_rooms *r = open_rooms();
-    reader a;
+    reader a = {0};
     (void)state;
     posted(r, "a", 1, 1);
     posted(r, "b", 2, 1);
@@ -217,7 +217,7 @@ static void the_longest_silent_gives_way(void **state)
 static void a_room_with_a_subscriber_does_not_give_way(void **state)
 {
     cs_rooms *r = open_rooms();
-    reader a[3];
+    reader a[3] = {{0}};
     (void)state;
     assert_int_equal(join(r, &a[0], "a", 1, CS_ROOMS_FROM_START, -1), CS_OK);
     assert_int_equal(join(r, &a[1], "b", 1, CS_ROOMS_FROM_START, -1), CS_OK);
@@ -238,7 +238,7 @@ static void a_room_with_a_subscriber_does_not_give_way(void **state)
 static void bytes_in_all_are_bounded(void **state)
 {
     cs_rooms *r = open_rooms();
-    reader a, b;
+    reader a = {0}, b = {0};
     (void)state;
     assert_int_equal(post(r, "a", 1, 1, 3500).err, CS_OK);
     assert_int_equal(post(r, "b", 2, 1, 3500).err, CS_OK);
@@ -262,7 +262,7 @@ static void no_room_without_giving_way(void **state)
 {
     cs_rooms_limits l = small;
     cs_rooms *r = NULL;
-    reader a, b;
+    reader a = {0}, b = {0};
     (void)state;
     l.rooms = 2;
     assert_int_equal(cs_rooms_new(&r, &l), CS_OK);
@@ -277,7 +277,7 @@ static void no_room_without_giving_way(void **state)
 static void rooms_end_in_time(void **state)
 {
     cs_rooms *r = open_rooms();
-    reader a;
+    reader a = {0};
     (void)state;
     posted(r, "a", 0, 1);
     cs_rooms_tick(r, 9999);
@@ -299,7 +299,7 @@ static void a_room_whose_call_ended_well_is_forgotten(void **state)
 {
     cs_rooms *r = open_rooms();
     cs_slice x = cs_slice_str("x");
-    reader a;
+    reader a = {0};
     (void)state;
     uint64_t one = cs_rooms_call_begin(r, x, 0);
     uint64_t two = cs_rooms_call_begin(r, x, 0);
@@ -335,7 +335,7 @@ static void a_room_whose_call_ended_well_is_forgotten(void **state)
 static void who_does_not_read_is_ended(void **state)
 {
     cs_rooms *r = open_rooms();
-    reader slow, fast;
+    reader slow = {0}, fast = {0};
     (void)state;
     assert_int_equal(join(r, &slow, "x", 0, CS_ROOMS_FROM_START, -1), CS_OK);
     assert_int_equal(join(r, &fast, "x", 0, CS_ROOMS_FROM_START, -1), CS_OK);

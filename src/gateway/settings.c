@@ -29,6 +29,7 @@ static const number numbers[] = {
     {"rooms.idleSeconds", 1, 3600, 10, 1000, TO(rooms.idle_ms)},
     {"rooms.maxSeconds", 10, 86400, 600, 1000, TO(rooms.max_ms)},
     {"limits.httpConnections", 16, 65536, 8192, 1, TO(http_conns)},
+    {"limits.requestBytes", MIB, 65536ull * MIB, 256u * MIB, 1, TO(request_bytes)},
     {"limits.grpcConnections", 1, 65536, 1024, 1, TO(grpc_conns)},
     {"limits.calls", 1, 65536, 4096, 1, TO(calls)},
     {"limits.callBytes", MIB, 65536ull * MIB, 256u * MIB, 1, TO(call_bytes)},

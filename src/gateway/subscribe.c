@@ -47,15 +47,12 @@ static void on_gone(void *cookie)
     sub_free(cookie);
 }
 
-/* As much as the connection takes. */
+/* As much as the connection takes, in one write. It leaves at once: the other party waits for it, the sender's answer can wait. */
 static void pump(void *cookie)
 {
     cs_gate_sub *s = cookie;
-    while (!cs_http1_stream_full(s->conn)) {
-        cs_room_text *t = cs_room_sub_next(s->sub);
-        if (t == NULL) {
-            return;
-        }
+    cs_room_text *t;
+    while (!cs_http1_stream_full(s->conn) && (t = cs_room_sub_next(s->sub)) != NULL) {
         if (cs_http1_stream_write_ref(s->conn, cs_slice_of(t->bytes, t->len), cs_room_text_release, t) != CS_OK) {
             cs_room_text_release(t);
             drop(s);
@@ -63,6 +60,7 @@ static void pump(void *cookie)
         }
         s->sent = cs_loop_now(s->gate->loop);
     }
+    cs_http1_stream_flush(s->conn);
 }
 
 static void on_drain(void *cookie)

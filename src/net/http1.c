@@ -348,6 +348,11 @@ bool cs_http1_head_done(const cs_http1_parser *p)
     return p->head_done;
 }
 
+size_t cs_http1_held(const cs_http1_parser *p)
+{
+    return p->text.cap + p->body.cap;
+}
+
 void cs_http1_expects_no_body(cs_http1_parser *p)
 {
     p->no_body = true;

@@ -58,6 +58,8 @@ bool cs_http1_started(const cs_http1_parser *p);
 bool cs_http1_head_done(const cs_http1_parser *p);
 /* cs_http1_wants_continue - the head asked for 100 (Continue) [RFC 9110 10.1.1] and nothing of its body has come. */
 bool cs_http1_wants_continue(const cs_http1_parser *p);
+/* cs_http1_held - bytes of memory that head and body take. */
+size_t cs_http1_held(const cs_http1_parser *p);
 /* cs_http1_expects_no_body - the response to come answers HEAD: no body whatever its head says. */
 void cs_http1_expects_no_body(cs_http1_parser *p);
 /*
@@ -104,6 +106,7 @@ typedef struct cs_http1_server_opts {
     /* answers what the server itself refuses (malformed: 400, late: 408, too large: 413, 431) by one cs_http1_respond; the
      * connection ends. NULL: no body */
     void (*refuse)(cs_http1_conn *conn, unsigned status, cs_err err);
+    size_t held_max; /* memory for requests of all connections; above, one that waits longest gives way. 0: no limit */
     int send_buffer; /* bytes of the system's buffer of a connection (it takes the double); 0: the system grows it */
 } cs_http1_server_opts;
 
@@ -135,6 +138,8 @@ CS_MUST cs_err cs_http1_stream_write_ref(cs_http1_conn *conn, cs_slice chunk, cs
 /* cs_http1_stream_queued - bytes not sent yet; _full - 256 KiB or more: write no further until on_drain. */
 size_t cs_http1_stream_queued(const cs_http1_conn *conn);
 bool cs_http1_stream_full(const cs_http1_conn *conn);
+/* cs_http1_stream_flush - now instead of at the end of the turn. */
+void cs_http1_stream_flush(cs_http1_conn *conn);
 /* cs_http1_stream_end - the last chunk; the connection is closed when it is out. conn must not be used after this. */
 void cs_http1_stream_end(cs_http1_conn *conn);
 /* cs_http1_conn_close - drop the connection without (the rest of) an answer; no callback. */

@@ -10,6 +10,7 @@
 #define PENDING_MAX (256u * 1024u)
 #define STALL_MS 30000
 #define HEAD_MAX (64u * 1024u)
+#define HELD_WORTH (32u * 1024u) /* less is not worth a connection */
 
 struct cs_http1_conn {
     cs_http1_server *server;
@@ -25,6 +26,7 @@ struct cs_http1_conn {
     bool stalled;   /* the client does not read its answers */
     bool streaming; /* a streamed answer is under way */
     size_t stalled_at;
+    size_t held; /* counted in the server's */
     uint64_t body_deadline;
     cs_loop_fn *gone;
     void *gone_cookie;
@@ -41,6 +43,7 @@ struct cs_http1_server {
     cs_http1_conn *conns;
     cs_http1_conn *oldest, *newest; /* not busy */
     size_t num_conns;
+    size_t held; /* memory of requests, of all */
     bool draining;
 };
 
@@ -83,6 +86,7 @@ static void conn_free(cs_http1_conn *c, bool sent_first)
         c->next->prev = c->prev;
     }
     s->num_conns--;
+    s->held -= c->held;
     tell_gone(c);
     set_busy(c, true);
     if (sent_first) {
@@ -113,6 +117,31 @@ static void refuse(cs_http1_conn *c, cs_err err)
         c->server->opts.refuse(c, status, err);
     } else {
         cs_http1_respond(c, status, NULL, 0, CS_SLICE_NULL);
+    }
+}
+
+/* Others that hold much and wait longest give way: first those in the middle of a request, then those that keep what one took. */
+static void shed(cs_http1_server *s, const cs_http1_conn *keep)
+{
+    for (int idle = 0; idle < 2; idle++) {
+        for (cs_http1_conn *o = s->oldest, *newer; o != NULL && s->held > s->opts.held_max; o = newer) {
+            newer = o->newer;
+            if (o != keep && o->held >= HELD_WORTH && (idle != 0 || cs_http1_started(o->parser))) {
+                conn_free(o, false);
+            }
+        }
+    }
+}
+
+/* Counts the memory that c's requests take. */
+static void account(cs_http1_conn *c)
+{
+    cs_http1_server *s = c->server;
+    size_t held = cs_http1_held(c->parser) + c->pending.cap;
+    s->held = s->held - c->held + held;
+    c->held = held;
+    if (s->opts.held_max != 0 && s->held > s->opts.held_max) {
+        shed(s, c);
     }
 }
 
@@ -153,6 +182,7 @@ static void serve(cs_http1_conn *c, cs_slice data)
         return;
     }
     if (!done) {
+        account(c);
         if (!c->continued && cs_http1_wants_continue(c->parser)) {
             c->continued = true;
             if (cs_stream_write(c->stream, cs_slice_str("HTTP/1.1 100 Continue\r\n\r\n")) != CS_OK) {
@@ -171,6 +201,7 @@ static void serve(cs_http1_conn *c, cs_slice data)
         conn_free(c, false);
         return;
     }
+    account(c);
     cs_stream_read(c->stream, c->pending.len < PENDING_MAX / 2);
     c->server->handler(c->server->cookie, c, cs_http1_message(c->parser));
 }
@@ -188,6 +219,7 @@ static void on_data(void *cookie, cs_slice data)
     if (cs_put_slice(&c->pending, data) != CS_OK) {
         conn_free(c, false);
     } else {
+        account(c);
         cs_stream_read(c->stream, c->pending.len < PENDING_MAX / 2);
     }
 }
@@ -360,6 +392,11 @@ size_t cs_http1_stream_queued(const cs_http1_conn *c)
 bool cs_http1_stream_full(const cs_http1_conn *c)
 {
     return cs_stream_full(c->stream);
+}
+
+void cs_http1_stream_flush(cs_http1_conn *c)
+{
+    cs_stream_flush(c->stream);
 }
 
 void cs_http1_stream_end(cs_http1_conn *c)

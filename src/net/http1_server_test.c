@@ -72,12 +72,13 @@ static void on_refuse(cs_http1_conn *conn, unsigned status, cs_err err)
 
 static void open_world(unsigned conns_max, uint32_t head_ms)
 {
-    cs_http1_server_opts o = {.limits = {.body_max = 1000,
+    cs_http1_server_opts o = {.limits = {.body_max = 200000,
                                          .conns_max = conns_max,
                                          .head_timeout_ms = head_ms,
                                          .body_timeout_ms = 2 * head_ms},
                               .cid = CS_EP_CID_ANY,
                               .refuse = on_refuse,
+        .held_max = 300000,
                               .send_buffer = 131072};
     int fd = -1;
     w = (world){.big = cs_buf_heap(1u << 20)};
@@ -267,7 +268,7 @@ static void what_is_no_request_is_refused(void **state)
         {"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 "},
         {"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 400 "},
         {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n", "HTTP/1.1 400 "},
-        {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n", "HTTP/1.1 413 "},
+        {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200001\r\n\r\n", "HTTP/1.1 413 "},
         {"\r\n\r\n\x16\x03\x01", "HTTP/1.1 400 "},
     };
     open_world(8, 1000);
@@ -311,6 +312,45 @@ static void the_longest_idle_gives_way(void **state)
     for (int i = 0; i < 5; i++) {
         close((int[]){a, b, c, d, e}[i]);
     }
+    close_world();
+}
+
+/* Half of a body of 150 kB. */
+static int half_a_body(void)
+{
+    static char piece[75000];
+    int fd = dial();
+    say(fd, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 150000\r\n\r\n");
+    memset(piece, 'x', sizeof piece);
+    for (size_t sent = 0; sent < sizeof piece;) {
+        ssize_t n = send(fd, piece + sent, sizeof piece - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent += n > 0 ? (size_t)n : 0;
+        spin(2);
+    }
+    spin(10);
+    return fd;
+}
+
+static void memory_of_requests_is_bounded(void **state)
+{
+    heard h = {0};
+    int fds[6];
+    open_world(64, 10000);
+    int idle = dial();
+    for (size_t i = 0; i < 6; i++) {
+        fds[i] = half_a_body();
+    }
+    hear(&h, fds[0], NULL);
+    assert_true(h.closed && h.len == 0); /* the one that waited longest */
+    memset(&h, 0, sizeof h);
+    say(idle, "GET /1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    hear(&h, idle, "/1");
+    assert_non_null(strstr(h.text, "/1"));
+    assert_true(cs_http1_server_conns(w.server) >= 2 && cs_http1_server_conns(w.server) < 7);
+    for (size_t i = 0; i < 6; i++) {
+        close(fds[i]);
+    }
+    close(idle);
     close_world();
 }
 
@@ -391,6 +431,7 @@ int main(void)
         cmocka_unit_test(full_stream_tells_when_it_drains),
         cmocka_unit_test(what_is_no_request_is_refused),
         cmocka_unit_test(the_longest_idle_gives_way),
+        cmocka_unit_test(memory_of_requests_is_bounded),
         cmocka_unit_test(who_does_not_read_is_not_read),
         cmocka_unit_test(late_requests_end),
         cmocka_unit_test(drain_answers_what_is_under_way),

@@ -449,6 +449,25 @@ def limits(gw, small):
         c.close()
 
 
+def half_bodies(gw):
+    """Bodies that never end, each of nearly the largest size: more of them than the gateway gives memory to."""
+    before = rss(gw.process.pid)
+    conns = []
+    for _ in range(1000):
+        c = connect(gw.http, 5)
+        try:
+            c.sendall(b"POST /rooms/h/broadcast HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 170000\r\n\r\n")
+            c.sendall(b"A" * 169000)
+        except OSError:
+            pass
+        conns.append(c)
+    grown = rss(gw.process.pid) - before
+    check("half_bodies_memory", grown < bounded(48) and good(gw), grown)
+    print(f"# 1,000 bodies of 169 kB that do not end, limit 32 MiB: {grown / 1e6:.1f} MB")
+    for c in conns:
+        c.close()
+
+
 def many_rooms(gw):
     before = rss(gw.process.pid)
     h = Http(gw.http)
@@ -670,12 +689,14 @@ def main():
     service = grpc_python.Service()
     gw = Gateway(service.port)
     small = Gateway(service.port, "limits: {httpConnections: 64}\nrooms: {subscribers: 8}\n")
+    half = Gateway(service.port, "limits: {requestBytes: 33554432}\n")
     try:
         slow = Slow(gw)
         for part in (smuggling, sizes, forms, resumes, half_closed, pipelining, slow_subscriber):
             part(gw)
             slow.drip()
         limits(gw, small)
+        half_bodies(half)
         for name, port, pid in (("gateway", gw.grpc, gw.process.pid), ("service", service.port, service.process.pid)):
             http2(name, port, pid)
             unread_streams(name, port, pid)
@@ -689,8 +710,8 @@ def main():
         traceback.print_exc()
         check("run", False, repr(e))
     finally:
-        codes = gw.end(), small.end()
-        check("gateways_end_with_0", codes == (0, 0), codes)
+        codes = gw.end(), small.end(), half.end()
+        check("gateways_end_with_0", codes == (0, 0, 0), codes)
         service.channel.close()
         service.process.kill()
         gw.log.seek(0)

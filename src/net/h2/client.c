@@ -359,7 +359,7 @@ cs_err cs_grpc_client_over(cs_grpc_client **out, cs_loop *l, int fd_take, const 
 
 bool cs_grpc_client_up(const cs_grpc_client *c)
 {
-    return c->conn != NULL;
+    return c->conn != NULL && !c->conn->goaway_seen;
 }
 
 void cs_grpc_client_free(cs_grpc_client *c)
@@ -464,6 +464,11 @@ cs_err cs_grpc_call_new(cs_grpc_call **out, cs_grpc_client *client, const char *
     }
     *out = call;
     return CS_OK;
+}
+
+bool cs_grpc_call_sent(const cs_grpc_call *c)
+{
+    return c->id > 0;
 }
 
 void cs_grpc_end(cs_grpc_call *c)

@@ -123,7 +123,7 @@ typedef struct cs_grpc_call_events {
 CS_MUST cs_err cs_grpc_client_new(cs_grpc_client **out, cs_loop *l, const cs_endpoint *ep, const cs_grpc_opts *opts);
 /* cs_grpc_client_over - over a connected descriptor (taken); no second dial. */
 CS_MUST cs_err cs_grpc_client_over(cs_grpc_client **out, cs_loop *l, int fd_take, const cs_grpc_opts *opts);
-/* cs_grpc_client_up - connected now. */
+/* cs_grpc_client_up - connected now, and the server has not said that it goes away. */
 bool cs_grpc_client_up(const cs_grpc_client *c);
 /* cs_grpc_client_free - open calls end with UNAVAILABLE (on_end is called). */
 void cs_grpc_client_free(cs_grpc_client *c);
@@ -134,6 +134,8 @@ void cs_grpc_client_free(cs_grpc_client *c);
  */
 CS_MUST cs_err cs_grpc_call_new(cs_grpc_call **out, cs_grpc_client *client, const char *path, uint32_t timeout_ms,
                                 const cs_grpc_call_events *events, void *cookie);
+/* cs_grpc_call_sent - the request is on a connection; false: it waits for one. */
+bool cs_grpc_call_sent(const cs_grpc_call *c);
 /* cs_grpc_end - no more messages from here (half-close). */
 void cs_grpc_end(cs_grpc_call *c);
 /* cs_grpc_cancel - RST_STREAM; no callback afterwards. */
