@@ -50,6 +50,10 @@ void cs_h2_call_unlink(cs_grpc_call *call)
     call->next = NULL;
     if (call->conn != NULL) {
         call->conn->num_calls--;
+        if (call->conn->stats != NULL) {
+            call->conn->stats->held -= call->held;
+            call->held = 0;
+        }
     }
 }
 
@@ -280,6 +284,9 @@ bool cs_grpc_full(const cs_grpc_call *c)
 void cs_grpc_read(cs_grpc_call *c, bool on)
 {
     c->paused = !on;
+    if (!on && c->method != NULL && c->method->client_streams && !c->ended) {
+        c->limit = UINT64_MAX; /* a message that came in part cannot go on */
+    }
     if (on && c->unconsumed > 0 && c->conn != NULL && c->id > 0) {
         (void)nghttp2_session_consume_stream(c->conn->session, c->id, c->unconsumed);
         c->unconsumed = 0;

@@ -34,6 +34,7 @@ void cs_h2_defaults(cs_grpc_opts *out, const cs_grpc_opts *opts_in)
     set_default32(&out->keepalive_ms, 60000);
     set_default32(&out->keepalive_timeout_ms, 20000);
     set_default32(&out->request_ms, 30000);
+    set_default(&out->held_max, 128u << 20);
     set_default32(&out->cid, CS_EP_CID_ANY);
 }
 
@@ -104,6 +105,39 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     return c->dead ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
+/* Counts what messages that came in part take; CS_E_NO_MEMORY when it is too much in all. */
+static cs_err account(cs_h2_conn *c, cs_grpc_call *call)
+{
+    size_t held = 0;
+    if (cs_unframe_idle(&call->in)) {
+        cs_unframe_cleanup(&call->in);
+    } else {
+        held = call->in.cap;
+    }
+    held += call->unary.cap;
+    if (c->stats == NULL || held == call->held) {
+        return CS_OK;
+    }
+    bool more = held > call->held;
+    c->stats->held = c->stats->held - call->held + held;
+    call->held = held;
+    return more && c->stats->held > c->opts->held_max ? CS_E_NO_MEMORY : CS_OK;
+}
+
+/* Server: a message of a stream that has begun must be whole in request_ms, unless it is we who do not read. */
+static void limit_partial(cs_h2_conn *c, cs_grpc_call *call)
+{
+    if (call->method == NULL || !call->method->client_streams || call->detached) {
+        return;
+    }
+    if (cs_unframe_idle(&call->in) || call->paused) {
+        call->limit = UINT64_MAX;
+    } else if (call->limit == UINT64_MAX) {
+        call->limit = cs_loop_now(c->loop) + c->opts->request_ms;
+        cs_h2_conn_deadline(c, call->limit);
+    }
+}
+
 /* Messages go on as slices of the receive buffer when they lie in it whole. */
 static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *user)
 {
@@ -140,6 +174,15 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         if (rest.len == 0) {
             break;
         }
+    }
+    if (!c->dead && account(c, call) != CS_OK && !call->detached) {
+        c->role->bad_data(call, CS_E_NO_MEMORY);
+    }
+    if (!c->dead && call->detached) {
+        cs_unframe_cleanup(&call->in);
+        (void)account(c, call);
+    } else if (!c->dead) {
+        limit_partial(c, call);
     }
     return c->dead ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }

@@ -35,6 +35,7 @@ struct cs_grpc_call {
     cs_buf headers; /* u16 name length, u32 value length, name, value; each */
     size_t header_bytes;
     cs_unframer in;
+    size_t held;       /* memory of a message that came in part, counted in stats */
     size_t unconsumed; /* received while reading was off */
     cs_h2_msg *out, **out_tail;
     size_t queued;

@@ -72,8 +72,10 @@ typedef struct cs_grpc_opts {
     size_t header_list_max; /* 0: 16 KiB */
     uint32_t keepalive_ms;  /* PING after this silence; 0: 60 s */
     uint32_t keepalive_timeout_ms; /* 0: 20 s */
-    uint32_t request_ms;           /* server: unary requests must be complete in this time; 0: 30 s */
-    uint32_t cid;                  /* server: vsock peers allowed (CS_EP_CID_ANY: all); 0: all */
+    uint32_t
+        request_ms;  /* server: a unary request, and a message that has begun, must be complete in this time; 0: 30 s */
+    size_t held_max; /* server: memory for messages that came in part, of all calls; 0: 128 MiB */
+    uint32_t cid;    /* server: vsock peers allowed (CS_EP_CID_ANY: all); 0: all */
 } cs_grpc_opts;
 
 /* cs_grpc_server_new - takes the listener; methods and opts (may be NULL) are copied. */
@@ -95,6 +97,7 @@ const char *cs_grpc_call_path(const cs_grpc_call *c);
 void cs_grpc_server_drain(cs_grpc_server *s, cs_loop_fn *done, void *cookie);
 typedef struct cs_grpc_stats {
     uint64_t conns, conns_refused, conns_evicted, calls, calls_open, messages_in, messages_out, protocol_errors;
+    uint64_t held; /* bytes of messages that came in part */
 } cs_grpc_stats;
 void cs_grpc_server_stats(const cs_grpc_server *s, cs_grpc_stats *out);
 /* cs_grpc_server_free - closes all connections; on_gone is called for open calls. Not from within its own callbacks. */
