@@ -136,9 +136,9 @@ static void the_example_is_the_defaults(void **state)
                 strcmp(c.grpc.host, d.grpc.host) == 0 && c.service.port == d.service.port &&
                 strcmp(c.service.host, d.service.host) == 0 && c.num_origins == 0);
     assert_true(c.http_conns == d.http_conns && c.grpc_conns == d.grpc_conns && c.calls == d.calls &&
-                c.call_bytes == d.call_bytes && c.attests == d.attests && c.drain_ms == d.drain_ms &&
-                c.service_conns == d.service_conns && c.service_wait_ms == d.service_wait_ms &&
-                c.log_level == d.log_level);
+                c.call_bytes == d.call_bytes && c.request_bytes == d.request_bytes && c.attests == d.attests &&
+                c.drain_ms == d.drain_ms && c.service_conns == d.service_conns &&
+                c.service_wait_ms == d.service_wait_ms && c.log_level == d.log_level);
     for (size_t i = 0; i < cs_gate_num_keys(); i++) {
         const char *name = strchr(cs_gate_key(i), '.') + 1;
         char line[64];
