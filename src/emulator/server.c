@@ -58,21 +58,27 @@ static void send_reply(cs_http1_conn *conn, const cs_emu_reply *r)
     cs_http1_respond(conn, r->status, h, r->num_headers + (date[0] != '\0' ? 1 : 0), cs_buf_slice(&r->body));
 }
 
+static bool has(cs_slice text, const char *part)
+{
+    return text.len > 0 && memmem(text.p, text.len, part, strlen(part)) != NULL;
+}
+
 /*
  * One endpoint stands for all three services, on either port, so that one --endpoint-url (or AWS_ENDPOINT_URL) is enough. What tells
- * them apart: KMS names its operation in a header, STS is a form or is signed for sts, the rest is S3.
+ * them apart: KMS names its operation in a header; else the service that the request is signed for; unsigned, STS is a form, and
+ * what is posted to / of the TLS port can only have been meant for KMS.
  */
 static void serve_aws(cs_emu_state *s, cs_emu_reply *reply, cs_emu_request *q)
 {
     cs_slice target = CS_SLICE_NULL, type = CS_SLICE_NULL, auth = CS_SLICE_NULL;
-    static const char form[] = "application/x-www-form-urlencoded";
     (void)cs_sigv4_header_find(&q->sig, "content-type", &type);
     (void)cs_sigv4_header_find(&q->sig, "authorization", &auth);
     bool root = cs_slice_eq_str(q->sig.path, "/"), post = cs_slice_eq_str(q->sig.method, "POST");
-    bool sts = memmem(auth.p, auth.len, "/sts/aws4_request", 17) != NULL ||
-               (root && post && type.len >= sizeof form - 1 && memcmp(type.p, form, sizeof form - 1) == 0) ||
-               (root && memmem(q->sig.query.p, q->sig.query.len, "Action=", 7) != NULL);
-    if (cs_sigv4_header_find(&q->sig, "x-amz-target", &target) || (!q->plain_http && root && post && !sts)) {
+    bool s3 = has(auth, "/s3/aws4_request"), sts = has(auth, "/sts/aws4_request");
+    if (!s3 && !sts) {
+        sts = root && ((post && has(type, "application/x-www-form-urlencoded")) || has(q->sig.query, "Action="));
+    }
+    if (cs_sigv4_header_find(&q->sig, "x-amz-target", &target) || (!s3 && !sts && !q->plain_http && root && post)) {
         cs_emu_kms(s, reply, q);
     } else if (sts) {
         cs_emu_sts(s, reply, q);

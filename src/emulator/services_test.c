@@ -184,6 +184,48 @@ static void chunk_signatures_are_checked(void **state)
     cs_buf_free(&out);
 }
 
+/* The other published example: the same body with a trailer, which has a signature of its own. */
+static void trailer_signatures_are_checked(void **state)
+{
+    static const cs_emu_chunk_signer signer = {"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "20130524",
+                                               "20130524T000000Z", "us-east-1",
+                                               "106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e"};
+    static const char *const heads[] = {
+        "10000;chunk-signature=b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2\r\n",
+        "400;chunk-signature=1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7\r\n",
+        "0;chunk-signature=2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992\r\n"};
+    static const size_t lens[] = {65536, 1024, 0};
+    cs_buf body = cs_buf_heap(1u << 20), out = cs_buf_heap(1u << 20);
+    cs_emu_trailers t;
+    char sum[48];
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(cs_put_str(&body, heads[i]), CS_OK);
+        for (size_t k = 0; k < lens[i]; k++) {
+            assert_int_equal(cs_put_u8(&body, 'a'), CS_OK);
+        }
+        assert_int_equal(cs_put_str(&body, i < 2 ? "\r\n" : ""), CS_OK);
+    }
+    size_t chunks_len = body.len;
+    assert_int_equal(cs_put_str(&body, "x-amz-checksum-crc32c:sOO8/Q==\r\nx-amz-trailer-signature:"
+                                       "d81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435\r\n\r\n"),
+                     CS_OK);
+    assert_int_equal(cs_emu_s3_unchunk(&out, cs_buf_slice(&body), &signer, &t), CS_OK);
+    assert_int_equal(out.len, 66560);
+    assert_int_equal(t.num, 1);
+    assert_true(cs_slice_eq_str(t.item[0].value, "sOO8/Q=="));
+    assert_int_equal(cs_emu_sum_of(sum, CS_EMU_CRC32C, cs_buf_slice(&out)), CS_OK);
+    assert_string_equal(sum, "sOO8/Q==");
+    out.len = 0;
+    body.p[chunks_len + 24] ^= 1; /* the checksum */
+    assert_int_equal(cs_emu_s3_unchunk(&out, cs_buf_slice(&body), &signer, &t), CS_E_AUTH);
+    body.len = chunks_len; /* a trailer without its signature */
+    assert_int_equal(cs_put_str(&body, "x-amz-checksum-crc32c:sOO8/Q==\r\n\r\n"), CS_OK);
+    out.len = 0;
+    assert_int_equal(cs_emu_s3_unchunk(&out, cs_buf_slice(&body), &signer, &t), CS_E_AUTH);
+    cs_buf_free(&body);
+    cs_buf_free(&out);
+}
+
 static void checksums_have_their_known_values(void **state)
 {
     static const char *const want[CS_EMU_NUM_SUMS] = {
@@ -311,6 +353,7 @@ int main(void)
         cmocka_unit_test(credentials_come_for_the_role_only_and_rotate),
         cmocka_unit_test(aws_chunked_bodies_are_unpacked),
         cmocka_unit_test(chunk_signatures_are_checked),
+        cmocka_unit_test(trailer_signatures_are_checked),
         cmocka_unit_test(checksums_have_their_known_values),
         cmocka_unit_test(lists_of_parts_ascend),
         cmocka_unit_test(lists_of_keys_to_delete),
