@@ -224,7 +224,7 @@ static bool join(cs_emu_s3_call *c, const char *dir, const cs_emu_s3_part *part,
         size_t before = whole->len;
         part_path(path, dir, part[i].number);
         cs_err err = cs_emu_file_read(whole, path);
-        cs_slice data = cs_slice_of(whole->p + before, whole->len - before);
+        cs_slice data = whole->len > before ? cs_slice_of(whole->p + before, whole->len - before) : CS_SLICE_NULL;
         ok = err == CS_OK && cs_emu_s3_md5(hex, data) && cs_hex_decode(md, sizeof md, cs_slice_str(hex)) == CS_OK &&
              cs_put(&sums, md, sizeof md) == CS_OK && (part[i].etag[0] == '\0' || strcmp(part[i].etag, hex) == 0);
         if (err == CS_E_TOO_LARGE) {
