@@ -74,12 +74,15 @@ static bool one_tx(const json_t *v, const cs_eth_tx *tx, const char *unsigned_ke
 static json_t *completed(const json_t *tx)
 {
     static const char *const numbers[] = {"chainId",      "nonce",    "gasPrice", "maxPriorityFeePerGas",
-                                          "maxFeePerGas", "gasLimit", "value"};
+                                          "maxFeePerGas", "gasLimit", "value",    "maxFeePerBlobGas"};
     json_t *o = json_deep_copy(tx);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (json_object_get(o, numbers[i]) == NULL) {
             (void)json_object_set_new(o, numbers[i], json_integer(0));
         }
+    }
+    if (json_object_get(o, "blobVersionedHashes") == NULL) {
+        (void)json_object_set_new(o, "blobVersionedHashes", json_array());
     }
     if (json_object_get(o, "to") == NULL) {
         (void)json_object_set_new(o, "to", json_null());
