@@ -72,5 +72,6 @@ cs_err cs_platform_load_shares(cs_core *core, const cs_core_config *config)
         err = cs_load_plain(core, cs_buf_slice(&file));
     }
     cs_secret_buf_free(&file);
+    (void)cs_arena_trim();
     return err;
 }

@@ -310,6 +310,13 @@ static void halt(cs_enclave *e, cs_launch_program because)
         return;
     }
     e->halted = true;
+    /* our copies of core's ends: without them the others see at once that core has gone, and end without a drain */
+    for (int end = CS_LAUNCH_SERVICE_CORE_END; end < CS_LAUNCH_NUM_ENDS; end += 2) {
+        if (e->ends[end] >= 0) {
+            (void)close(e->ends[end]);
+            e->ends[end] = -1;
+        }
+    }
     cs_log_err(CS_LOG_ERROR, "enclave_halted", CS_E_LAUNCH, CS_LC("because", table[because].local));
     e->on_halt(e->cookie);
 }

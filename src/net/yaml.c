@@ -150,7 +150,7 @@ static bool is_null(const yaml_event_t *e)
 static cs_err add_item(reader *r, const char *name, const char *about)
 {
     cs_yaml *y = r->y;
-    const char *text;
+    const char *text = "";
 
     if (r->event.type != YAML_SCALAR_EVENT) {
         return fail_here(r, CS_E_CONFIG, "%s: too deep: one text is wanted here", about);
@@ -238,7 +238,7 @@ static cs_err read_list(reader *r, const char *about)
 static cs_err read_map(reader *r, const char *about, size_t first)
 {
     cs_yaml *y = r->y;
-    const char *name;
+    const char *name = "";
 
     CS_TRY(next(r));
     while (r->event.type != YAML_MAPPING_END_EVENT) {
