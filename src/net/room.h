@@ -66,7 +66,7 @@ CS_MUST cs_err cs_room_join(cs_room **out, cs_gateway *g, const char *name, uint
                             const cs_room_events *events, void *cookie);
 /*
  * cs_room_send - broadcast parts (joined, base64url, copied), in order: one request of a room is under way at a time. One that
- * failed on the way is sent once more on a new connection; while none can be made, tries go on for timeout_ms.
+ * failed on the way is sent again on new connections until timeout_ms is over: a receiver must bear a body that comes twice.
  * CS_E_TOO_LARGE | CS_E_RANGE (16 wait already) | CS_E_CLOSED (lost) | CS_E_NO_MEMORY.
  */
 CS_MUST cs_err cs_room_send(cs_room *r, const cs_slice *parts, size_t num_parts);

@@ -1,6 +1,7 @@
 /*
  * Requests to a gateway over a few kept HTTP/1.1 connections. A request has one deadline over all; what failed on the way is
- * sent once more on a new connection, as a kept one may have been closed by the other side while the request went out.
+ * sent once more on a new connection, as a kept one may have been closed by the other side while the request went out. Broadcasts
+ * are patient: what comes twice is dropped by the receiver, so they are sent until the deadline, with a growing pause.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ struct cs_gw_conn {
     cs_http1_parser *parser;
     cs_gateway_req *req;
     unsigned interim;
+    bool proven; /* it has brought an answer */
 };
 
 static void pump(void *cookie);
@@ -229,11 +231,11 @@ static void on_tick(void *cookie)
 
     while (g->pool.all != NULL && g->pool.all->deadline <= now) {
         cs_gateway_req *r = g->pool.all;
-        bool sent = r->conn != NULL && r->conn->stream != NULL;
+        bool dialling = r->conn != NULL ? r->conn->stream == NULL : g->pool.failures > 0;
         if (r->conn != NULL) {
             conn_free(r->conn); /* its answer may still come */
         }
-        req_end(r, sent ? CS_E_TIMEOUT : CS_E_CONNECT, 0, CS_SLICE_NULL);
+        req_end(r, dialling ? CS_E_CONNECT : CS_E_TIMEOUT, 0, CS_SLICE_NULL);
     }
     pump(g);
 }
@@ -243,22 +245,20 @@ static void conn_failed(cs_gw_conn *c, cs_err err)
 {
     cs_gateway *g = c->g;
     cs_gateway_req *r = c->req;
-    bool dialled = c->stream != NULL;
+    bool proven = c->proven;
     bool again = err == CS_E_CLOSED || err == CS_E_IO || err == CS_E_CONNECT || err == CS_E_TIMEOUT;
 
     conn_free(c);
-    if (!dialled) {
+    if (!proven) { /* also one that was taken and closed: by a bridge whose other side is away */
         g->pool.failures++;
         g->pool.hold = cs_loop_now(g->loop) + cs_gw_backoff(g, g->pool.failures);
     }
     if (r == NULL) {
         return;
     }
-    if (dialled || !r->patient) {
-        r->tries++;
-    }
-    if (again && r->tries < 2) {
-        while (dialled && g->pool.idle != NULL) {
+    r->tries++;
+    if (again && (r->patient || r->tries < 2)) {
+        while (proven && g->pool.idle != NULL) {
             conn_free(g->pool.idle); /* as old as that one, or older: not to be relied on */
         }
         queue_put(r, true);
@@ -290,6 +290,8 @@ static void answered(cs_gw_conn *c, bool more)
     void *cookie = r->cookie;
     req_free(r);
     c->interim = 0;
+    c->proven = true;
+    g->pool.failures = 0;
     if (fn != NULL) {
         fn(cookie, err, status, m->body);
     }
@@ -385,7 +387,6 @@ static void on_dialled(void *cookie, cs_err err, int fd)
         conn_failed(c, err == CS_E_TIMEOUT ? CS_E_TIMEOUT : CS_E_CONNECT);
         return;
     }
-    c->g->pool.failures = 0;
     err = cs_stream_new(&c->stream, c->g->loop, fd, &opts, &conn_events, c);
     if (err != CS_OK) {
         close(fd);

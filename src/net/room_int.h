@@ -28,7 +28,7 @@ struct cs_gateway_req {
     cs_gw_conn *conn;
     uint64_t deadline;
     unsigned tries;    /* ways on which it was sent or could not be */
-    bool patient;      /* goes on dialling until the deadline */
+    bool patient;      /* is sent again until the deadline, not once more only */
     cs_gateway_fn *fn; /* NULL: nobody waits */
     void *cookie;
 };

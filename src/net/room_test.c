@@ -824,6 +824,39 @@ static void a_send_waits_for_a_gateway_that_restarts(void **state)
     tear_down(&w);
 }
 
+/* The bridge of an enclave takes connections while the gateway is away, and closes them. */
+static void a_send_survives_connections_that_are_taken_and_closed(void **state)
+{
+    struct world w;
+    cs_room *r = NULL;
+    char req[4096];
+    cs_gateway_stats st;
+    unsigned closed = 0;
+
+    (void)state;
+    set_up(&w);
+    int sub = joined(&w, &r, 0);
+    say(sub, SUBSCRIBED);
+    send_text(r, "x");
+    while (closed < 4) { /* one is closed at once, the next when it has the request */
+        int fd = take_conn(&w);
+        if (closed % 2 == 1) {
+            take_request(&w, fd, req, sizeof req);
+        }
+        closed++;
+        close(fd);
+    }
+    int fd = take_conn(&w);
+    take_request(&w, fd, req, sizeof req);
+    say(fd, ANSWER_ID);
+    TURN_UNTIL(&w, (cs_gateway_stats_get(w.g, &st), st.sent == 1));
+    assert_int_equal(w.lost, 0);
+    cs_room_leave(r);
+    close(fd);
+    close(sub);
+    tear_down(&w);
+}
+
 static void a_send_that_is_refused_loses_the_room(void **state)
 {
     struct world w;
@@ -893,6 +926,7 @@ int main(void)
         cmocka_unit_test(what_was_queued_is_sent_after_leaving),
         cmocka_unit_test(leaving_from_within_a_message_is_safe),
         cmocka_unit_test(a_send_waits_for_a_gateway_that_restarts),
+        cmocka_unit_test(a_send_survives_connections_that_are_taken_and_closed),
         cmocka_unit_test(a_send_that_is_refused_loses_the_room),
         cmocka_unit_test(limits_of_a_room),
     };
