@@ -40,8 +40,9 @@ typedef struct cs_gate {
     cs_grpc_server *grpc;
     struct cs_gate_sub *subs;      /* subscribe.c */
     struct cs_gate_watch *watches; /* health.c */
-    size_t attests;                /* under way */
-    uint64_t held;                 /* bytes of messages on their way through proxy.c */
+    size_t num_watches;
+    size_t attests; /* under way */
+    uint64_t held;  /* bytes of messages on their way through proxy.c */
 } cs_gate;
 
 /* http.c */

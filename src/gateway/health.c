@@ -5,6 +5,8 @@
 #include "gateway/gateway.h"
 #include "net/health.pb-c.h"
 
+#define WATCHES_MAX 256 /* they last as long as their clients like, and count as calls */
+
 typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 #define SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
 #define NOT_SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING
@@ -99,6 +101,7 @@ static void on_watch_gone(cs_grpc_call *call)
         if (w->next != NULL) {
             w->next->prev = w->prev;
         }
+        ((cs_gate *)cs_grpc_call_server_cookie(call))->num_watches--;
         free(w);
     }
 }
@@ -111,11 +114,12 @@ static void on_watch(cs_grpc_call *call, cs_slice message)
         cs_grpc_finish_as(call, CS_GRPC_INTERNAL, CS_E_FORMAT, "protobuf");
         return;
     }
-    cs_gate_watch *w = calloc(1, sizeof *w);
+    cs_gate_watch *w = g->num_watches < WATCHES_MAX ? calloc(1, sizeof *w) : NULL;
     if (w == NULL) {
-        cs_grpc_finish(call, CS_E_NO_MEMORY, NULL);
+        cs_grpc_finish(call, g->num_watches < WATCHES_MAX ? CS_E_NO_MEMORY : CS_E_SESSION_LIMIT, NULL);
         return;
     }
+    g->num_watches++;
     *w = (cs_gate_watch){.call = call, .known = known, .told = -1, .next = g->watches, .prev = &g->watches};
     if (g->watches != NULL) {
         g->watches->prev = &w->next;

@@ -278,6 +278,67 @@ def rooms(gw, ch):
     check("health over HTTP", (status, body) == (200, b'{"status":"SERVING"}'), (status, body))
 
 
+def cors(port):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        f.write("server: {cors_origins: ['https://a.example', 'http://b.example:3000']}\n")
+        f.flush()
+        gw = Gateway(port, f.name)
+        for origin, allowed in (("https://a.example", True), ("http://b.example:3000", True), ("https://a.example.evil", False),
+                                ("https://A.example", False), ("http://a.example", False), ("null", False)):
+            status, _, r = gw.request("POST", "/rooms/c/issue_unique_idx", headers={"Origin": origin})
+            got = r.getheader("Access-Control-Allow-Origin")
+            check(f"cors {origin}", status == 200 and got == (origin if allowed else None) and r.getheader("Vary") == "Origin", (status, got))
+        preflight = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "last-event-id"}
+        status, body, r = gw.request("OPTIONS", "/rooms/c/subscribe", headers=preflight)
+        check("preflight", status == 204 and body == b"" and "Last-Event-ID" in r.getheader("Access-Control-Allow-Headers", "")
+              and "GET" in r.getheader("Access-Control-Allow-Methods", ""), (status, r.getheaders()))
+        status, body, r = gw.request("OPTIONS", "/rooms/c/subscribe", headers={**preflight, "Origin": "https://evil"})
+        check("preflight of another origin", status == 204 and r.getheader("Access-Control-Allow-Methods") is None, (status, r.getheaders()))
+        status, body, r = gw.request("HEAD", "/rooms/c/subscribe")
+        check("HEAD of a stream", (status, body) == (200, b"") and r.getheader("Content-Type") == "text/event-stream"
+              and r.getheader("Cache-Control") == "no-store" and r.getheader("X-Accel-Buffering") == "no", (status, r.getheaders()))
+        status, body, r = gw.request("DELETE", "/rooms/c/broadcast")
+        check("405 tells what is allowed", status == 405 and r.getheader("Allow") == "POST, OPTIONS", (status, r.getheaders()))
+        check("a gateway with a file ends with 0", gw.end() == 0)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        f.write("server:\n  prot: 1\n")
+        f.flush()
+        p = subprocess.run(["sign-gateway", f.name], capture_output=True, text=True, timeout=20, check=False)
+        check("an unknown key is named with the nearest", p.returncode == 1 and "CONFIG_KEY" in p.stderr and "server.port" in p.stderr
+              and ":2:" in p.stderr, p.stderr)
+
+
+def limits(port, handler):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        f.write("limits: {calls: 4}\n")
+        f.flush()
+        gw = Gateway(port, f.name)
+        ch = gw.channel()
+        sign = ch.unary_unary("/mpc.SignGateway/SignTx")
+        handler.hold.clear()
+        held = [sign.future(sign_message(500 + i, b"wait"), timeout=20) for i in range(4)]
+        until(lambda: all(sign_message(500 + i, b"wait") in handler.seen for i in range(4)))
+        got = code(lambda: sign(sign_message(1), timeout=5))
+        check("calls above the limit", got[0] == "RESOURCE_EXHAUSTED" and got[2].get("countersign-code") == "SESSION_LIMIT", got)
+        handler.hold.set()
+        check("those under way end well", all(h.result() for h in held))
+        check("and the next is taken", until(lambda: code(lambda: sign(sign_message(1), timeout=5))[0] == "OK"))
+        ch.close()
+        gw.end()
+    gw = Gateway(port)
+    ch = gw.channel()
+    until(lambda: serving(ch) is True)
+    watches = [ch.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=60) for _ in range(256)]
+    for w in watches:
+        next(w)
+    got = code(lambda: next(ch.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=10)))
+    check("watches above the limit", got[0] == "RESOURCE_EXHAUSTED", got)
+    watches[0].cancel()
+    check("a watch that ends makes room", until(lambda: code(lambda: next(ch.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=10)))[0] == "OK"))
+    ch.close()
+    gw.end()
+
+
 def comes_and_goes(gw, server, handler, port, ch):
     sign = ch.unary_unary("/mpc.SignGateway/SignTx")
     got = []
@@ -337,6 +398,8 @@ def main():
         unary(gw, handler, ch)
         streams(handler, ch)
         rooms(gw, ch)
+        cors(port)
+        limits(port, handler)
         server, handler = comes_and_goes(gw, server, handler, port, ch)
         drain(gw, handler, ch)
     finally:
