@@ -168,6 +168,40 @@ static void aliases_name_keys(void **state)
     refused(call("Encrypt", "{'KeyId':'alias/app/x-1','Plaintext':'YQ=='}"), "NotFoundException");
 }
 
+/* All of what has a quota at once still has room among the condition keys. */
+static void quotas_hold_and_are_usable(void **state)
+{
+    char a[37], b[37], body[8192] = "", wide[1100] = "";
+    new_key(a);
+    new_key(b);
+    for (int i = 0; i < 50; i++) {
+        call("CreateAlias", "{'AliasName':'alias/many-%d','TargetKeyId':'%s'}", i, a);
+        assert_int_equal(reply.status, 200);
+    }
+    refused(call("CreateAlias", "{'AliasName':'alias/many-50','TargetKeyId':'%s'}", a), "LimitExceededException");
+    call("CreateAlias", "{'AliasName':'alias/of-b','TargetKeyId':'%s'}", b);
+    refused(call("UpdateAlias", "{'AliasName':'alias/of-b','TargetKeyId':'%s'}", a), "LimitExceededException");
+    assert_null(call("UpdateAlias", "{'AliasName':'alias/many-1','TargetKeyId':'%s'}", a)); /* no change */
+    for (int i = 0; i < 256; i++) {
+        strcat(wide, "\xf0\x9f\x94\x91"); /* 256 characters, 1024 bytes */
+    }
+    for (int i = 0; i < 50; i++) {
+        call("TagResource", "{'KeyId':'%s','Tags':[{'TagKey':'tag-%d','TagValue':'%s'}]}", a, i, wide);
+        assert_int_equal(reply.status, 200);
+    }
+    refused(call("TagResource", "{'KeyId':'%s','Tags':[{'TagKey':'one-more','TagValue':''}]}", a),
+            "LimitExceededException");
+    refused(call("TagResource", "{'KeyId':'%s','Tags':[{'TagKey':'tag-1','TagValue':'%sx'}]}", a, wide),
+            "ValidationException");
+    for (int i = 0; i < 64; i++) {
+        size_t n = strlen(body);
+        snprintf(body + n, sizeof body - n, "%s'key-%d':'v'", i > 0 ? "," : "", i);
+    }
+    done(call("Encrypt", "{'KeyId':'%s','Plaintext':'YQ==','EncryptionContext':{%s}}", a, body));
+    refused(call("Encrypt", "{'KeyId':'%s','Plaintext':'YQ==','EncryptionContext':{%s,'x':'y'}}", a, body),
+            "ValidationException");
+}
+
 static void bad_aliases_are_refused(void **state)
 {
     char a[37];
@@ -511,6 +545,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aliases_name_keys),
+        cmocka_unit_test(quotas_hold_and_are_usable),
         cmocka_unit_test(bad_aliases_are_refused),
         cmocka_unit_test(key_ids_have_their_errors),
         cmocka_unit_test(lists_come_in_pages),

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "emulator/kms_call.h"
 
+#define MAX_PER_KEY 50 /* KMS's quota */
 #define ALIAS_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:/_-"
 
 /* in["AliasName"] when it may be one; NULL with the refusal set. */
@@ -78,6 +79,15 @@ static bool target(cs_emu_kms_call *c)
     return cs_emu_kms_key(c, "TargetKeyId", false);
 }
 
+static size_t num_of(const cs_emu_state *s, const cs_emu_key *k)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->num_aliases; i++) {
+        n += strcmp(s->aliases[i].target, k->id) == 0 ? 1 : 0;
+    }
+    return n;
+}
+
 json_t *cs_emu_kms_create_alias(cs_emu_kms_call *c)
 {
     char arn[400];
@@ -89,7 +99,7 @@ json_t *cs_emu_kms_create_alias(cs_emu_kms_call *c)
         alias_arn(arn, c, name);
         return cs_emu_kms_fail(c, "AlreadyExistsException", "An alias with the name %s already exists", arn);
     }
-    if (cs_emu_alias_add(c->s, name, c->key) != CS_OK) {
+    if (num_of(c->s, c->key) >= MAX_PER_KEY || cs_emu_alias_add(c->s, name, c->key) != CS_OK) {
         return cs_emu_kms_fail(c, "LimitExceededException", "no room for another alias");
     }
     return saved(c);
@@ -124,6 +134,9 @@ json_t *cs_emu_kms_update_alias(cs_emu_kms_call *c)
     cs_emu_context_reset(&c->context);
     if (!cs_emu_kms_authorise(c, CS_EMU_NOT_DYING)) {
         return NULL;
+    }
+    if (strcmp(a->target, next->id) != 0 && num_of(c->s, next) >= MAX_PER_KEY) {
+        return cs_emu_kms_fail(c, "LimitExceededException", "no room for another alias of this key");
     }
     snprintf(a->target, sizeof a->target, "%s", next->id);
     a->updated_ms = cs_clock_wall_ms();

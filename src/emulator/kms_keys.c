@@ -112,6 +112,7 @@ json_t *cs_emu_kms_create_key(cs_emu_kms_call *c)
         return NULL;
     }
     json_t *tags = cs_emu_kms_tags_merge(c, NULL);
+    cs_emu_context_reset(&c->context);
     if (tags == NULL ||
         (json_array_size(tags) > 0 && !cs_emu_kms_authorise_as(c, "kms:TagResource", "*", CS_EMU_ANY_STATE))) {
         json_decref(tags);

@@ -134,14 +134,23 @@ static size_t find_tag(const json_t *tags, const char *key)
     return i;
 }
 
+/* Characters, not bytes: what the limits of KMS count. The text is well-formed UTF-8 (it came as JSON). */
+static size_t num_chars(const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++) {
+        n += ((unsigned char)*text & 0xc0) != 0x80 ? 1 : 0;
+    }
+    return n;
+}
+
 static bool tag_ok(cs_emu_kms_call *c, const char *k, const char *v)
 {
     if (k == NULL || v == NULL) {
         cs_emu_kms_fail(c, "ValidationException", "a tag is TagKey and TagValue, both strings");
         return false;
     }
-    if (k[0] == '\0' || strlen(k) > 512 ||
-        strlen(v) > 1024) { /* 128 and 256 characters, in UTF-8 at most four times as many */
+    if (k[0] == '\0' || num_chars(k) > 128 || num_chars(v) > 256) {
         cs_emu_kms_fail(c, "ValidationException", "a tag's key has 1 to 128 characters, its value at most 256");
         return false;
     }

@@ -250,13 +250,20 @@ bool cs_emu_kms_recipient(cs_emu_kms_call *c)
 
 static void fail_denied(cs_emu_kms_call *c, const char *action, const char *resource)
 {
-    bool deny = c->decision.verdict == CS_EMU_DENIED_EXPLICITLY, iam = c->decision.by_identity || c->key == NULL;
-    cs_emu_kms_fail(c, "AccessDeniedException", "User: %s is not authorized to perform: %s on resource: %s %s",
-                    c->who.session_arn != NULL ? c->who.session_arn : c->who.arn, action, resource,
-                    deny ? (iam ? "with an explicit deny in an identity-based policy"
-                                : "with an explicit deny in a resource-based policy")
-                         : (iam ? "because no identity-based policy allows the action"
-                                : "because no resource-based policy allows the action"));
+    const char *who = c->who.session_arn != NULL ? c->who.session_arn : c->who.arn;
+    const char *kind = c->decision.by_identity || c->key == NULL ? "identity" : "resource";
+    if (c->decision.verdict == CS_EMU_DENIED_EXPLICITLY) {
+        cs_emu_kms_fail(
+            c, "AccessDeniedException",
+            "User: %s is not authorized to perform: %s on resource: %s with an explicit deny in a%s %s-based policy",
+            who, action, resource, kind[0] == 'i' ? "n" : "", kind);
+    } else {
+        cs_emu_kms_fail(
+            c, "AccessDeniedException",
+            "User: %s is not authorized to perform: %s on resource: %s because no %s-based policy allows the %s "
+            "action",
+            who, action, resource, kind, action);
+    }
 }
 
 bool cs_emu_kms_state_ok(cs_emu_kms_call *c, cs_emu_need need)

@@ -11,8 +11,9 @@
 #include "base/bytes.h"
 
 #define CS_EMU_POLICY_MAX 32768u
-#define CS_EMU_CONTEXT_MAX 320        /* values */
-#define CS_EMU_CONTEXT_TEXT 49152u    /* bytes of all names and values */
+#define CS_EMU_CONTEXT_MAX 512 /* values */
+#define CS_EMU_CONTEXT_TEXT                                                                                            \
+    262144u /* bytes of all names and values: 50 tags of a key and 50 of a request, in 4-byte characters */
 #define CS_EMU_GLOB_LITERAL ((char)1) /* in a pattern: the next character is no wildcard */
 
 /*
