@@ -233,15 +233,15 @@ static void set_object_headers(cs_emu_s3_call *c, const json_t *meta)
     }
 }
 
-cs_emu_range cs_emu_s3_parse_range(cs_slice v, uint64_t size, uint64_t *from, uint64_t *to)
+cs_emu_range cs_emu_s3_parse_range(cs_slice text, uint64_t size, uint64_t *from, uint64_t *to)
 {
     uint64_t a = 0, b = UINT64_MAX;
-    const uint8_t *dash = v.len > 6 && memcmp(v.p, "bytes=", 6) == 0 ? memchr(v.p, '-', v.len) : NULL;
+    const uint8_t *dash = text.len > 6 && memcmp(text.p, "bytes=", 6) == 0 ? memchr(text.p, '-', text.len) : NULL;
     if (dash == NULL) {
         return CS_EMU_RANGE_NONE;
     }
-    cs_slice first = cs_slice_of(v.p + 6, (size_t)(dash - v.p) - 6),
-             last = cs_slice_of(dash + 1, (size_t)(v.p + v.len - dash) - 1);
+    cs_slice first = cs_slice_of(text.p + 6, (size_t)(dash - text.p) - 6),
+             last = cs_slice_of(dash + 1, (size_t)(text.p + text.len - dash) - 1);
     if ((first.len > 0 && cs_parse_u64(first, UINT64_MAX, &a) != CS_OK) ||
         (last.len > 0 && cs_parse_u64(last, UINT64_MAX, &b) != CS_OK) || (first.len == 0 && last.len == 0) ||
         (first.len > 0 && b < a)) {
