@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "party/btc.h"
 #include "secret/sign/bip340.h"
 #include "suite.h"
 
@@ -87,8 +88,40 @@ static void csv_file(cs_suite *s, const char *path, void *cookie)
     cs_buf_free(&b);
 }
 
+#define MAX_INPUTS 32
+
+/* a transaction of keyPathSpending with what its inputs spend */
+typedef struct spending {
+    cs_buf raw, script[MAX_INPUTS];
+    cs_btc_spent spent[MAX_INPUTS];
+    cs_btc_tx tx;
+} spending;
+
+static bool spending_of(spending *out, const json_t *given)
+{
+    const json_t *list = json_object_get(given, "utxosSpent");
+    bool ok = cs_suite_hex(given, "rawUnsignedTx", &out->raw) == CS_OK &&
+              cs_btc_parse(&out->tx, cs_buf_slice(&out->raw)) == CS_OK && json_array_size(list) <= MAX_INPUTS &&
+              json_array_size(list) == out->tx.num_inputs;
+    for (size_t i = 0; ok && i < json_array_size(list); i++) {
+        const json_t *u = json_array_get(list, i);
+        ok = cs_suite_hex(u, "scriptPubKey", &out->script[i]) == CS_OK;
+        out->spent[i].script = cs_buf_slice(&out->script[i]);
+        out->spent[i].sats = (uint64_t)json_integer_value(json_object_get(u, "amountSats"));
+    }
+    return ok;
+}
+
+static void spending_free(spending *x)
+{
+    cs_buf_free(&x->raw);
+    for (size_t i = 0; i < MAX_INPUTS; i++) {
+        cs_buf_free(&x->script[i]);
+    }
+}
+
 /* one input of BIP-341's keyPathSpending */
-static bool taproot(const json_t *v)
+static bool taproot(const spending *all, const json_t *v)
 {
     const json_t *given = json_object_get(v, "given"), *mid = json_object_get(v, "intermediary");
     const char *root_hex = cs_suite_str(given, "merkleRoot"); /* null: no scripts */
@@ -101,7 +134,10 @@ static bool taproot(const json_t *v)
               cs_bip340_public(x, &key) == CS_OK && fixed(want, 32, cs_suite_str(mid, "internalPubkey")) &&
               memcmp(x, want, 32) == 0 && cs_bip340_tweak(&tweaked, &key, cs_buf_slice(&root)) == CS_OK &&
               fixed(want, 32, cs_suite_str(mid, "tweakedPrivkey")) && memcmp(tweaked.b, want, 32) == 0 &&
-              fixed(digest, 32, cs_suite_str(mid, "sigHash")) && json_is_string(witness) &&
+              fixed(want, 32, cs_suite_str(mid, "sigHash")) &&
+              cs_btc_digest_key(digest, &all->tx, (uint32_t)json_integer_value(json_object_get(given, "txinIndex")),
+                                all->spent, (uint8_t)type) == CS_OK &&
+              memcmp(digest, want, 32) == 0 && json_is_string(witness) &&
               cs_suite_hex_text(json_string_value(witness), &wit) == CS_OK &&
               cs_bip340_sign(sig, &tweaked, cs_slice_of(digest, 32), zeros) == CS_OK;
     sig[64] = (uint8_t)type; /* left out when 0 [BIP-341] */
@@ -118,10 +154,12 @@ static void json_file(cs_suite *s, const char *path, void *cookie)
     (void)cookie;
     for (size_t i = 0; i < json_array_size(spends); i++) {
         const json_t *inputs = json_object_get(json_array_get(spends, i), "inputSpending");
+        spending x = {0};
+        bool read = spending_of(&x, json_object_get(json_array_get(spends, i), "given"));
         for (size_t k = 0; k < json_array_size(inputs); k++) {
-            cs_suite_check(s, taproot(json_array_get(inputs, k)), path, "keyPathSpending");
-            cs_suite_skip(s, "BIP-341: the digest of a transaction: no component (taken from the file)");
+            cs_suite_check(s, read && taproot(&x, json_array_get(inputs, k)), path, "keyPathSpending");
         }
+        spending_free(&x);
     }
     if (json_object_get(root, "scriptPubKey") != NULL) {
         cs_suite_skip_many(s, (unsigned)json_array_size(json_object_get(root, "scriptPubKey")),
