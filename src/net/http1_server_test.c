@@ -78,7 +78,7 @@ static void open_world(unsigned conns_max, uint32_t head_ms)
                                          .body_timeout_ms = 2 * head_ms},
                               .cid = CS_EP_CID_ANY,
                               .refuse = on_refuse,
-        .held_max = 300000,
+                              .held_max = 300000,
                               .send_buffer = 131072};
     int fd = -1;
     w = (world){.big = cs_buf_heap(1u << 20)};

@@ -110,6 +110,8 @@ CS_MUST cs_err cs_h2_conn_new(cs_h2_conn **out, cs_loop *l, int fd_take, bool se
                               const cs_grpc_opts *opts, void *owner);
 /* cs_h2_conn_close - calls hear `closed`, then the connection is freed; conn_closed is not called. */
 void cs_h2_conn_close(cs_h2_conn *c);
+/* cs_h2_conn_data - nghttp2's callback for DATA; user is the connection. */
+int cs_h2_conn_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *user);
 /* cs_h2_conn_wake - something may be sent. */
 void cs_h2_conn_wake(cs_h2_conn *c);
 void cs_h2_conn_goaway(cs_h2_conn *c);
