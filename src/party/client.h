@@ -16,7 +16,7 @@
 typedef struct cs_pclient cs_pclient;
 
 typedef struct cs_pclient_config {
-    cs_loop *loop; /* borrowed, outlives the client */
+    cs_loop *loop;              /* borrowed, outlives the client */
     const cs_endpoint *service; /* its gRPC; not read with gateway_url */
     const char *gateway_url;    /* "http://HOST[:PORT][/PREFIX]": over rooms; NULL: over gRPC */
     const cs_share_set *shares; /* borrowed, outlives the client */
@@ -44,7 +44,8 @@ CS_MUST cs_err cs_pclient_new(cs_pclient **out, const cs_pclient_config *config)
  * CS_E_NO_MEMORY.
  */
 typedef struct cs_pjob cs_pjob;
-CS_MUST cs_err cs_pclient_sign(cs_pjob **out_job, cs_pclient *p, const cs_psign_request *r, cs_pclient_fn *fn, void *cookie);
+CS_MUST cs_err cs_pclient_sign(cs_pjob **out_job, cs_pclient *p, const cs_psign_request *r, cs_pclient_fn *fn,
+                               void *cookie);
 /* cs_pclient_cancel - fn is not called any more; the job is gone. */
 void cs_pclient_cancel(cs_pjob *j);
 /* cs_pclient_busy - requests under way. cs_pclient_channels - channels made so far. */

@@ -453,8 +453,7 @@ static int clear(void **state)
 static cs_pjob *begin(outcome *o, const char *account, int64_t tx, const char *execution)
 {
     cs_pjob *job = NULL;
-    cs_psign_request r = {
-        .account_id = cs_slice_str(account), .tx_id = tx, .execution_id = cs_slice_str(execution)};
+    cs_psign_request r = {.account_id = cs_slice_str(account), .tx_id = tx, .execution_id = cs_slice_str(execution)};
     memset(r.digest32, 0xcd, 32);
     *o = (outcome){0};
     assert_int_equal(cs_pclient_sign(&job, client, &r, on_result, o), CS_OK);

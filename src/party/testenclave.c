@@ -69,10 +69,9 @@ static cs_err on_hs1(testenclave *e, cs_buf *out, const cs_frame *f, cs_slice fr
         return CS_E_STATE;
     }
     e->num_chans++;
-    return cs_mpc_setup_new(&c->setup, &(cs_mpc_setup_args){.peer = e->peer,
-                                                            .role = CS_MPC_RESPONDER,
-                                                            .chan32 = c->channel.chan32,
-                                                            .secret32 = secret});
+    return cs_mpc_setup_new(
+        &c->setup, &(cs_mpc_setup_args){
+                       .peer = e->peer, .role = CS_MPC_RESPONDER, .chan32 = c->channel.chan32, .secret32 = secret});
 }
 
 static cs_err on_ot(testenclave *e, cs_buf *out, chan *c, const cs_frame *f, cs_slice frame)

@@ -132,7 +132,7 @@ static void attest_end(cs_grpc_call *c, void *cookie, const cs_grpc_result *resu
 {
     attest *a = cookie;
     (void)c;
-    cs_err err = a->err != CS_OK       ? a->err
+    cs_err err = a->err != CS_OK        ? a->err
                  : result->err != CS_OK ? result->err
                  : a->answers != 1      ? CS_E_ATT_FORMAT
                                         : CS_OK;

@@ -364,11 +364,10 @@ static cs_err open_gateway(transport *t, const char *text)
     bool v6 = strchr(url.name, ':') != NULL;
     (void)snprintf(address, sizeof address, v6 ? "tcp:[%s]:%u" : "tcp:%s:%u", url.name, (unsigned)url.port);
     CS_TRY(cs_endpoint_parse(&endpoint, cs_slice_str(address)));
-    return cs_gateway_new(&t->gateway, &(cs_gateway_config){.loop = t->loop,
-                                                            .endpoint = &endpoint,
-                                                            .url = &url,
-                                                            .sender = SENDER,
-                                                            .timeout_ms = REQUEST_MS});
+    return cs_gateway_new(
+        &t->gateway,
+        &(cs_gateway_config){
+            .loop = t->loop, .endpoint = &endpoint, .url = &url, .sender = SENDER, .timeout_ms = REQUEST_MS});
 }
 
 cs_err cs_ptransport_rooms(cs_ptransport **out, cs_loop *loop, const char *url, uint32_t silence_ms)

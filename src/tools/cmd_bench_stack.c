@@ -27,7 +27,7 @@ typedef struct slot {
 struct bench {
     cs_party_open open;
     cs_grpc_client *gateway; /* rooms: the other side's answers */
-    const char *account; /* NULL: all accounts in turn */
+    const char *account;     /* NULL: all accounts in turn */
     cs_slice *ids;
     const cs_mpc_key **keys;
     size_t num_ids, next_id;

@@ -120,8 +120,7 @@ static const cs_opt serve_opts[] = {
     {"listen", 'l', CS_OPT_STR, "ENDPOINT", "where requests come in (port 0: any free one)", NULL,
      "tcp:127.0.0.1:50052", 0, 0},
     {"gateway", 'g', CS_OPT_STR, "URL", "HTTP of the gateway, e.g. http://127.0.0.1:8080", "GATEWAY_HTTP", NULL, 0, 0},
-    {"allow-remote", 0, CS_OPT_FLAG, NULL, "listen beyond this machine: whoever reaches it may sign", NULL, NULL, 0,
-     0},
+    {"allow-remote", 0, CS_OPT_FLAG, NULL, "listen beyond this machine: whoever reaches it may sign", NULL, NULL, 0, 0},
     CS_PARTY_ENV_OPT CS_PARTY_SHARE_OPTS{0},
 };
 
@@ -132,8 +131,10 @@ const cs_cmd cs_cmds_participant[] = {
      "signing_{tx_id}, and both answers are the same signature, verified on both sides. The enclave's attestation is\n"
      "verified before the first session. There is no authentication of callers: whoever reaches the address may sign\n"
      "with the shares, so it listens on this machine only unless --allow-remote is given.\n\n"
-     "The same account_id, tx_id and execution_id with the same data joins the request under way or gets the remembered\n"
-     "answer; with other data it is refused (EXECUTION_CONFLICT). SIGTERM lets what is under way end. Log: JSON lines on\n"
+     "The same account_id, tx_id and execution_id with the same data joins the request under way or gets the "
+     "remembered\n"
+     "answer; with other data it is refused (EXECUTION_CONFLICT). SIGTERM lets what is under way end. Log: JSON lines "
+     "on\n"
      "standard error; `ready` names the address.\n\n"
      "examples:\n"
      "    signctl participant serve --shares client_key_shares.json -g http://gateway:8080 --pcr 0=...\n"

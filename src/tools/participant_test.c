@@ -183,7 +183,7 @@ static void ask(outcome *o, int32_t tx, const char *execution, uint8_t digest)
     uint8_t packed[300], d[32] = {digest};
     m = (Mpc__SignMessage)MPC__SIGN_MESSAGE__INIT;
     m.tx_id = tx;
-    m.account_id = (char *)(uintptr_t)"a";
+    m.account_id = (char *)(uintptr_t) "a";
     m.execution_id = (ProtobufCBinaryData){strlen(execution), (uint8_t *)(uintptr_t)execution};
     m.data = (ProtobufCBinaryData){32, d};
     call(o, SIGN, cs_slice_of(packed, mpc__sign_message__pack(&m, packed)));
@@ -226,7 +226,7 @@ static void requests_are_checked_as_the_service_does(void **state)
     outcome o;
     uint8_t data[65] = {1};
     Mpc__SignMessage good = MPC__SIGN_MESSAGE__INIT, m;
-    good.account_id = (char *)(uintptr_t)"a";
+    good.account_id = (char *)(uintptr_t) "a";
     good.data = (ProtobufCBinaryData){32, data};
     good.execution_id = (ProtobufCBinaryData){1, data};
     m = good;
@@ -242,9 +242,9 @@ static void requests_are_checked_as_the_service_does(void **state)
     m.execution_id.len = 65;
     refused(&m, CS_E_RANGE, CS_GRPC_OUT_OF_RANGE);
     m = good;
-    m.account_id = (char *)(uintptr_t)"b";
+    m.account_id = (char *)(uintptr_t) "b";
     refused(&m, CS_E_ACCOUNT_UNKNOWN, CS_GRPC_NOT_FOUND);
-    m.account_id = (char *)(uintptr_t)"";
+    m.account_id = (char *)(uintptr_t) "";
     refused(&m, CS_E_ACCOUNT_UNKNOWN, CS_GRPC_NOT_FOUND);
     m = good;
     m.chain = (Mpc__Chain)2;

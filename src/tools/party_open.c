@@ -2,6 +2,7 @@
 
 #include <openssl/pem.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -11,6 +12,7 @@
 
 #define MAX_SHARES ((size_t)256 << 20)
 #define MAX_ENV 65536u
+#define FDS_WANTED 4096u
 #define LOCAL_ENV "build/run/endpoints.env" /* what `make up` writes, seen from the project's directory */
 #define AGE_BINARY "age-encryption.org/v1"
 #define AGE_ARMOR "-----BEGIN AGE"
@@ -209,6 +211,16 @@ static cs_err load_shares(cs_party_open *o)
     return err;
 }
 
+/* each room is a connection of its own */
+static void allow_connections(void)
+{
+    struct rlimit fds = {0};
+    if (getrlimit(RLIMIT_NOFILE, &fds) == 0 && fds.rlim_cur < FDS_WANTED) {
+        fds.rlim_cur = fds.rlim_max < FDS_WANTED ? fds.rlim_max : FDS_WANTED;
+        (void)setrlimit(RLIMIT_NOFILE, &fds);
+    }
+}
+
 cs_err cs_party_start(cs_party_open *o, const cs_args *a)
 {
     CS_TRY(cs_party_env(o, a));
@@ -217,6 +229,9 @@ cs_err cs_party_start(cs_party_open *o, const cs_args *a)
     CS_TRY(load_shares(o));
     o->detail = NULL;
     CS_TRY(cs_loop_new(&o->loop));
+    if (o->path == CS_PARTY_ROOMS) {
+        allow_connections();
+    }
     o->detail = o->path == CS_PARTY_ROOMS ? o->gateway : NULL;
     CS_TRY(cs_pclient_new(&o->client, &(cs_pclient_config){.loop = o->loop,
                                                            .service = &o->service,

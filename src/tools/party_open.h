@@ -59,7 +59,7 @@ typedef struct cs_party_open {
     cs_buf root_der;
     cs_loop *loop;
     cs_pclient *client;
-    const char *detail; /* which option or file an error is about */
+    const char *detail;  /* which option or file an error is about */
     char text[16][4096]; /* values from --env */
     unsigned num_text;
 } cs_party_open;

@@ -148,10 +148,24 @@ signctl_sign() {
 }
 by_signctl() { signctl_sign --digest "$(digest 5)" --tx-id 50 && [ "$(jq -r .attempts "$RUN/sign.json")" = 1 ]; }
 no_path() { signctl_sign --digest "$(digest 5)" --path m/1; [ $? = 2 ]; }
+lying_sign() { # HOW OPTION...
+    local how=$1 lying=$BIN/signctl-lying BIN=$RUN/lying
+    shift
+    mkdir -p "$BIN" && ln -sf "$lying" "$BIN/signctl"
+    SIGNCTL_LIE=$how signctl_sign "$@"
+}
+# a lie inside the protocol bans the pair, in rooms too; the publisher lifts it, and the participant makes a new channel
+liar() {
+    local key
+    ! lying_sign inside --digest "$(digest 8)" --tx-id 52 && [ "$(jq -r .code "$RUN/sign.json")" = PEER_BANNED ] || return 1
+    ask "$(request "$(only gateway)" 53 e1 "$(digest 1)")" && refused PEER_BANNED PERMISSION_DENIED || return 1
+    key=$(tail -n +2 "$RUN/shares/client_key_shares.json" | jq -r '."countersign/parties"[0].static_keys."1"')
+    # an order must be younger than the ban, in whole seconds
+    wait_until 5 "$BIN/signctl" unban -s "tcp:$GRPC" --key "$key" --publisher-key "$RUN/publisher.key" || return 1
+    ask "$(request "$(both)" 54 e1 "$(digest 1)")" && answers "$same"
+}
 byte_changed() { # a sealed frame is changed on the way: dropped, and the retry signs
-    local BIN=$RUN/lying
-    mkdir -p "$BIN" && ln -sf "$(command -v signctl-lying || echo "$root/build/bin/signctl-lying")" "$BIN/signctl"
-    SIGNCTL_LIE=wire signctl_sign --digest "$(digest 6)" --tx-id 51 && [ "$(jq -r '"\(.attempts) \(.first_error)"' "$RUN/sign.json")" = "2 PEER_SILENT" ]
+    lying_sign wire --digest "$(digest 6)" --tx-id 51 && [ "$(jq -r '"\(.attempts) \(.first_error)"' "$RUN/sign.json")" = "2 PEER_SILENT" ]
 }
 beyond_loopback() {
     timeout 10 "$BIN/signctl" participant serve --listen tcp:0.0.0.0:0 --gateway "$GATEWAY_HTTP" --shares "$RUN/shares/client_key_shares.json" --any-pcrs 2>"$RUN/remote.err"
@@ -188,6 +202,7 @@ case_ noise-in-the-room noise
 case_ signctl-sign-through-rooms by_signctl
 case_ no-path-in-rooms no_path
 case_ byte-changed-on-the-way byte_changed
+case_ lie-inside-bans liar
 case_ gateway-alone alone gateway 30
 case_ participant-alone alone participant 31
 case_ gateway-hears-of-it-late late
