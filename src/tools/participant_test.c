@@ -162,7 +162,9 @@ static void on_end(cs_grpc_call *c, void *cookie, const cs_grpc_result *r)
     o->done = true;
     o->err = r->err;
     o->status = r->status;
-    memcpy(o->text, r->message.p, r->message.len < sizeof o->text ? r->message.len : sizeof o->text - 1);
+    for (size_t i = 0; i < r->message.len && i < sizeof o->text - 1; i++) {
+        o->text[i] = (char)r->message.p[i];
+    }
 }
 
 static const cs_grpc_call_events sign_events = {on_signature, NULL, on_end};
