@@ -339,7 +339,8 @@ static void grants_are_refused_with_the_reason(void **state)
     snprintf(body, sizeof body, "{'KeyId':'%s'}", a);
     assert_int_equal(list("ListGrants", "Grants", body), 0);
     refused(call("RevokeGrant", "{'KeyId':'%s','GrantId':'x'}", a), "NotFoundException");
-    refused(call("RetireGrant", "{}"), "UnknownOperationException");
+    refused(call("RetireGrant", "{}"), "UnsupportedOperationException");
+    refused(call("RetireGrants", "{}"), "UnknownOperationException");
 }
 
 static void keys_are_reencrypted(void **state)
@@ -399,6 +400,49 @@ static void other_members_are_checked(void **state)
     assert_int_equal(list("ListKeyPolicies", "PolicyNames", body), 1);
     refused(call("PutKeyPolicy", "{'KeyId':'%s','PolicyName':'other','Policy':'{}'}", a), "NotFoundException");
     refused(call("PutKeyPolicy", "{'KeyId':'%s'}", a), "ValidationException");
+}
+
+/* Conditions on what the request says: encryption context, its keys, the caller, the algorithm, the time. */
+static void conditions_see_the_request(void **state)
+{
+    static const char *const enough[] = {
+        "{\\'StringEquals\\':{\\'kms:EncryptionContext:app\\':\\'sign\\',\\'kms:CallerAccount\\':\\'" ACCOUNT "\\'}}",
+        "{\\'ForAllValues:StringEquals\\':{\\'kms:EncryptionContextKeys\\':[\\'app\\',\\'n\\']},\\'Null\\':{"
+        "\\'kms:EncryptionContextKeys\\':\\'false\\'}}",
+        "{\\'StringEquals\\':{\\'kms:EncryptionAlgorithm\\':\\'SYMMETRIC_DEFAULT\\',\\'kms:KeySpec\\':\\'SYMMETRIC_"
+        "DEFAULT\\'}}",
+        "{\\'ArnLike\\':{\\'aws:PrincipalArn\\':\\'arn:aws:iam::*:user/"
+        "admin\\'},\\'Bool\\':{\\'aws:SecureTransport\\':\\'true\\'}}",
+        "{\\'IpAddress\\':{\\'aws:SourceIp\\':\\'127.0.0.0/"
+        "8\\'},\\'DateLessThan\\':{\\'aws:CurrentTime\\':\\'2030-01-01\\'}}",
+        "{\\'StringNotEquals\\':{\\'kms:ViaService\\':\\'s3.us-east-1.amazonaws.com\\'}}",
+    };
+    static const char *const not_enough[] = {
+        "{\\'StringEquals\\':{\\'kms:EncryptionContext:app\\':\\'Sign\\'}}",
+        "{\\'StringEquals\\':{\\'kms:EncryptionContext:other\\':\\'sign\\'}}",
+        "{\\'ForAllValues:StringEquals\\':{\\'kms:EncryptionContextKeys\\':[\\'app\\']}}",
+        "{\\'StringEquals\\':{\\'kms:ViaService\\':\\'s3.us-east-1.amazonaws.com\\'}}",
+        "{\\'StringEquals\\':{\\'kms:RequestAlias\\':\\'alias/x\\'}}",
+        "{\\'Bool\\':{\\'kms:GrantIsForAWSResource\\':\\'true\\'}}",
+        "{\\'StringEqualsIgnoreCase\\':{\\'kms:RecipientAttestation:PCR0\\':\\'00\\'}}",
+        "{\\'DateGreaterThan\\':{\\'aws:CurrentTime\\':\\'2030-01-01\\'}}",
+    };
+    for (size_t i = 0; i < 14; i++) {
+        char a[37];
+        bool allowed = i < 6;
+        new_key(a);
+        call("PutKeyPolicy",
+             "{'KeyId':'%s','Policy':'{\\'Version\\':\\'2012-10-17\\',\\'Statement\\':[{\\'Effect\\':\\'Allow\\',"
+             "\\'Principal\\':\\'*\\',\\'Action\\':\\'kms:PutKeyPolicy\\',\\'Resource\\':\\'*\\'},{\\'Effect\\':\\'"
+             "Allow\\',"
+             "\\'Principal\\':\\'*\\',\\'Action\\':\\'kms:Encrypt\\',\\'Resource\\':\\'*\\',\\'Condition\\':%s}]}'}",
+             a, allowed ? enough[i] : not_enough[i - 6]);
+        assert_int_equal(reply.status, 200);
+        json_t *j = call("Encrypt", "{'KeyId':'%s','Plaintext':'YQ==','EncryptionContext':{'app':'sign','n':'1'}}", a);
+        if ((reply.status == 200) != allowed) {
+            fail_msg("condition %zu: %s", i, text_of(j, "Message"));
+        }
+    }
 }
 
 static void write_role_policy(const char *role, const char *text)
@@ -553,6 +597,7 @@ int main(void)
         cmocka_unit_test(grants_are_refused_with_the_reason),
         cmocka_unit_test(keys_are_reencrypted),
         cmocka_unit_test(other_members_are_checked),
+        cmocka_unit_test(conditions_see_the_request),
         cmocka_unit_test(roles_have_the_rights_of_their_policies),
         cmocka_unit_test(lock_out_is_checked),
         cmocka_unit_test(sts_tells_who_calls),
