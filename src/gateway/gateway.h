@@ -41,6 +41,7 @@ typedef struct cs_gate {
     struct cs_gate_sub *subs;      /* subscribe.c */
     struct cs_gate_watch *watches; /* health.c */
     size_t num_watches;
+    bool draining;  /* no new calls; not serving */
     size_t attests; /* under way */
     uint64_t held;  /* bytes of messages on their way through proxy.c */
 } cs_gate;
@@ -75,5 +76,8 @@ extern const cs_grpc_method cs_gate_proxy_methods[];
 extern const cs_grpc_method cs_gate_health_methods[];
 /* cs_gate_health_changed - tells all who watch. */
 void cs_gate_health_changed(void *gate);
+/* cs_gate_serving - health, over gRPC and HTTP. cs_gate_watches_end - all who watch hear the last state, and their calls end. */
+bool cs_gate_serving(const cs_gate *g);
+void cs_gate_watches_end(cs_gate *g);
 
 #endif

@@ -12,6 +12,11 @@ typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 #define NOT_SERVING GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING
 #define SERVICE_UNKNOWN GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN
 
+bool cs_gate_serving(const cs_gate *g)
+{
+    return !g->draining && cs_pool_serving(g->pool);
+}
+
 /* One Watch; the service of that name is known. */
 typedef struct cs_gate_watch {
     struct cs_gate_watch *next, **prev;
@@ -43,7 +48,7 @@ static cs_err send_status(cs_grpc_call *call, serving_status status)
 
 static serving_status now(const cs_gate *g)
 {
-    return cs_pool_serving(g->pool) ? SERVING : NOT_SERVING;
+    return cs_gate_serving(g) ? SERVING : NOT_SERVING;
 }
 
 /* The request's service is known? CS_E_FORMAT: not a request. */
@@ -102,7 +107,18 @@ static void on_watch_gone(cs_grpc_call *call)
             w->next->prev = w->prev;
         }
         ((cs_gate *)cs_grpc_call_server_cookie(call))->num_watches--;
+        cs_grpc_call_set_cookie(call, NULL);
         free(w);
+    }
+}
+
+void cs_gate_watches_end(cs_gate *g)
+{
+    cs_gate_health_changed(g);
+    while (g->watches != NULL) {
+        cs_grpc_call *call = g->watches->call;
+        on_watch_gone(call);
+        cs_grpc_finish(call, CS_E_CLOSED, NULL);
     }
 }
 

@@ -228,7 +228,7 @@ static void unique_index(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *re
 
 static void health(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *request, cs_slice room, cs_slice query)
 {
-    bool serving = cs_pool_serving(g->pool);
+    bool serving = cs_gate_serving(g);
     (void)room;
     (void)query;
     answer(g, conn, request, serving ? 200 : 503,

@@ -27,7 +27,6 @@
 
 static cs_gate gate;
 static cs_timer *tick, *patience;
-static bool draining;
 static unsigned tick_count;
 
 /* ---- the end ---- */
@@ -57,13 +56,14 @@ static void close_rooms(void *cookie)
 static void on_terminate(void *cookie)
 {
     (void)cookie;
-    if (draining) {
+    if (gate.draining) {
         stop(NULL);
         return;
     }
-    draining = true;
+    gate.draining = true;
     cs_log(CS_LOG_INFO, "draining");
     cs_timer_start(patience, gate.config.drain_ms, 0);
+    cs_gate_watches_end(&gate);
     cs_grpc_server_drain(gate.grpc, close_rooms, NULL);
 }
 

@@ -375,8 +375,15 @@ def drain(gw, handler, ch):
     t = threading.Thread(target=lambda: got.append(code(lambda: sign(sign_message(1, b"wait"), timeout=20))))
     t.start()
     check("the call is under way", until(lambda: any(b"wait" in s for s in handler.seen)))
+    watch = ch.unary_stream("/grpc.health.v1.Health/Watch")(b"", timeout=30)
+    first = next(watch)
+    start = time.time()
     gw.process.send_signal(signal.SIGTERM)
-    time.sleep(0.3)
+    rest = []
+    end = code(lambda: rest.extend(watch))
+    check("who watches hears of the end", (first, rest, end[0]) == (b"\x08\x01", [b"\x08\x02"], "UNAVAILABLE"), (first, rest, end))
+    status, body, _ = gw.request("GET", "/health")
+    check("health over HTTP while it drains", status == 503, (status, body))
     status, body, _ = gw.post("d", 1)
     check("rooms work while it drains", (status, body) == (200, b'{"id":0}'), (status, body))
     handler.hold.set()
@@ -388,6 +395,7 @@ def drain(gw, handler, ch):
         text = repr(e)
     check("the stream is ended in order", text.endswith(b'"AAAA"}\n\n') if isinstance(text, bytes) else False, text)
     check("exit status 0", gw.process.wait(20) == 0, gw.process.returncode)
+    check("before patience ends", time.time() - start < 8, time.time() - start)
 
 
 def main():
