@@ -215,7 +215,7 @@ void cs_suite_visit(cs_suite *s, const char *dir, const char *suffix, cs_suite_f
         const char *name = list[i]->d_name;
         char path[CS_SUITE_PATH];
         struct stat st;
-        if (strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && strcmp(name, "README.txt") != 0) {
+        if (name[0] != '.' && strcmp(name, "README.txt") != 0) {
             cs_suite_path(path, dir, name);
             if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
                 cs_suite_visit(s, path, suffix, fn, cookie);
