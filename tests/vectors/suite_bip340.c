@@ -49,12 +49,8 @@ static bool row_ok(char *const col[NUM_COLUMNS])
 static size_t split(char *line, char *col[NUM_COLUMNS])
 {
     size_t n = 0;
-    for (char *at = line; at != NULL && n < NUM_COLUMNS; n++) {
-        col[n] = at;
-        at = strchr(at, ',');
-        if (at != NULL) {
-            *at++ = '\0';
-        }
+    while (line != NULL && n < NUM_COLUMNS) {
+        col[n++] = strsep(&line, ",");
     }
     return n;
 }
