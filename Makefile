@@ -64,6 +64,7 @@ faults: all
 	@meson test -C build/release faults_mpc faults_core
 	@CS_FAULT_SAMPLES=1000 tests/faults/memory.py
 	@CS_FAULT_SAMPLES=0 tests/faults/service.py
+	@CS_FAULT_SAMPLES=0 tests/faults/gateway.py
 
 ## ctime          constant-time run of the secret operations under valgrind; any report fails
 ctime: packages
