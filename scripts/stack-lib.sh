@@ -87,7 +87,9 @@ key_bind() {
     jq -n --arg key "$KEY_ARN" --arg pcr "$1" --arg role "$ROLE_ARN" --arg root "arn:aws:iam::$ACCOUNT:root" '
       {Version: "2012-10-17", Statement: [
         {Sid: "administration", Effect: "Allow", Principal: {AWS: $root}, Resource: "*",
-         Action: ["kms:Create*", "kms:Describe*", "kms:Enable*", "kms:List*", "kms:Put*", "kms:Get*", "kms:Encrypt"]},
+         Action: ["kms:Create*", "kms:Describe*", "kms:Enable*", "kms:List*", "kms:Put*", "kms:Update*", "kms:Disable*", "kms:Get*",
+                  "kms:Delete*", "kms:TagResource", "kms:UntagResource", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion",
+                  "kms:Encrypt"]},
         {Sid: "enclave", Effect: "Allow", Principal: {AWS: $role}, Action: "kms:Decrypt", Resource: "*",
          Condition: {StringEqualsIgnoreCase: {"kms:RecipientAttestation:ImageSha384": $pcr}}},
         {Sid: "nobody-else", Effect: "Deny", Principal: "*", Resource: "*",
