@@ -96,6 +96,10 @@ install: all
 packages:
 	@scripts/install-packages.sh
 
+## peers          install the peers of the interop tests into build/peers (make test does it too): tools/dev/peers.txt
+peers:
+	@tools/dev/peers all
+
 ## clean          remove build/
 clean:
 	rm -rf build
@@ -104,4 +108,4 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: all demo up down test lint check format vectors fuzz fuzz-all asan faults ctime bench bench-compare cover nightly install packages clean help
+.PHONY: all demo up down test lint check format vectors fuzz fuzz-all asan faults ctime bench bench-compare cover nightly install packages peers clean help
