@@ -184,11 +184,13 @@ static cs_room_text *render(void *cookie, uint64_t id)
         return NULL;
     }
     cs_buf out = cs_buf_wrap(t->bytes, t->len);
-    if (cs_message_event(&out, &a->message, id) != CS_OK) {
+    size_t body_at = 0;
+    if (cs_message_event(&out, &body_at, &a->message, id) != CS_OK) {
         cs_room_text_release(t);
         return NULL;
     }
     t->len = out.len;
+    t->body_at = (uint16_t)body_at; /* below CS_MESSAGE_EVENT_OVERHEAD */
     return t;
 }
 

@@ -143,8 +143,9 @@ cs_err cs_message_parse(cs_message *out, cs_slice json)
     return CS_OK;
 }
 
-cs_err cs_message_event(cs_buf *out, const cs_message *m, uint64_t id)
+cs_err cs_message_event(cs_buf *out, size_t *out_body_at, const cs_message *m, uint64_t id)
 {
+    static const char tail[] = "\"}\n\n";
     char head[CS_MESSAGE_EVENT_OVERHEAD], to[8] = "null";
     if (!m->to_all) {
         snprintf(to, sizeof to, "%u", m->receiver);
@@ -152,6 +153,8 @@ cs_err cs_message_event(cs_buf *out, const cs_message *m, uint64_t id)
     int n =
         snprintf(head, sizeof head, "id: %llu\nevent: new-message\ndata: {\"sender\":%u,\"receiver\":%s,\"body\":\"",
                  (unsigned long long)id, m->sender, to);
-    cs_slice parts[] = {cs_slice_of(head, (size_t)n), m->body, cs_slice_str("\"}\n\n")};
-    return cs_http1_put_chunk(out, parts, 3);
+    cs_slice parts[] = {cs_slice_of(head, (size_t)n), m->body, cs_slice_str(tail)};
+    CS_TRY(cs_http1_put_chunk(out, parts, 3));
+    *out_body_at = out->len - 2 - (sizeof tail - 1) - m->body.len; /* CR LF behind a chunk */
+    return CS_OK;
 }

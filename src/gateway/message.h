@@ -20,7 +20,10 @@ typedef struct cs_message {
 
 /* cs_message_parse - *out is written on CS_OK only. CS_E_ROOM_MESSAGE | CS_E_TOO_LARGE (body over CS_MESSAGE_BODY_MAX). */
 CS_MUST cs_err cs_message_parse(cs_message *out, cs_slice json);
-/* cs_message_event - append message `id` as a chunk of a chunked body (net/http1.h) that holds one event. CS_E_RANGE. */
-CS_MUST cs_err cs_message_event(cs_buf *out, const cs_message *m, uint64_t id);
+/*
+ * cs_message_event - append message `id` as a chunk of a chunked body (net/http1.h) that holds one event; *out_body_at: where in
+ * out its body begins. CS_E_RANGE.
+ */
+CS_MUST cs_err cs_message_event(cs_buf *out, size_t *out_body_at, const cs_message *m, uint64_t id);
 
 #endif

@@ -106,17 +106,19 @@ static void event_is_one_chunk(void **state)
     uint8_t mem[CS_MESSAGE_EVENT_OVERHEAD + 4];
     cs_buf out = cs_buf_wrap(mem, sizeof mem);
     cs_message m = {.sender = 65535, .receiver = 65535, .body = cs_slice_str("AAAA")};
+    size_t body_at = 0;
     (void)state;
-    assert_int_equal(cs_message_event(&out, &m, UINT64_MAX), CS_OK); /* the longest head fits the overhead */
+    assert_int_equal(cs_message_event(&out, &body_at, &m, UINT64_MAX), CS_OK); /* the longest head fits the overhead */
     out.len = 0;
     m = (cs_message){.sender = 0, .to_all = true, .body = cs_slice_str("AA-_")};
-    assert_int_equal(cs_message_event(&out, &m, 12), CS_OK);
+    assert_int_equal(cs_message_event(&out, &body_at, &m, 12), CS_OK);
     assert_true(cs_slice_eq_str(cs_buf_slice(&out),
                                 "4c\r\nid: 12\nevent: new-message\n"
                                 "data: {\"sender\":0,\"receiver\":null,\"body\":\"AA-_\"}\n\n\r\n"));
+    assert_memory_equal(out.p + body_at, "AA-_\"}", 6);
     size_t before = out.len;
     m.body = cs_slice_of(mem, sizeof mem);
-    assert_int_equal(cs_message_event(&out, &m, 12), CS_E_RANGE);
+    assert_int_equal(cs_message_event(&out, &body_at, &m, 12), CS_E_RANGE);
     assert_int_equal(out.len, before);
 }
 

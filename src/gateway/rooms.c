@@ -40,6 +40,7 @@ cs_room_text *cs_room_text_new(size_t len, uint16_t sender)
     if (t != NULL) {
         t->refs = 1;
         t->sender = sender;
+        t->body_at = 0;
         t->len = len;
     }
     return t;
@@ -258,13 +259,22 @@ static cs_err admit(cs_rooms *r, cs_room_entry *e, size_t len)
     return reserve(e);
 }
 
+static bool wants(const cs_room_sub *s, const cs_room_text *t)
+{
+    return t->sender != s->not_from && (size_t)t->body_at + s->prefix_len <= t->len &&
+           memcmp(t->bytes + t->body_at, s->prefix, s->prefix_len) == 0;
+}
+
 /* Whoever waits is told; whoever has taken nothing while much was said goes. */
-static void tell_subs(cs_rooms *r, cs_room_entry *e, size_t len)
+static void tell_subs(cs_rooms *r, cs_room_entry *e, const cs_room_text *t)
 {
     for (cs_room_sub *s = e->subs, *next; s != NULL; s = next) {
         next = s->next;
+        if (!wants(s, t)) {
+            continue;
+        }
         if (!s->waiting) {
-            s->behind += len;
+            s->behind += t->len;
         }
         if (s->behind > r->limits.subscriber_queue) {
             r->stats.slow++;
@@ -291,7 +301,7 @@ static cs_err publish(cs_rooms *r, cs_slice name, uint64_t now, const cs_room_po
     r->bytes += text->len + TEXT_COST;
     r->stats.messages++;
     touch(r, e, now);
-    tell_subs(r, e, text->len);
+    tell_subs(r, e, text);
     if (e->num_subs == 0) {
         touch(r, e, now); /* the last one was too slow */
     }
@@ -332,7 +342,7 @@ cs_err cs_rooms_subscribe(cs_rooms *r, cs_room_sub **out, cs_slice name, uint64_
     if (e->num_subs >= r->limits.subscribers) {
         return CS_E_ROOM_FULL;
     }
-    cs_room_sub *s = calloc(1, sizeof *s);
+    cs_room_sub *s = calloc(1, sizeof *s + want->prefix.len);
     if (s == NULL) {
         return CS_E_NO_MEMORY;
     }
@@ -343,7 +353,11 @@ cs_err cs_rooms_subscribe(cs_rooms *r, cs_room_sub **out, cs_slice name, uint64_
                        .at = from_start ? 0 : want->after_id + 1,
                        .not_from = want->not_from,
                        .events = want->events,
-                       .cookie = want->cookie};
+                       .cookie = want->cookie,
+                       .prefix_len = want->prefix.len};
+    if (s->prefix_len > 0) {
+        memcpy(s->prefix, want->prefix.p, s->prefix_len);
+    }
     if (e->subs != NULL) {
         e->subs->prev = &s->next;
     }
@@ -361,7 +375,7 @@ cs_room_text *cs_room_sub_next(cs_room_sub *s)
     s->behind = 0;
     while (e != NULL && s->at < e->num_texts) {
         cs_room_text *t = e->texts[s->at++];
-        if (t->sender != s->not_from) {
+        if (wants(s, t)) {
             t->refs++;
             return t;
         }

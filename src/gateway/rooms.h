@@ -14,6 +14,7 @@
 #define CS_ROOMS_NAME_MAX 128u
 #define CS_ROOMS_FROM_START UINT64_MAX /* cs_rooms_subscribe: no id has been seen */
 #define CS_ROOMS_ALL_SENDERS (-1)
+#define CS_ROOMS_PREFIX_MAX 264u
 
 typedef struct cs_rooms cs_rooms;
 typedef struct cs_room_sub cs_room_sub;
@@ -34,6 +35,7 @@ typedef struct cs_rooms_limits {
 typedef struct cs_room_text {
     unsigned refs;
     uint16_t sender;
+    uint16_t body_at; /* where the message's body (base64url) begins in bytes */
     size_t len;
     uint8_t bytes[];
 } cs_room_text;
@@ -74,12 +76,14 @@ void cs_rooms_unique(cs_rooms *r, cs_slice name, uint64_t now, cs_rooms_fn *done
 
 /*
  * cs_rooms_subscribe - messages behind after_id (CS_ROOMS_FROM_START: all; beyond the last id: all, as that was another life of
- * the room) but for those of sender not_from (CS_ROOMS_ALL_SENDERS: none left out). events are not called from within this.
+ * the room) but for those of sender not_from (CS_ROOMS_ALL_SENDERS: none left out) and those whose body does not begin with
+ * prefix (base64url text of at most CS_ROOMS_PREFIX_MAX bytes, copied; len 0: all). events are not called from within this.
  * CS_E_ROOM_FULL (subscribers of this room) | CS_E_ROOM_LIMIT (in all) | CS_E_NO_MEMORY.
  */
 typedef struct cs_room_want {
     uint64_t after_id;
     int not_from;
+    cs_slice prefix;
     const cs_room_sub_events *events; /* borrowed */
     void *cookie;
 } cs_room_want;

@@ -15,6 +15,8 @@ struct cs_room_sub {
     size_t behind; /* bytes published since it last took something */
     const cs_room_sub_events *events;
     void *cookie;
+    size_t prefix_len;
+    uint8_t prefix[]; /* what the bodies that it wants begin with */
 };
 
 struct cs_room_entry {

@@ -95,7 +95,7 @@ static const cs_room_sub_events events = {on_more, on_end};
 
 static cs_err join(cs_rooms *r, reader *me, const char *name, uint64_t now, uint64_t after, int not_from)
 {
-    cs_room_want w = {after, not_from, &events, me};
+    cs_room_want w = {.after_id = after, .not_from = not_from, .events = &events, .cookie = me};
     *me = (reader){0};
     return cs_rooms_subscribe(r, &me->sub, cs_slice_str(name), now, &w);
 }
@@ -134,6 +134,39 @@ static void names_are_checked(void **state)
     assert_false(cs_rooms_name_ok(cs_slice_str("a/b")));
     assert_false(cs_rooms_name_ok(cs_slice_str("a%20")));
     assert_false(cs_rooms_name_ok(cs_slice_of("a\0b", 3)));
+}
+
+static cs_err join_prefix(cs_rooms *r, reader *me, const char *name, const char *prefix)
+{
+    cs_room_want w = {CS_ROOMS_FROM_START, 7, cs_slice_str(prefix), &events, me};
+    *me = (reader){0};
+    return cs_rooms_subscribe(r, &me->sub, cs_slice_str(name), 0, &w);
+}
+
+/* Each message is ten times its id's digit. */
+static void only_what_begins_as_wanted_is_given_and_told(void **state)
+{
+    cs_rooms *r = open_rooms();
+    reader one, two;
+    (void)state;
+    (void)posted(r, "x", 0, 1);
+    (void)posted(r, "x", 0, 1);
+    assert_int_equal(join_prefix(r, &one, "x", "1"), CS_OK);
+    assert_int_equal(join_prefix(r, &two, "x", "2222222222"), CS_OK);
+    assert_string_equal(taken(&one), "1");
+    assert_string_equal(taken(&two), "");
+    (void)posted(r, "x", 0, 1);
+    assert_true(one.more == 0 && two.more == 1);
+    assert_string_equal(taken(&two), "2");
+    (void)posted(r, "x", 0, 7); /* the sender that neither wants */
+    assert_true(one.more == 0 && two.more == 1);
+    cs_rooms_unsubscribe(r, one.sub, 0);
+    cs_rooms_unsubscribe(r, two.sub, 0);
+    assert_int_equal(join_prefix(r, &one, "x", "22222222222"), CS_OK); /* a byte longer than any message */
+    assert_int_equal(join_prefix(r, &two, "x", ""), CS_OK);
+    assert_string_equal(taken(&one), "");
+    assert_string_equal(taken(&two), "012");
+    cs_rooms_free(r);
 }
 
 static void history_positions_and_senders(void **state)
@@ -383,6 +416,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(history_positions_and_senders),
+        cmocka_unit_test(only_what_begins_as_wanted_is_given_and_told),
         cmocka_unit_test(indices_are_of_their_room),
         cmocka_unit_test(a_room_is_bounded),
         cmocka_unit_test(the_longest_silent_gives_way),

@@ -21,10 +21,10 @@ typedef struct number {
 
 static const number numbers[] = {
     {"rooms.max", 1, 1000000, 10000, 1, TO(rooms.rooms)},
-    {"rooms.messagesPerRoom", 16, 65536, 1024, 1, TO(rooms.messages)},
-    {"rooms.bytesPerRoom", 256u * 1024u, 1024u * MIB, 4u * MIB, 1, TO(rooms.bytes)},
+    {"rooms.messagesPerRoom", 16, 65536, 8192, 1, TO(rooms.messages)},
+    {"rooms.bytesPerRoom", 256u * 1024u, 1024u * MIB, 32u * MIB, 1, TO(rooms.bytes)},
     {"rooms.bytes", MIB, 65536ull * MIB, 256u * MIB, 1, TO(rooms.bytes_all)},
-    {"rooms.subscribersPerRoom", 2, 1024, 16, 1, TO(rooms.subscribers)},
+    {"rooms.subscribersPerRoom", 2, 65536, 2048, 1, TO(rooms.subscribers)},
     {"rooms.subscribers", 2, 65536, 4096, 1, TO(rooms.subscribers_all)},
     {"rooms.idleSeconds", 1, 3600, 10, 1000, TO(rooms.idle_ms)},
     {"rooms.maxSeconds", 10, 86400, 600, 1000, TO(rooms.max_ms)},

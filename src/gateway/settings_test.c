@@ -21,10 +21,10 @@ static void defaults_are_the_documented_ones(void **state)
     assert_int_equal(c.service.port, 50051);
     assert_int_equal(c.num_origins, 0);
     assert_int_equal(c.rooms.rooms, 10000);
-    assert_int_equal(c.rooms.messages, 1024);
-    assert_int_equal(c.rooms.bytes, 4 << 20);
+    assert_int_equal(c.rooms.messages, 8192);
+    assert_int_equal(c.rooms.bytes, 32 << 20);
     assert_int_equal(c.rooms.bytes_all, 256 << 20);
-    assert_int_equal(c.rooms.subscribers, 16);
+    assert_int_equal(c.rooms.subscribers, 2048);
     assert_int_equal(c.rooms.subscribers_all, 4096);
     assert_int_equal(c.rooms.idle_ms, 10000);
     assert_int_equal(c.rooms.max_ms, 600000);
@@ -56,7 +56,7 @@ static void a_file_is_laid_over_the_defaults(void **state)
     assert_int_equal(c.log_level, CS_LOG_DEBUG);
     assert_int_equal(c.rooms.rooms, 5);
     assert_int_equal(c.rooms.idle_ms, 3000);
-    assert_int_equal(c.rooms.messages, 1024);
+    assert_int_equal(c.rooms.messages, 8192);
     assert_int_equal(c.calls, 7);
 }
 

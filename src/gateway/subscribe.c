@@ -89,21 +89,57 @@ static void on_room_end(void *cookie)
 
 /* ---- the request ---- */
 
-/* not_from=S, and nothing else */
-static cs_err read_query(int *not_from, cs_slice query)
+/* base64url text: what bodies may begin with */
+static bool prefix_ok(cs_slice v)
 {
-    static const char name[] = "not_from=";
-    size_t n = sizeof name - 1;
-    uint64_t v = 0;
-    *not_from = CS_ROOMS_ALL_SENDERS;
-    if (query.p == NULL || query.len == 0) {
-        return CS_OK;
+    if (v.len == 0 || v.len > CS_ROOMS_PREFIX_MAX) {
+        return false;
     }
-    if (query.len <= n || memcmp(query.p, name, n) != 0 ||
-        cs_parse_u64(cs_slice_of(query.p + n, query.len - n), UINT16_MAX, &v) != CS_OK) {
+    for (size_t i = 0; i < v.len; i++) {
+        uint8_t c = v.p[i];
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* One parameter of the query, NAME=VALUE. */
+static cs_err read_parameter(cs_room_want *want, cs_slice p)
+{
+    const uint8_t *eq = memchr(p.p, '=', p.len);
+    cs_slice name = cs_slice_of(p.p, eq != NULL ? (size_t)(eq - p.p) : 0), value;
+    uint64_t v = 0;
+    if (eq == NULL) {
         return CS_E_USAGE;
     }
-    *not_from = (int)v;
+    value = cs_slice_of(eq + 1, p.len - name.len - 1);
+    if (cs_slice_eq_str(name, "not_from") && want->not_from == CS_ROOMS_ALL_SENDERS &&
+        cs_parse_u64(value, UINT16_MAX, &v) == CS_OK) {
+        want->not_from = (int)v;
+        return CS_OK;
+    }
+    if (cs_slice_eq_str(name, "prefix") && want->prefix.len == 0 && prefix_ok(value)) {
+        want->prefix = value;
+        return CS_OK;
+    }
+    return CS_E_USAGE;
+}
+
+/* not_from=S and prefix=P, each at most once, and nothing else */
+static cs_err read_query(cs_room_want *want, cs_slice query)
+{
+    want->not_from = CS_ROOMS_ALL_SENDERS;
+    while (query.len > 0) {
+        const uint8_t *amp = memchr(query.p, '&', query.len);
+        size_t n = amp != NULL ? (size_t)(amp - query.p) : query.len;
+        CS_TRY(read_parameter(want, cs_slice_of(query.p, n)));
+        if (amp != NULL && n + 1 == query.len) {
+            return CS_E_USAGE; /* nothing behind the last & */
+        }
+        n += amp != NULL;
+        query = cs_slice_of(query.p + n, query.len - n);
+    }
     return CS_OK;
 }
 
@@ -165,7 +201,7 @@ void cs_gate_subscribe(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *requ
     static const cs_room_sub_events events = {on_more, on_room_end};
     cs_room_want want = {.events = &events};
     uint64_t now = cs_loop_now(g->loop);
-    cs_err err = read_query(&want.not_from, query);
+    cs_err err = read_query(&want, query);
     if (err == CS_OK) {
         err = read_last_id(&want.after_id, request);
     }

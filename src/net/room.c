@@ -191,10 +191,12 @@ cs_err cs_room_send(cs_room *r, const cs_slice *parts, size_t num_parts)
 
 /* ---- memberships ---- */
 
-cs_err cs_room_join(cs_room **out, cs_gateway *g, const char *name, uint32_t lost_ms, const cs_room_events *events,
-                    void *cookie)
+cs_err cs_room_join(cs_room **out, cs_gateway *g, const cs_room_args *args)
 {
-    CS_TRY(cs_room_name_check(cs_slice_str(name)));
+    CS_TRY(cs_room_name_check(cs_slice_str(args->name)));
+    if (args->head.len > CS_ROOM_HEAD_WANTED) {
+        return CS_E_RANGE;
+    }
     if (g->num_rooms >= g->rooms_max) {
         return CS_E_SESSION_LIMIT;
     }
@@ -202,9 +204,14 @@ cs_err cs_room_join(cs_room **out, cs_gateway *g, const char *name, uint32_t los
     if (r == NULL) {
         return CS_E_NO_MEMORY;
     }
-    *r = (cs_room){.g = g, .events = events, .cookie = cookie};
-    (void)snprintf(r->name, sizeof r->name, "%s", name);
-    cs_err err = cs_gw_sub_new(&r->sub, g, name, lost_ms != 0 ? lost_ms : LOST_DEFAULT, &sub_events, r);
+    *r = (cs_room){.g = g, .events = args->events, .cookie = args->cookie};
+    (void)snprintf(r->name, sizeof r->name, "%s", args->name);
+    const cs_gw_sub_args sub = {.room = args->name,
+                                .head = args->head,
+                                .lost_ms = args->lost_ms != 0 ? args->lost_ms : LOST_DEFAULT,
+                                .events = &sub_events,
+                                .cookie = r};
+    cs_err err = cs_gw_sub_new(&r->sub, g, &sub);
     if (err != CS_OK) {
         free(r);
         return err;

@@ -10,6 +10,7 @@
 
 #define CS_ROOM_BODY_MAX (128u * 1024u)
 #define CS_ROOM_NAME_MAX 128u
+#define CS_ROOM_HEAD_WANTED 198u
 
 typedef struct cs_url {
     char host[256];   /* as the Host header wants it: name or address, [v6], with ":port" unless it is 80 */
@@ -60,10 +61,18 @@ typedef struct cs_room_events {
  * cs_room_join - subscribes (?not_from=sender), resumes by Last-Event-ID after a broken connection (first again at once, then
  * with 50 ms..1 s and jitter). Events whose id was seen already are dropped; a resumed stream that begins at or below the last
  * id is of a new room, whose ids count anew. What a gateway sends beyond the limits, or that is not a message, is dropped or
- * breaks the connection. on_lost also when a body could not be sent. lost_ms 0: 10 s. name is copied, events borrowed. CS_E_RANGE (name) | CS_E_SESSION_LIMIT (rooms_max) | CS_E_NO_MEMORY.
+ * breaks the connection. on_lost also when a body could not be sent. lost_ms 0: 10 s. name is copied, events borrowed. head is a hint: the gateway compares
+ * whole groups of three bytes, so others may come too. CS_E_RANGE (name, head) | CS_E_SESSION_LIMIT (rooms_max) | CS_E_NO_MEMORY.
  */
-CS_MUST cs_err cs_room_join(cs_room **out, cs_gateway *g, const char *name, uint32_t lost_ms,
-                            const cs_room_events *events, void *cookie);
+typedef struct cs_room_args {
+    const char *name;
+    cs_slice
+        head; /* only bodies that begin so are wanted (?prefix=; copied, at most CS_ROOM_HEAD_WANTED); len 0: all */
+    uint32_t lost_ms;
+    const cs_room_events *events;
+    void *cookie;
+} cs_room_args;
+CS_MUST cs_err cs_room_join(cs_room **out, cs_gateway *g, const cs_room_args *args);
 /*
  * cs_room_send - broadcast parts (joined, base64url, copied), in order: one request of a room is under way at a time. One that
  * failed on the way is sent again on new connections until timeout_ms is over: a receiver must bear a body that comes twice.

@@ -169,7 +169,7 @@ static bool round_at(const cs_endpoint *ep, int listen, size_t at, bool forever,
     mem.on = true;
     if (cs_gateway_new(&g, &config) == CS_OK) {
         bool posted = cs_gateway_post(NULL, g, "/x", cs_slice_str("{}"), on_answer, &p) == CS_OK;
-        if (cs_room_join(&p.room, g, "r", 30, &events, &p) != CS_OK) {
+        if (cs_room_join(&p.room, g, &(cs_room_args){"r", cs_slice_str("head"), 30, &events, &p}) != CS_OK) {
             p.room = NULL;
         }
         for (int i = 0; i < 12; i++) {

@@ -85,8 +85,14 @@ typedef struct cs_gw_sub_events {
     void (*on_lost)(void *cookie, cs_err err); /* nothing comes any more; free it */
     void (*on_joined)(void *cookie);           /* once; may free it */
 } cs_gw_sub_events;
-CS_MUST cs_err cs_gw_sub_new(cs_gw_sub **out, cs_gateway *g, const char *room, uint32_t lost_ms,
-                             const cs_gw_sub_events *events, void *cookie);
+typedef struct cs_gw_sub_args {
+    const char *room; /* checked */
+    cs_slice head;    /* at most CS_ROOM_HEAD_WANTED */
+    uint32_t lost_ms;
+    const cs_gw_sub_events *events;
+    void *cookie;
+} cs_gw_sub_args;
+CS_MUST cs_err cs_gw_sub_new(cs_gw_sub **out, cs_gateway *g, const cs_gw_sub_args *args);
 /* cs_gw_sub_free - also from within its events. */
 void cs_gw_sub_free(cs_gw_sub *s);
 

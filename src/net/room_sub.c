@@ -21,6 +21,7 @@ struct cs_gw_sub {
     const cs_gw_sub_events *events;
     void *cookie;
     char room[CS_ROOM_NAME_MAX + 1];
+    char prefix[CS_ROOM_HEAD_WANTED / 3 * 4 + 1]; /* what the wanted bodies begin with, base64url; "": all */
     cs_dial *dial;
     cs_stream *stream;
     cs_http1_parser *parser;
@@ -292,7 +293,8 @@ static cs_err put_request(cs_gw_sub *s, cs_buf *out)
     } else {
         num--;
     }
-    CS_TRY(cs_put_fmt(&t, "%s/rooms/%s/subscribe?not_from=%u", s->g->url.prefix, s->room, (unsigned)s->g->sender));
+    CS_TRY(cs_put_fmt(&t, "%s/rooms/%s/subscribe?not_from=%u%s%s", s->g->url.prefix, s->room, (unsigned)s->g->sender,
+                      s->prefix[0] != '\0' ? "&prefix=" : "", s->prefix));
     return cs_http1_put_request(out, cs_slice_str("GET"), cs_buf_slice(&t), headers, num, 0);
 }
 
@@ -341,8 +343,15 @@ static void dial(cs_gw_sub *s)
     }
 }
 
-cs_err cs_gw_sub_new(cs_gw_sub **out, cs_gateway *g, const char *room, uint32_t lost_ms, const cs_gw_sub_events *events,
-                     void *cookie)
+/* Whole groups of three bytes only: the characters behind them also hold bits of what follows. */
+static cs_err set_prefix(cs_gw_sub *s, cs_slice head)
+{
+    cs_buf text = cs_buf_wrap(s->prefix, sizeof s->prefix - 1);
+
+    return cs_b64_put(&text, cs_slice_of(head.p, head.len / 3 * 3), CS_B64_URL);
+}
+
+cs_err cs_gw_sub_new(cs_gw_sub **out, cs_gateway *g, const cs_gw_sub_args *args)
 {
     static const cs_http1_limits limits = {0};
     cs_gw_sub *s = calloc(1, sizeof *s);
@@ -351,11 +360,12 @@ cs_err cs_gw_sub_new(cs_gw_sub **out, cs_gateway *g, const char *room, uint32_t 
     if (s == NULL) {
         return err;
     }
-    *s = (cs_gw_sub){.g = g, .events = events, .cookie = cookie, .lost_ms = lost_ms};
-    (void)snprintf(s->room, sizeof s->room, "%s", room);
+    *s = (cs_gw_sub){.g = g, .events = args->events, .cookie = args->cookie, .lost_ms = args->lost_ms};
+    (void)snprintf(s->room, sizeof s->room, "%s", args->room);
     s->refusal = cs_buf_heap(REFUSAL_MAX);
     s->down_since = cs_loop_now(g->loop);
-    if ((err = cs_http1_parser_new(&s->parser, CS_HTTP1_RESPONSE, &limits)) != CS_OK ||
+    if ((err = set_prefix(s, args->head)) != CS_OK ||
+        (err = cs_http1_parser_new(&s->parser, CS_HTTP1_RESPONSE, &limits)) != CS_OK ||
         (err = cs_sse_new(&s->sse, CS_ROOM_MESSAGE_MAX, on_event, s)) != CS_OK ||
         (err = cs_timer_new(&s->timer, g->loop, on_timer, s)) != CS_OK) {
         cs_http1_parser_free(s->parser);

@@ -229,11 +229,13 @@ static int joined(struct world *w, cs_room **r, uint32_t lost_ms)
 {
     char req[2048];
 
-    assert_int_equal(cs_room_join(r, w->g, "signing_1", lost_ms, &room_events, w), CS_OK);
+    assert_int_equal(
+        cs_room_join(r, w->g, &(cs_room_args){"signing_1", cs_slice_str("abcdefg"), lost_ms, &room_events, w}), CS_OK);
     int fd = take_conn(w);
     take_request(w, fd, req, sizeof req);
-    assert_string_equal(req, "GET /x/rooms/signing_1/subscribe?not_from=1 HTTP/1.1\r\nHost: gateway:8080\r\n"
-                             "Accept: text/event-stream\r\nCache-Control: no-store\r\n\r\n");
+    assert_string_equal(req,
+                        "GET /x/rooms/signing_1/subscribe?not_from=1&prefix=YWJjZGVm HTTP/1.1\r\nHost: gateway:8080\r\n"
+                        "Accept: text/event-stream\r\nCache-Control: no-store\r\n\r\n");
     return fd;
 }
 
@@ -599,7 +601,7 @@ static void a_gateway_that_only_breaks_is_asked_less_and_less(void **state)
 
     (void)state;
     set_up(&w);
-    assert_int_equal(cs_room_join(&r, w.g, "signing_1", 400, &room_events, &w), CS_OK);
+    assert_int_equal(cs_room_join(&r, w.g, &(cs_room_args){"signing_1", CS_SLICE_NULL, 400, &room_events, &w}), CS_OK);
     while (w.lost == 0) {
         cs_ep_peer peer;
         int fd = -1;
@@ -664,7 +666,8 @@ static void a_stream_that_is_none_is_lost(void **state)
         unsigned came = 0;
 
         set_up(&w);
-        assert_int_equal(cs_room_join(&r, w.g, "signing_1", 150, &room_events, &w), CS_OK);
+        assert_int_equal(cs_room_join(&r, w.g, &(cs_room_args){"signing_1", CS_SLICE_NULL, 150, &room_events, &w}),
+                         CS_OK);
         while (w.lost == 0) {
             cs_ep_peer peer;
             int fd = -1;
@@ -881,17 +884,21 @@ static void a_send_that_is_refused_loses_the_room(void **state)
 
 static void limits_of_a_room(void **state)
 {
-    static uint8_t large[CS_ROOM_BODY_MAX + 1];
+    static uint8_t large[CS_ROOM_BODY_MAX + 1], too_long[CS_ROOM_HEAD_WANTED + 1];
     struct world w;
     cs_room *r = NULL, *other = NULL;
     cs_slice whole = cs_slice_of(large, sizeof large), two[2] = {{large, 100}, {large, CS_ROOM_BODY_MAX}};
 
     (void)state;
     set_up_with(&w, (cs_gateway_config){.rooms_max = 1});
-    assert_int_equal(cs_room_join(&r, w.g, "a/b", 0, &room_events, &w), CS_E_RANGE);
-    assert_int_equal(cs_room_join(&r, w.g, "", 0, &room_events, &w), CS_E_RANGE);
+    assert_int_equal(cs_room_join(&r, w.g, &(cs_room_args){"a/b", CS_SLICE_NULL, 0, &room_events, &w}), CS_E_RANGE);
+    assert_int_equal(
+        cs_room_join(&r, w.g, &(cs_room_args){"a", cs_slice_of(too_long, sizeof too_long), 0, &room_events, &w}),
+        CS_E_RANGE);
+    assert_int_equal(cs_room_join(&r, w.g, &(cs_room_args){"", CS_SLICE_NULL, 0, &room_events, &w}), CS_E_RANGE);
     int fd = joined(&w, &r, 0);
-    assert_int_equal(cs_room_join(&other, w.g, "b", 0, &room_events, &w), CS_E_SESSION_LIMIT);
+    assert_int_equal(cs_room_join(&other, w.g, &(cs_room_args){"b", CS_SLICE_NULL, 0, &room_events, &w}),
+                     CS_E_SESSION_LIMIT);
     assert_int_equal(cs_room_send(r, &whole, 1), CS_E_TOO_LARGE);
     assert_int_equal(cs_room_send(r, two, 2), CS_E_TOO_LARGE);
     for (int i = 0; i < 17; i++) { /* one under way, 16 wait */

@@ -1,7 +1,7 @@
 /*
- * Streams in rooms of the gateway (docs/formats/rooms.md). A membership in the room of a transaction is shared by up to
- * SHARED_BY streams, of any requests with this tx_id, and lasts to the end of the turn in which its last stream ended: a retry, and
- * the session behind a set-up, go on in it. Each frame of a request is shown to each of its streams; who does not know it drops it.
+ * Streams in rooms of the gateway (docs/formats/rooms.md). A membership in the room of a transaction, for the bodies of one
+ * request, is shared by up to SHARED_BY streams of this request, and lasts to the end of the turn in which its last stream ended: a retry, and
+ * the session behind a set-up, go on in it. Each frame is shown to each of its streams; who does not know it drops it.
  * Nothing is missed by joining a membership late: the enclave only answers what a stream has sent.
  */
 #include <stdio.h>
@@ -41,7 +41,9 @@ struct member {
     stream *streams;
     unsigned num_streams;
     int64_t tx_id;
-    uint64_t serial; /* of the message that is being shown */
+    size_t head_len;
+    uint8_t head[CS_ROOM_HEAD_MAX]; /* what each body of the request begins with */
+    uint64_t serial;                /* of the message that is being shown */
     bool lost;
 };
 
@@ -51,8 +53,6 @@ struct stream {
     stream *next, **prev;
     cs_timer *timer;
     uint64_t deadline, serial;
-    size_t head_len;
-    uint8_t head[CS_ROOM_HEAD_MAX]; /* what each body of its request begins with */
 };
 
 /* ---- the end of a stream */
@@ -114,12 +114,11 @@ static void turn(void *cookie)
     }
 }
 
-/* the next stream that has not been shown the message, any stream for an empty one; a callback may end or open any stream */
-static stream *next_for(const member *m, cs_slice body)
+/* the next stream that has not been shown the message; a callback may end or open any stream */
+static stream *next_for(const member *m)
 {
     for (stream *s = m->streams; s != NULL; s = s->next) {
-        bool its = body.len == 0 || (body.len > s->head_len && memcmp(body.p, s->head, s->head_len) == 0);
-        if (its && s->serial != m->serial) {
+        if (s->serial != m->serial) {
             s->serial = m->serial;
             return s;
         }
@@ -132,7 +131,7 @@ static void on_body(void *cookie, cs_slice body)
     member *m = cookie;
     cs_room_body b;
     cs_room_end hint;
-    if (cs_room_body_parse(&b, body) != CS_OK) {
+    if (cs_room_body_parse(&b, body) != CS_OK || body.len <= m->head_len || memcmp(body.p, m->head, m->head_len) != 0) {
         return;
     }
     bool is_end = b.frame.p[0] == CS_ROOM_END_KIND;
@@ -140,7 +139,7 @@ static void on_body(void *cookie, cs_slice body)
         return;
     }
     m->serial++;
-    for (stream *s = next_for(m, body); s != NULL; s = next_for(m, body)) {
+    for (stream *s = next_for(m); s != NULL; s = next_for(m)) {
         if (is_end) {
             s->base.events->on_hint(s->base.cookie, &hint);
         } else {
@@ -154,19 +153,20 @@ static void on_lost(void *cookie, cs_err err)
     member *m = cookie;
     m->lost = true; /* a stream that is opened now joins anew */
     m->serial++;
-    for (stream *s = next_for(m, CS_SLICE_NULL); s != NULL; s = next_for(m, CS_SLICE_NULL)) {
+    for (stream *s = next_for(m); s != NULL; s = next_for(m)) {
         end(s, err);
     }
 }
 
 static const cs_room_events room_events = {.on_body = on_body, .on_lost = on_lost};
 
-/* a membership in the room of the transaction, joined when there is none with space */
-static cs_err join(member **out, transport *t, int64_t tx_id)
+/* a membership for the request in the room of its transaction, joined when there is none with space */
+static cs_err join(member **out, transport *t, int64_t tx_id, cs_slice head)
 {
     char name[32];
     for (member *m = t->members; m != NULL; m = m->next) {
-        if (m->tx_id == tx_id && m->num_streams < SHARED_BY && !m->lost) {
+        if (m->tx_id == tx_id && cs_slice_eq(cs_slice_of(m->head, m->head_len), head) && m->num_streams < SHARED_BY &&
+            !m->lost) {
             *out = m;
             return CS_OK;
         }
@@ -177,8 +177,12 @@ static cs_err join(member **out, transport *t, int64_t tx_id)
     }
     m->t = t;
     m->tx_id = tx_id;
+    m->head_len = head.len;
+    memcpy(m->head, head.p, head.len);
     (void)snprintf(name, sizeof name, "signing_%lld", (long long)tx_id);
-    cs_err err = cs_room_join(&m->room, t->gateway, name, LOST_MS, &room_events, m);
+    cs_err err = cs_room_join(
+        &m->room, t->gateway,
+        &(cs_room_args){.name = name, .head = head, .lost_ms = LOST_MS, .events = &room_events, .cookie = m});
     if (err != CS_OK) {
         free(m);
         return err;
@@ -221,13 +225,14 @@ static cs_err open_stream(cs_pstream **out, cs_ptransport *base, const cs_pstrea
     if (s == NULL) {
         return CS_E_NO_MEMORY;
     }
-    cs_buf head = cs_buf_wrap(s->head, sizeof s->head);
+    uint8_t mem[CS_ROOM_HEAD_MAX];
+    cs_buf head = cs_buf_wrap(mem, sizeof mem);
     cs_err err = cs_room_head_put(&head, args->account_id, args->execution_id);
     if (err == CS_OK) {
         err = cs_timer_new(&s->timer, t->loop, on_timer, s);
     }
     if (err == CS_OK) {
-        err = join(&m, t, args->tx_id);
+        err = join(&m, t, args->tx_id, cs_buf_slice(&head));
     }
     if (err != CS_OK) {
         cs_timer_free(s->timer);
@@ -235,7 +240,6 @@ static cs_err open_stream(cs_pstream **out, cs_ptransport *base, const cs_pstrea
         return err;
     }
     s->base = (cs_pstream){&room_ops, args->events, args->cookie};
-    s->head_len = head.len;
     s->deadline = cs_loop_now(t->loop) + args->timeout_ms;
     link_stream(s, m);
     await(s);
@@ -246,7 +250,7 @@ static cs_err open_stream(cs_pstream **out, cs_ptransport *base, const cs_pstrea
 static cs_err send_frame(cs_pstream *base, cs_slice frame)
 {
     stream *s = (stream *)base;
-    cs_slice parts[] = {cs_slice_of(s->head, s->head_len), frame};
+    cs_slice parts[] = {cs_slice_of(s->m->head, s->m->head_len), frame};
     CS_TRY(cs_room_send(s->m->room, parts, 2));
     await(s);
     return CS_OK;

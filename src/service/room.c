@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "codec/roomframe.h"
 #include "service/room_int.h"
 
 #define LINGERING_MAX 256u
@@ -196,7 +197,7 @@ static void on_lost(void *cookie, cs_err err)
         tell_all(b, CS_OK);
         bridge_free(b);
     } else {
-        bridge_fail(b, err == CS_E_ROOM_LIMIT ? err : CS_E_UPSTREAM);
+        bridge_fail(b, err == CS_E_ROOM_LIMIT || err == CS_E_ROOM_FULL ? err : CS_E_UPSTREAM);
     }
 }
 
@@ -274,12 +275,20 @@ void cs_service_sign_reply(cs_service *s, const cs_rpc_frame *frame)
 static cs_err begin(cs_bridge *b)
 {
     struct cs_service_rooms *r = b->service->rooms;
+    uint8_t mem[CS_ROOM_HEAD_MAX];
+    cs_buf head = cs_buf_wrap(mem, sizeof mem);
     char name[32];
 
     CS_TRY(cs_timer_new(&b->timer, b->service->loop, on_timer, b));
     (void)snprintf(name, sizeof name, "signing_%d", (int)b->tx_id);
     /* half of it: that the gateway is away is better known than that the peer is silent */
-    CS_TRY(cs_room_join(&b->room, r->gateway, name, (uint32_t)(b->service->config.silence_ms / 2), &room_events, b));
+    CS_TRY(cs_room_head_put(&head, cs_bridge_account(b), cs_bridge_execution(b)));
+    CS_TRY(cs_room_join(&b->room, r->gateway,
+                        &(cs_room_args){.name = name,
+                                        .head = cs_buf_slice(&head),
+                                        .lost_ms = (uint32_t)(b->service->config.silence_ms / 2),
+                                        .events = &room_events,
+                                        .cookie = b}));
     cs_rpc_frame wait = cs_bridge_frame(b, CS_RPC_SIGN_WAIT, ++b->service->next_id);
     CS_TRY(cs_idmap_put(&r->waits, wait.id, b));
     cs_err err = cs_service_send(b->service, &wait);

@@ -441,7 +441,8 @@ static void a_request_is_bridged_and_answered(void **state)
     set_up(&w, 64, 5000, true);
     uint64_t wait = begun(&w, &k, &(ask){-2147483647 - 1, "exec", "acc", 1, 32, 0xd1});
     const ask a = {-2147483647 - 1, "exec", "acc", 1, 32, 0xd1};
-    assert_memory_equal(w.sub_head, "GET /rooms/signing_-2147483648/subscribe?not_from=1 HTTP/1.1\r\n", 62);
+    static const char line[] = "GET /rooms/signing_-2147483648/subscribe?not_from=1&prefix=AQNhY2MEZXhl HTTP/1.1\r\n";
+    assert_memory_equal(w.sub_head, line, sizeof line - 1);
     room_says(&w, 0, "acc", "exec", frame(mem, 3, 0xc1, 0x51));
     uint64_t id = opened(&w, &a, frame(mem, 3, 0xc1, 0x51));
     core_says(&w, CS_RPC_PARTY_SEND, id, frame(mem, 3, 0xc1, 0x51), CS_SLICE_NULL, 0);

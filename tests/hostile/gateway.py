@@ -307,7 +307,13 @@ def forms(gw):
             ("get_broadcast", b"GET /rooms/a/broadcast HTTP/1.1\r\nHost: x\r\n\r\n", 405), ("query", post("a?x=1", message()), 404),
             ("form", post("a", message()).replace(b"application/json", b"text/plain"), 415),
             ("not_from", b"GET /rooms/a/subscribe?not_from=-1 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
-            ("not_from_twice", b"GET /rooms/a/subscribe?not_from=1&not_from=2 HTTP/1.1\r\nHost: x\r\n\r\n", 400)):
+            ("not_from_twice", b"GET /rooms/a/subscribe?not_from=1&not_from=2 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+            ("prefix_empty", b"GET /rooms/a/subscribe?prefix= HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+            ("prefix_twice", b"GET /rooms/a/subscribe?prefix=AA&prefix=AA HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+            ("prefix_padded", b"GET /rooms/a/subscribe?prefix=AA%3D HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+            ("prefix_too_long", b"GET /rooms/a/subscribe?prefix=" + b"A" * 265 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+            ("query_ends_in_and", b"GET /rooms/a/subscribe?prefix=AA& HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+            ("query_unknown", b"GET /rooms/a/subscribe?x=1 HTTP/1.1\r\nHost: x\r\n\r\n", 400)):
         status, answer = h.ask(data)
         check(f"request_{name}_is_{want}", status == want, (status, answer))
     h.c.close()
@@ -717,7 +723,7 @@ def unread_streams(name, port, pid):
 
 def main():
     service = grpc_python.Service()
-    gw = Gateway(service.port)
+    gw = Gateway(service.port, "rooms: {subscribersPerRoom: 16, messagesPerRoom: 1024, bytesPerRoom: 4194304}\n")
     small = Gateway(service.port, "limits: {httpConnections: 64}\nrooms: {subscribers: 8}\n")
     half = Gateway(service.port, "limits: {requestBytes: 33554432}\n")
     try:
