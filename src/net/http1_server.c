@@ -19,7 +19,8 @@ struct cs_http1_conn {
     cs_stream *stream;
     cs_http1_parser *parser;
     cs_timer *timer;
-    cs_buf pending; /* bytes behind the request that is being answered */
+    cs_buf pending; /* bytes behind the request that is being answered, from pending_at on */
+    size_t pending_at;
     cs_defer again;
     bool busy, eof, close_after;
     bool continued; /* told to send the body of the request that is being read */
@@ -145,6 +146,29 @@ static void account(cs_http1_conn *c)
     }
 }
 
+/* ---- what came behind a request: taken from the front without moving the rest, as there may be many small ones ---- */
+
+static size_t pending_len(const cs_http1_conn *c)
+{
+    return c->pending.len - c->pending_at;
+}
+
+static void pending_drop(cs_http1_conn *c)
+{
+    cs_buf_free(&c->pending);
+    c->pending = cs_buf_heap(2 * PENDING_MAX); /* half of it may have been taken already */
+    c->pending_at = 0;
+}
+
+static cs_err pending_put(cs_http1_conn *c, cs_slice data)
+{
+    if (c->pending_at > 0 && c->pending_at >= c->pending.len / 2) {
+        cs_buf_consume(&c->pending, c->pending_at);
+        c->pending_at = 0;
+    }
+    return cs_put_slice(&c->pending, data);
+}
+
 /* Between requests the idle time runs; from the first byte the head's; then the body's. */
 static void set_timer(cs_http1_conn *c)
 {
@@ -157,15 +181,19 @@ static void set_timer(cs_http1_conn *c)
     } else if (!cs_http1_started(c->parser)) {
         cs_timer_start(c->timer, l->idle_timeout_ms, 0);
         c->body_deadline = 0;
-    } else if (c->body_deadline == 0) {
-        c->body_deadline = now + l->body_timeout_ms;
-        cs_timer_start(c->timer, l->head_timeout_ms, 0);
-    } else if (cs_http1_head_done(c->parser)) {
-        cs_timer_start(c->timer, c->body_deadline > now ? c->body_deadline - now : 1, 0);
+    } else {
+        if (c->body_deadline == 0) {
+            c->body_deadline = now + l->body_timeout_ms;
+            cs_timer_start(c->timer, l->head_timeout_ms, 0);
+        }
+        if (cs_http1_head_done(c->parser)) { /* also when it came in one piece with the first byte */
+            cs_timer_start(c->timer, c->body_deadline > now ? c->body_deadline - now : 1, 0);
+        }
     }
 }
 
-static void serve(cs_http1_conn *c, cs_slice data)
+/* data: what came now (pending is empty then), or what is pending. */
+static void serve(cs_http1_conn *c, cs_slice data, bool is_pending)
 {
     size_t used = 0;
     bool done = false;
@@ -182,6 +210,9 @@ static void serve(cs_http1_conn *c, cs_slice data)
         return;
     }
     if (!done) {
+        if (is_pending) {
+            pending_drop(c);
+        }
         account(c);
         if (!c->continued && cs_http1_wants_continue(c->parser)) {
             c->continued = true;
@@ -197,12 +228,17 @@ static void serve(cs_http1_conn *c, cs_slice data)
     set_busy(c, true);
     c->body_deadline = 0;
     cs_timer_stop(c->timer);
-    if (used < data.len && cs_put(&c->pending, data.p + used, data.len - used) != CS_OK) {
+    if (is_pending) {
+        c->pending_at += used;
+    } else if (used < data.len && pending_put(c, cs_slice_of(data.p + used, data.len - used)) != CS_OK) {
         conn_free(c, false);
         return;
     }
+    if (pending_len(c) == 0) {
+        pending_drop(c);
+    }
     account(c);
-    cs_stream_read(c->stream, c->pending.len < PENDING_MAX / 2);
+    cs_stream_read(c->stream, pending_len(c) < PENDING_MAX / 2);
     c->server->handler(c->server->cookie, c, cs_http1_message(c->parser));
 }
 
@@ -213,14 +249,14 @@ static void on_data(void *cookie, cs_slice data)
         return;
     }
     if (!c->busy) {
-        serve(c, data);
+        serve(c, data, false);
         return;
     }
-    if (cs_put_slice(&c->pending, data) != CS_OK) {
+    if (pending_put(c, data) != CS_OK) {
         conn_free(c, false);
     } else {
         account(c);
-        cs_stream_read(c->stream, c->pending.len < PENDING_MAX / 2);
+        cs_stream_read(c->stream, pending_len(c) < PENDING_MAX / 2);
     }
 }
 
@@ -260,17 +296,14 @@ static void on_timeout(void *cookie)
 static void on_again(void *cookie)
 {
     cs_http1_conn *c = cookie;
-    cs_buf mine = c->pending;
-    c->pending = cs_buf_heap(PENDING_MAX);
     set_busy(c, false);
-    serve(c, cs_buf_slice(&mine)); /* may free c */
-    cs_buf_free(&mine);
+    serve(c, cs_slice_of(c->pending.p + c->pending_at, pending_len(c)), true); /* may free c */
 }
 
 /* What comes after an answer, when the connection stays: the next request, which may be here already. */
 static void go_on(cs_http1_conn *c)
 {
-    set_busy(c, c->pending.len > 0); /* nothing new may overtake what is pending */
+    set_busy(c, pending_len(c) > 0); /* nothing new may overtake what is pending */
     set_timer(c);
     if (c->stalled) {
         cs_stream_read(c->stream, false);
@@ -279,7 +312,7 @@ static void go_on(cs_http1_conn *c)
     if (!c->eof) {
         cs_stream_read(c->stream, true);
     }
-    if (c->pending.len > 0) {
+    if (pending_len(c) > 0) {
         cs_defer_arm(c->server->loop, &c->again);
     } else if (c->eof) {
         conn_free(c, true);
@@ -362,8 +395,8 @@ cs_err cs_http1_stream_begin(cs_http1_conn *c, unsigned status, const cs_http1_h
     c->streaming = true;
     c->events = events;
     c->events_cookie = cookie;
-    cs_buf_free(&c->pending);
-    c->pending = cs_buf_heap(PENDING_MAX);
+    pending_drop(c);
+    account(c); /* or what is held no more would count as long as the stream lasts */
     cs_stream_read(c->stream, true);
     return CS_OK;
 }
@@ -457,7 +490,7 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
                          .prev = &s->conns,
                          .busy = true,
                          .again = {.fn = on_again, .cookie = c},
-                         .pending = cs_buf_heap(PENDING_MAX)};
+                         .pending = cs_buf_heap(2 * PENDING_MAX)};
     if (s->conns != NULL) {
         s->conns->prev = &c->next;
     }

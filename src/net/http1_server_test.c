@@ -422,6 +422,102 @@ static void drain_answers_what_is_under_way(void **state)
     close_world();
 }
 
+/* A head that came in one piece has its body's time, not its own. */
+static void the_time_of_a_body_is_not_that_of_its_head(void **state)
+{
+    heard h = {0};
+    open_world(8, 60);
+    int body = dial(), head = dial();
+    say(body, "POST /late HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n12");
+    spin(5);
+    say(head, "GET / HTTP/1.1\r\nHo");
+    hear(&h, head, NULL); /* over: so is the time of the first one's head */
+    assert_true(h.closed && w.refused == 1);
+    say(body, "34");
+    memset(&h, 0, sizeof h);
+    hear(&h, body, "/late");
+    assert_true(strncmp(h.text, "HTTP/1.1 200 ", 13) == 0);
+    close(body);
+    close(head);
+    close_world();
+}
+
+/* What a client sends behind the request of its stream is thrown away, and is counted no more. */
+static void dropped_bytes_of_streams_do_not_count(void **state)
+{
+    static const char first[] = "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n";
+    static char junk[65536];
+    heard h = {0};
+    int streams[4];
+    open_world(64, 10000);
+    int half = half_a_body();
+    memset(junk, 'j', sizeof junk);
+    memcpy(junk, first, sizeof first - 1);
+    for (size_t i = 0; i < 4; i++) {
+        streams[i] = dial();
+        assert_int_equal(send(streams[i], junk, sizeof junk, MSG_NOSIGNAL), (ssize_t)sizeof junk);
+        memset(&h, 0, sizeof h);
+        hear(&h, streams[i], "\r\n\r\n");
+        assert_non_null(strstr(h.text, "chunked"));
+    }
+    for (size_t i = 0; i < 2; i++) { /* the server counts what it holds */
+        int fd = dial();
+        say(fd, "GET /1 HTTP/1.1\r\nHost: x\r\n\r\n");
+        memset(&h, 0, sizeof h);
+        hear(&h, fd, "/1");
+        close(fd);
+    }
+    char c;
+    assert_true(recv(half, &c, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN); /* it did not have to give way */
+    for (size_t i = 0; i < 4; i++) {
+        close(streams[i]);
+    }
+    close(half);
+    close_world();
+}
+
+/* Many small requests in one go, in pieces that end anywhere, are answered in order and each once. */
+static void pipelined_requests_are_all_answered(void **state)
+{
+    enum { COUNT = 8000 };
+    static char text[COUNT * 40];
+    static char answers[COUNT * 120];
+    size_t len = 0, sent = 0, got = 0;
+    unsigned next = 0;
+    open_world(8, 10000);
+    int fd = dial();
+    for (unsigned i = 0; i < COUNT; i++) {
+        len += (size_t)sprintf(text + len, "GET /%u HTTP/1.1\r\nHost:\r\n\r\n", i);
+    }
+    for (int i = 0; i < 400000 && next < COUNT; i++) {
+        size_t piece = len - sent < 7777 ? len - sent : 7777;
+        ssize_t n = piece > 0 ? send(fd, text + sent, piece, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+        sent += n > 0 ? (size_t)n : 0;
+        n = recv(fd, answers + got, sizeof answers - 1 - got, MSG_DONTWAIT);
+        got += n > 0 ? (size_t)n : 0;
+        (void)cs_loop_run_once(w.loop, false);
+        if (w.requests == COUNT && sent == len) {
+            next = COUNT;
+        }
+    }
+    assert_int_equal(w.requests, COUNT);
+    for (int i = 0; i < 200; i++) {
+        ssize_t n = recv(fd, answers + got, sizeof answers - 1 - got, MSG_DONTWAIT);
+        got += n > 0 ? (size_t)n : 0;
+        spin(1);
+    }
+    const char *at = answers;
+    for (unsigned i = 0; i < COUNT; i++) {
+        char want[24];
+        (void)sprintf(want, "\r\n\r\n/%u", i);
+        at = strstr(at, want);
+        assert_non_null(at);
+        at += 4;
+    }
+    close(fd);
+    close_world();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +530,9 @@ int main(void)
         cmocka_unit_test(memory_of_requests_is_bounded),
         cmocka_unit_test(who_does_not_read_is_not_read),
         cmocka_unit_test(late_requests_end),
+        cmocka_unit_test(the_time_of_a_body_is_not_that_of_its_head),
+        cmocka_unit_test(dropped_bytes_of_streams_do_not_count),
+        cmocka_unit_test(pipelined_requests_are_all_answered),
         cmocka_unit_test(drain_answers_what_is_under_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
