@@ -552,6 +552,39 @@ static void frames_after_the_end_close_the_connection(void **state)
     stop(&f);
 }
 
+/* Each DATA ends one message and begins the next: no part of one is older than request_ms, however long that goes on. */
+static void a_stream_that_is_never_between_messages_is_not_late(void **state)
+{
+    static const char begin[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0\0\0\x20\1\4\0\0\0\1"
+                                "\x83\x86\x44\7/t/Hold\x41\1x\x5f\x10"
+                                "application/grpc"
+                                "\0\0\6\0\0\0\0\0\1\0\0\0\0\2a";
+    static const char more[] = "\0\0\7\0\0\0\0\0\1b\0\0\0\0\2a";
+    cs_grpc_opts opts = {.request_ms = 300};
+    cs_grpc_stats st = {0};
+    fixture f;
+    start(&f, &opts);
+    int fd = raw(&f, begin, sizeof begin - 1);
+    uint64_t end = cs_loop_now(f.loop) + 900;
+    while (cs_loop_now(f.loop) < end) {
+        assert_int_equal(send(fd, more, sizeof more - 1, MSG_NOSIGNAL), (ssize_t)(sizeof more - 1));
+        (void)cs_loop_run_once(f.loop, false);
+        usleep(5000);
+    }
+    cs_grpc_server_stats(f.server, &st);
+    assert_int_equal(st.calls_open, 1);
+    assert_non_null(f.held);
+    assert_true(st.messages_in > 3);
+    for (int i = 0; i < 2000 && st.calls_open == 1; i++) { /* one that does not go on is */
+        (void)cs_loop_run_once(f.loop, false);
+        usleep(1000);
+        cs_grpc_server_stats(f.server, &st);
+    }
+    assert_int_equal(f.gone, 1);
+    close(fd);
+    stop(&f);
+}
+
 static unsigned released;
 static void on_release(void *cookie)
 {
@@ -599,6 +632,7 @@ int main(void)
         cmocka_unit_test(headers_that_never_end_do_not_hold_a_call),
         cmocka_unit_test(who_speaks_no_grpc_is_answered_in_http),
         cmocka_unit_test(frames_after_the_end_close_the_connection),
+        cmocka_unit_test(a_stream_that_is_never_between_messages_is_not_late),
         cmocka_unit_test(reference_is_released_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

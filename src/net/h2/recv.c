@@ -20,15 +20,18 @@ static cs_err account(cs_h2_conn *c, cs_grpc_call *call)
     return more && c->stats->held > c->opts->held_max ? CS_E_NO_MEMORY : CS_OK;
 }
 
-/* Server: a message of a stream that has begun must be whole in request_ms, unless it is we who do not read. */
-static void limit_partial(cs_h2_conn *c, cs_grpc_call *call)
+/*
+ * Server: a message of a stream that has begun must be whole in request_ms, unless it is we who do not read. another: the one
+ * that is held in part is not the one that was before, so its time begins.
+ */
+static void limit_partial(cs_h2_conn *c, cs_grpc_call *call, bool another)
 {
     if (call->method == NULL || !call->method->client_streams || call->detached) {
         return;
     }
     if (cs_unframe_idle(&call->in) || call->paused) {
         call->limit = UINT64_MAX;
-    } else if (call->limit == UINT64_MAX) {
+    } else if (another || call->limit == UINT64_MAX) {
         call->limit = cs_loop_now(c->loop) + c->opts->request_ms;
         cs_h2_conn_deadline(c, call->limit);
     }
@@ -40,6 +43,7 @@ int cs_h2_conn_data(nghttp2_session *session, uint8_t flags, int32_t id, const u
     cs_h2_conn *c = user;
     cs_grpc_call *call = nghttp2_session_get_stream_user_data(session, id);
     cs_slice rest = cs_slice_of(data, len);
+    bool whole = false;
     (void)nghttp2_session_consume_connection(session, len);
     if (call == NULL || call->detached) {
         if (call == NULL || !call->plain) { /* who gets no gRPC answer gets no more window either */
@@ -66,6 +70,7 @@ int cs_h2_conn_data(nghttp2_session *session, uint8_t flags, int32_t id, const u
         if (c->stats != NULL) {
             c->stats->messages_in++;
         }
+        whole = true;
         c->role->message(call, message);
         if (rest.len == 0) {
             break;
@@ -78,7 +83,7 @@ int cs_h2_conn_data(nghttp2_session *session, uint8_t flags, int32_t id, const u
         cs_unframe_cleanup(&call->in);
         (void)account(c, call);
     } else if (!c->dead) {
-        limit_partial(c, call);
+        limit_partial(c, call, whole);
     }
     return c->dead ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
