@@ -345,6 +345,11 @@ static void put_accounts(world *w, cs_buf *out, const recipe *r)
         memcpy(p.static_key32, w->enclave_key[i], 32);
         memcpy(p.static_keys[0], w->client_pub[i], 32);
         memcpy(p.static_keys[1], w->enclave_pub[i], 32);
+        if (i == 1 && r->third) {
+            p.n = 3;
+            memcpy(p.static_keys[0], w->client_pub[0], 32);
+            memcpy(p.static_keys[2], w->client_pub[1], 32);
+        }
         if (i == 1 || !r->only_second_family) {
             OK(cs_sharefile_put_parties(&fw, &p));
         }
@@ -365,7 +370,8 @@ static void put_accounts(world *w, cs_buf *out, const recipe *r)
         memcpy(acc.chain_code32, k->cc32, 32);
         cs_sc_to_be(acc.share32, &k->s);
         memcpy(acc.zero_seeds[0], cs_mpc_key_zero(k, 1)->b, 32);
-        OK(cs_sharefile_put_account(&fw, &acc, 2, 2));
+        memcpy(acc.zero_seeds[1], cs_mpc_key_zero(k, 1)->b, 32);
+        OK(cs_sharefile_put_account(&fw, &acc, family_of[i] == 1 && r->third ? 3 : 2, 2));
     }
     put_more(w, &fw, r);
     OK(cs_sharefile_put_end(&fw));

@@ -78,6 +78,7 @@ typedef struct recipe {
     bool unsigned_file, other_publisher, bad_signature, bad_body, twice, other_recipient, cut, flip, bad_epoch;
     bool without_alpha; /* alpha is not in it */
     bool only_second_family;
+    bool third; /* gamma is 2 of 3: the first family's client, the enclave, and the second family's client */
     uint32_t epoch;
     unsigned more;   /* so many further accounts, more-1.., behind the others: all with alpha's key */
     unsigned broken; /* the share of this one of them is 0 */

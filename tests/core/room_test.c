@@ -322,25 +322,97 @@ static void test_a_handshake_read_again_from_the_history_changes_nothing(void **
     cs_channel_wipe(&ch);
 }
 
-static void test_a_ban_is_told_to_those_who_wait_for_that_client_only(void **state)
+/* The client's M3 is a lie that bans it. */
+static void lie(world *w, client *cl)
 {
-    static const ask stranger = {.account = 2, .tx_id = 1, .digest_byte = 3};
     static uint8_t m3[CS_MPC_M3_LEN];
-    world *w = *state;
-    client cl = connected(w);
     cs_mpc_verdict v;
     session s;
-    uint64_t id, sibling, other;
 
-    id = wait_for(w, &request);
-    sibling = wait_for(w, &(ask){.account = 1, .tx_id = 4}); /* of the same client */
-    other = wait_for(w, &stranger);
-    session_hello(w, &cl, &s, &request);
+    session_hello(w, cl, &s, &request);
     assert_int_equal(cs_mpc_sign2_on_m2(s.sign, session_get(w, &s, CS_DATA_MSG), m3, &v), CS_OK);
     m3[40105 + 31] ^= 1; /* mu */
     session_send(w, &s, CS_DATA_MSG, cs_slice_of(m3, sizeof m3));
     session_refused(w, &s, CS_E_ABORT_SESSION);
     session_free(&s);
+}
+
+/* Shares that come while others wait; the caller takes what core says, REPLY of 901 last. */
+static void reload(world *w, const recipe *r)
+{
+    credentials(w, CS_CRED_PRESENT);
+    inject_age(w, 900);
+    expect_reply(w, 900, CS_OK);
+    inject_shares(w, 901, sealed_file(w, r));
+    answer_kms(w, &(kms_answer){0});
+}
+
+static void test_a_reload_tells_those_who_would_wait_in_vain(void **state)
+{
+    static const ask stays = {.account = 1, .tx_id = 4}, rekeyed = {.account = 2, .tx_id = 5};
+    world *w = *state;
+    client cl = connected(w);
+    uint64_t gone = wait_for(w, &request), still = wait_for(w, &stays), other = wait_for(w, &rekeyed);
+    bool told[2] = {false, false};
+
+    assert_int_equal(cs_mpc_deal2(w->key[2], &w->parties[1], NULL, NULL), CS_OK);
+    reload(w, &(recipe){.generation = 8, .without_alpha = true});
+    for (unsigned i = 0; i < 2; i++) {
+        cs_rpc_frame f = next(w, CS_LINK_SERVICE);
+        assert_string_equal(cs_rpc_name(f.type), "SIGN_REPLY");
+        told[f.id == gone] = true;
+        assert_true(f.id == gone || f.id == other);
+        assert_true(cs_slice_eq_str(f.f[0].s, f.id == gone ? "ACCOUNT_UNKNOWN" : "ABORT_SESSION"));
+    }
+    assert_true(told[0] && told[1]);
+    expect_reply(w, 901, CS_OK);
+    assert_true(none(w, CS_LINK_SERVICE));
+    /* whoever may still hope waits on, and who asks again waits for the new key */
+    w->room = &stays;
+    session s;
+    session_hello(w, &cl, &s, &stays);
+    session_m3(w, &s);
+    (void)session_get(w, &s, CS_DATA_MSG);
+    assert_int_equal(next(w, CS_LINK_SERVICE).id, still);
+    expect_end(w, s.stream, CS_OK);
+    session_free(&s);
+    (void)wait_for(w, &rekeyed);
+    assert_true(none(w, CS_LINK_SERVICE));
+    client_free(&cl);
+}
+
+/* 2 of 3: whom nobody has caught may still sign. */
+static void test_one_liar_of_three_does_not_speak_for_the_other_client(void **state)
+{
+    static const ask of_three = {.account = 2, .tx_id = 6};
+    world *w = *state;
+    uint64_t id, both;
+
+    reload(w, &(recipe){.generation = 8, .third = true});
+    expect_reply(w, 901, CS_OK);
+    client cl = connected(w);
+    id = wait_for(w, &request);
+    both = wait_for(w, &of_three);
+    lie(w, &cl);
+    expect_signature(w, id, CS_E_PEER_BANNED, NULL, false);
+    assert_true(none(w, CS_LINK_SERVICE));
+    give1(w, CS_LINK_SERVICE, CS_RPC_SIGN_CANCEL, both, CS_SLICE_NULL);
+    (void)wait_for(w, &of_three);
+    assert_true(none(w, CS_LINK_SERVICE));
+    client_free(&cl);
+}
+
+static void test_a_ban_is_told_to_those_who_wait_for_that_client_only(void **state)
+{
+    static const ask stranger = {.account = 2, .tx_id = 1, .digest_byte = 3};
+    world *w = *state;
+    client cl = connected(w);
+    uint64_t id, sibling, other;
+
+    id = wait_for(w, &request);
+    sibling = wait_for(w, &(ask){.account = 1, .tx_id = 4}); /* of the same client */
+    other = wait_for(w, &stranger);
+    lie(w, &cl);
     for (unsigned i = 0; i < 2; i++) {
         cs_rpc_frame f = next(w, CS_LINK_SERVICE);
         assert_true(f.type == CS_RPC_SIGN_REPLY && (f.id == id || f.id == sibling));
@@ -379,6 +451,8 @@ int main(void)
         T(test_noise_does_not_put_off_the_silence_deadline),
         T(test_a_handshake_read_again_from_the_history_changes_nothing),
         T(test_a_ban_is_told_to_those_who_wait_for_that_client_only),
+        T(test_a_reload_tells_those_who_would_wait_in_vain),
+        T(test_one_liar_of_three_does_not_speak_for_the_other_client),
         T(test_stopping_drops_those_who_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

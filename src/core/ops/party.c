@@ -82,7 +82,7 @@ void cs_party_ban(cs_core *c, const cs_peer *liar, cs_mpc_check check)
             cs_party_drop_channel(c, ch, CS_E_ABORT_SESSION);
         }
     }
-    cs_waits_banned(c);
+    cs_waits_recheck(c);
 }
 
 void cs_party_recheck(cs_core *c)
@@ -101,6 +101,7 @@ void cs_party_recheck(cs_core *c)
             cs_party_end(c, s, CS_E_ABORT_SESSION, true);
         }
     }
+    cs_waits_recheck(c);
 }
 
 void cs_party_silence(cs_core *c, uint64_t now_ms)

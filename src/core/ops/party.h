@@ -22,7 +22,7 @@ void cs_party_drop_channel(cs_core *c, cs_chan *ch, cs_err why);
  * its channels.
  */
 void cs_party_ban(cs_core *c, const cs_peer *liar, cs_mpc_check check);
-/* cs_party_recheck - after a reload: channels and sessions whose keys are not in the new set end. */
+/* cs_party_recheck - after a reload: channels and sessions whose keys are not in the new set end, and who waits for them is told. */
 void cs_party_recheck(cs_core *c);
 /* cs_party_silence - end the streams that were silent too long. cs_party_end_all - for STOPPED. */
 void cs_party_silence(cs_core *c, uint64_t now_ms);

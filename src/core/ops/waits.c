@@ -17,23 +17,20 @@ static cs_wait **label_bucket(cs_waits *t, const uint8_t label32[32])
     return &t->by_label[cs_load_u32(label32) & (CS_WAIT_BUCKETS - 1)];
 }
 
-cs_err cs_waits_add(cs_waits *t, uint64_t id, cs_slice account, const uint8_t label32[32], const uint8_t data32[32])
+cs_err cs_waits_add(cs_waits *t, const cs_wait *in)
 {
-    cs_wait **at_id = id_bucket(t, id), **at_label = label_bucket(t, label32), *w;
+    cs_wait **at_id = id_bucket(t, in->id), **at_label = label_bucket(t, in->label32), *w;
 
     for (w = *at_id; w != NULL; w = w->by_id) {
-        if (w->id == id) {
+        if (w->id == in->id) {
             return CS_E_EXISTS;
         }
     }
-    w = calloc(1, sizeof *w);
+    w = malloc(sizeof *w);
     if (w == NULL) {
         return CS_E_NO_MEMORY;
     }
-    w->id = id;
-    memcpy(w->account, account.p, account.len); /* at most 128 bytes, checked by authorise */
-    memcpy(w->label32, label32, 32);
-    memcpy(w->data32, data32, 32);
+    *w = *in;
     w->by_id = *at_id;
     *at_id = w;
     w->by_label = *at_label;
@@ -107,67 +104,81 @@ void cs_waits_tell(cs_core *c, const uint8_t label32[32], const uint8_t data32[3
     }
 }
 
-/* The account's client has lied: no session of it will come. */
-static bool client_banned(const cs_core *c, const cs_share_party *own)
+/* All who could sign with us have lied: no session will come. */
+static bool clients_banned(const cs_core *c, const cs_share_party *own)
 {
-    bool banned = false;
-
     for (uint16_t i = 1; i <= own->parties.n; i++) {
-        banned |= i != own->index && cs_peers_banned(&c->peers, own->parties.idkey[i - 1]);
+        if (i != own->index && !cs_peers_banned(&c->peers, own->parties.idkey[i - 1])) {
+            return false;
+        }
     }
-    return banned;
+    return true;
 }
 
-void cs_waits_banned(cs_core *c)
+static cs_err still_possible(const cs_core *c, const cs_wait *w)
+{
+    const cs_mpc_key *key = cs_share_find(c->set, cs_slice_str(w->account));
+
+    if (key == NULL) {
+        return CS_E_ACCOUNT_UNKNOWN;
+    }
+    if (!cs_ct_eq(key->pk33, w->pk33, sizeof w->pk33)) {
+        return CS_E_ABORT_SESSION;
+    }
+    return clients_banned(c, cs_share_party_of(c->set, key)) ? CS_E_PEER_BANNED : CS_OK;
+}
+
+void cs_waits_recheck(cs_core *c)
 {
     for (size_t i = 0; i < CS_WAIT_BUCKETS; i++) {
         for (cs_wait *w = c->waits.by_id[i], *next; w != NULL; w = next) {
-            const cs_mpc_key *key = cs_share_find(c->set, cs_slice_str(w->account));
+            cs_err err = still_possible(c, w);
 
             next = w->by_id;
-            if (key != NULL && client_banned(c, cs_share_party_of(c->set, key))) {
-                cs_wait_reply(c, w->id, CS_E_PEER_BANNED, NULL, false);
+            if (err != CS_OK) {
+                cs_wait_reply(c, w->id, err, NULL, false);
                 drop(&c->waits, w);
             }
         }
     }
 }
 
-/* CS_OK: answered (*out->answered) or to be waited for, then label and data are set. */
-static cs_err look(cs_core *c, const cs_hello *h, uint8_t label32[32], uint8_t data32[32], cs_answer_found *out)
+/* CS_OK: answered (*out->answered) or to be waited for with w. */
+static cs_err look(cs_core *c, const cs_hello *h, cs_wait *w, cs_answer_found *out)
 {
     const cs_mpc_key *key = cs_share_find(c->set, h->account_id);
 
     if (key == NULL) {
         return CS_E_ACCOUNT_UNKNOWN;
     }
-    CS_TRY(cs_hello_label(label32, h));
-    CS_TRY(cs_answers_data(data32, key->pk33, h));
-    CS_TRY(cs_answers_peek(&c->answers, out, label32, data32));
+    memcpy(w->account, h->account_id.p, h->account_id.len); /* at most 128 bytes, checked by authorise */
+    memcpy(w->pk33, key->pk33, sizeof w->pk33);
+    CS_TRY(cs_hello_label(w->label32, h));
+    CS_TRY(cs_answers_data(w->data32, key->pk33, h));
+    CS_TRY(cs_answers_peek(&c->answers, out, w->label32, w->data32));
     if (out->answered) {
         return CS_OK;
     }
-    return client_banned(c, cs_share_party_of(c->set, key)) ? CS_E_PEER_BANNED : CS_OK;
+    return clients_banned(c, cs_share_party_of(c->set, key)) ? CS_E_PEER_BANNED : CS_OK;
 }
 
 void cs_op_sign_wait(cs_core *c, const cs_permit *p)
 {
     const cs_rpc_frame *f = cs_permit_frame(p);
-    uint8_t label[32], data[32];
+    cs_wait w = {.id = f->id};
     cs_answer_found found = {0};
     cs_hello h;
     cs_err err;
 
     cs_request_of_frame(&h, f);
-    err = look(c, &h, label, data, &found);
+    err = look(c, &h, &w, &found);
     if (err == CS_OK && found.answered) {
         c->counters.answers++;
         cs_wait_reply(c, f->id, CS_OK, found.answer, true);
         return;
     }
     if (err == CS_OK) {
-        err = c->waits.num >= c->config->sessions ? CS_E_SESSION_LIMIT
-                                                  : cs_waits_add(&c->waits, f->id, h.account_id, label, data);
+        err = c->waits.num >= c->config->sessions ? CS_E_SESSION_LIMIT : cs_waits_add(&c->waits, &w);
     }
     if (err != CS_OK) {
         cs_wait_reply(c, f->id, err, NULL, false);
