@@ -10,6 +10,27 @@
 
 static void run_job(cs_pjob *j);
 
+/* ---- going through requests */
+
+static void walk_begin(cs_pwalk *w, cs_pclient *p, cs_pjob **list)
+{
+    *w = (cs_pwalk){.list = *list, .outer = p->walks};
+    *list = NULL;
+    p->walks = w;
+}
+
+/* NULL: that was all, and the walk is over */
+static cs_pjob *walk_next(cs_pwalk *w, cs_pclient *p)
+{
+    cs_pjob *j = w->list;
+    if (j == NULL) {
+        p->walks = w->outer;
+    } else {
+        w->list = j->next_waiting;
+    }
+    return j;
+}
+
 /* ---- the end of a request */
 
 static void unlink_job(cs_pjob *j)
@@ -194,13 +215,13 @@ static void ready_one(cs_pjob *j, cs_err err, bool trigger)
 
 void cs_pident_ready(cs_pident *i, cs_err err)
 {
-    cs_pjob *list = i->waiting, *trigger = i->trigger;
-    i->waiting = NULL;
-    while (list != NULL) {
-        cs_pjob *j = list;
-        list = j->next_waiting;
+    const cs_pjob *trigger = i->trigger;
+    const cs_err hint = i->hint; /* another set-up may begin before it is told */
+    cs_pwalk w;
+    walk_begin(&w, i->client, &i->waiting);
+    for (cs_pjob *j = walk_next(&w, i->client); j != NULL; j = walk_next(&w, i->client)) {
         if (j == trigger) {
-            j->result.hint = i->hint;
+            j->result.hint = hint;
         }
         ready_one(j, err, j == trigger);
     }
@@ -211,11 +232,9 @@ void cs_pident_ready(cs_pident *i, cs_err err)
 static void turn(void *cookie)
 {
     cs_pclient *p = cookie;
-    cs_pjob *list = p->queued;
-    p->queued = NULL;
-    while (list != NULL) {
-        cs_pjob *j = list;
-        list = j->next_waiting;
+    cs_pwalk w;
+    walk_begin(&w, p, &p->queued);
+    for (cs_pjob *j = walk_next(&w, p); j != NULL; j = walk_next(&w, p)) {
         run_job(j);
     }
 }
@@ -288,6 +307,9 @@ void cs_pclient_cancel(cs_pjob *j)
 {
     take_out(&j->client->queued, j);
     take_out(&j->ident->waiting, j);
+    for (cs_pwalk *w = j->client->walks; w != NULL; w = w->outer) {
+        take_out(&w->list, j);
+    }
     if (j->stream != NULL) {
         cs_pstream_cancel(j->stream);
     }

@@ -46,7 +46,7 @@ CS_MUST cs_err cs_pclient_new(cs_pclient **out, const cs_pclient_config *config)
 typedef struct cs_pjob cs_pjob;
 CS_MUST cs_err cs_pclient_sign(cs_pjob **out_job, cs_pclient *p, const cs_psign_request *r, cs_pclient_fn *fn,
                                void *cookie);
-/* cs_pclient_cancel - fn is not called any more; the job is gone. */
+/* cs_pclient_cancel - fn is not called any more; the job is gone. Also from within the fn of another request. */
 void cs_pclient_cancel(cs_pjob *j);
 /* cs_pclient_busy - requests under way. cs_pclient_channels - channels made so far. */
 size_t cs_pclient_busy(const cs_pclient *p);

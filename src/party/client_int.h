@@ -44,6 +44,12 @@ struct cs_pjob {
     bool rechannelled;
 };
 
+/* Requests that are being gone through; the end of one may give up any other. */
+typedef struct cs_pwalk {
+    cs_pjob *list; /* still to come, by next_waiting */
+    struct cs_pwalk *outer;
+} cs_pwalk;
+
 struct cs_pclient {
     cs_pclient_config config;
     cs_ptransport *transport;
@@ -54,6 +60,7 @@ struct cs_pclient {
     cs_pjob *jobs;
     cs_defer turn; /* starts what was queued, outside of the caller's stack */
     cs_pjob *queued;
+    cs_pwalk *walks; /* under way, innermost first */
 };
 
 /* cs_pclient_code - (client.c) the error of an END's code; CS_OK for "OK", CS_E_INTERNAL for an unknown one. */

@@ -60,6 +60,7 @@ struct cs_gateway {
 static struct {
     bool flip, duplicate, replay, foreign, forge_end, unknown_always, lose;
     const char *deaf_room; /* the enclave hears nothing there */
+    const char *deaf_code; /* what somebody says of a set-up there */
     const char *end_code;  /* answered to each session's first frame in the place of an answer */
     unsigned deaf;         /* first frames of sessions that the enclave does not hear */
     unsigned gone;         /* frames that the gateway forgets: the n-th from now */
@@ -296,8 +297,13 @@ static void serve(const message *m)
 {
     cs_room_body b;
     cs_buf out = cs_buf_heap(CS_FRAME_MAX);
-    if (cs_room_body_parse(&b, cs_slice_of(m->p, m->len)) != CS_OK ||
-        (how.deaf_room != NULL && strcmp(m->room, how.deaf_room) == 0)) {
+    if (cs_room_body_parse(&b, cs_slice_of(m->p, m->len)) != CS_OK) {
+        return;
+    }
+    if (how.deaf_room != NULL && strcmp(m->room, how.deaf_room) == 0) {
+        if (how.deaf_code != NULL) {
+            put_end(m->room, &b, b.frame.p, true, how.deaf_code);
+        }
         return;
     }
     if (is_first(b.frame) && how.end_code != NULL) {
@@ -618,6 +624,7 @@ static void a_set_up_where_nobody_is_does_not_hold_up_the_others(void **state)
     outcome alone, other;
     open_client(0, 200);
     how.deaf_room = "signing_7";
+    how.deaf_code = "NOT_SERVING";
     begin(&alone, "a", 7, "x");
     while (joined == 0) {
         assert_true(cs_loop_run_once(loop, true));
@@ -626,6 +633,7 @@ static void a_set_up_where_nobody_is_does_not_hold_up_the_others(void **state)
     wait_for(&alone);
     wait_for(&other);
     assert_int_equal(alone.r.err, CS_E_PEER_SILENT);
+    assert_int_equal(alone.r.hint, CS_E_NOT_SERVING); /* the set-up of the other one, which began first, has none */
     assert_int_equal(other.r.err, CS_OK);
 }
 
@@ -699,6 +707,58 @@ static void requests_may_be_given_up_at_any_time(void **state)
     (void)cs_loop_run_once(loop, false);
 }
 
+typedef struct couple {
+    cs_pjob *job[2];
+    unsigned ended;
+} couple;
+
+/* the end of one takes the other one with it */
+static void on_one(void *cookie, const cs_presult *r)
+{
+    couple *c = cookie;
+    assert_int_not_equal(r->err, CS_OK);
+    c->ended++;
+    cs_pclient_cancel(c->job[0]); /* requests begin newest first, so this one is still to come */
+}
+
+static void begin_couple(couple *c, int64_t tx)
+{
+    *c = (couple){0};
+    for (unsigned i = 0; i < 2; i++) {
+        cs_psign_request r = {
+            .account_id = cs_slice_str("a"), .tx_id = tx + i, .execution_id = cs_slice_str("x"), .digest32 = {1}};
+        assert_int_equal(cs_pclient_sign(&c->job[i], client, &r, on_one, c), CS_OK);
+    }
+}
+
+static void the_end_of_a_request_may_give_up_another(void **state)
+{
+    couple c;
+    open_client(0, 0);
+    /* both wait for a channel that does not come: those who waited are told in the order in which they began */
+    how.attest = CS_E_UPSTREAM;
+    begin_couple(&c, 1);
+    cs_pjob *older = c.job[0];
+    c.job[0] = c.job[1]; /* told last */
+    c.job[1] = older;
+    while (c.ended == 0) {
+        assert_true(cs_loop_run_once(loop, true));
+    }
+    assert_int_equal(cs_pclient_busy(client), 0);
+    /* both begin in one turn, and end in it */
+    how.attest = CS_OK;
+    signs("a", 9, "x");
+    how.join = CS_E_SESSION_LIMIT;
+    begin_couple(&c, 3);
+    while (c.ended == 0) {
+        assert_true(cs_loop_run_once(loop, true));
+    }
+    assert_int_equal(c.ended, 1);
+    assert_int_equal(cs_pclient_busy(client), 0);
+    how.join = CS_OK;
+    signs("a", 10, "x");
+}
+
 static void requests_that_fit_no_room_are_refused(void **state)
 {
     outcome o;
@@ -736,6 +796,7 @@ int main(void)
         T(what_the_gateway_refuses_is_told),
         T(a_wrong_attestation_is_no_channel),
         T(requests_may_be_given_up_at_any_time),
+        T(the_end_of_a_request_may_give_up_another),
         T(requests_that_fit_no_room_are_refused),
     };
 #undef T
