@@ -34,6 +34,7 @@ struct cs_gw_sub {
     bool has_last;
     uint64_t last; /* id of the last event */
     uint64_t up_since, down_since;
+    uint64_t soon; /* before this time a connection that brought events and broke is not made again at once */
     uint32_t lost_ms;
     size_t held; /* what the gateway counts for us */
     cs_err why;
@@ -84,8 +85,9 @@ static void give_up(cs_gw_sub *s, cs_err err)
 static void broken(cs_gw_sub *s, cs_err err)
 {
     uint64_t now = cs_loop_now(s->g->loop);
-    bool was_good = s->up && (now - s->up_since >= STABLE_MS || !s->fresh);
+    bool was_good = s->up && (now - s->up_since >= STABLE_MS || (!s->fresh && now >= s->soon));
 
+    s->soon = was_good ? now + STABLE_MS : s->soon;
     disconnect(s);
     set_held(s, 0);
     cs_sse_reset(s->sse);

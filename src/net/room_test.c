@@ -620,6 +620,36 @@ static void a_gateway_that_only_breaks_is_asked_less_and_less(void **state)
     tear_down(&w);
 }
 
+/* One event on each connection, then its end: no reason to come again at once for ever. */
+static void a_gateway_that_breaks_after_each_event_is_asked_less_and_less(void **state)
+{
+    struct world w;
+    cs_room *r = NULL;
+    unsigned came = 0;
+    char req[2048];
+
+    (void)state;
+    set_up(&w);
+    assert_int_equal(cs_room_join(&r, w.g, &(cs_room_args){"signing_1", CS_SLICE_NULL, 0, &room_events, &w}), CS_OK);
+    uint64_t end = cs_clock_mono_ms() + 500;
+    while (cs_clock_mono_ms() < end) {
+        cs_ep_peer peer;
+        int fd = -1;
+        if (cs_endpoint_accept(&fd, &peer, w.listen) == CS_OK) {
+            take_request(&w, fd, req, sizeof req);
+            say(fd, SUBSCRIBED);
+            say_message(fd, came++, "{\"sender\":0,\"receiver\":null,\"body\":\"YQ\"}");
+            close(fd);
+        }
+        turn(&w);
+    }
+    assert_true(came >= 2 && came <= 10);
+    assert_true(w.num_bodies + 1 >= came);
+    assert_int_equal(w.lost, 0);
+    cs_room_leave(r);
+    tear_down(&w);
+}
+
 static void refusals_end_a_membership(void **state)
 {
     static const struct {
@@ -926,6 +956,7 @@ int main(void)
         cmocka_unit_test(a_broken_subscription_goes_on_behind_the_last_event),
         cmocka_unit_test(a_room_that_was_forgotten_counts_anew),
         cmocka_unit_test(a_gateway_that_only_breaks_is_asked_less_and_less),
+        cmocka_unit_test(a_gateway_that_breaks_after_each_event_is_asked_less_and_less),
         cmocka_unit_test(refusals_end_a_membership),
         cmocka_unit_test(a_stream_that_is_none_is_lost),
         cmocka_unit_test(an_event_without_end_breaks_the_connection),
