@@ -168,6 +168,7 @@ static cs_err set_up(void)
                            .queue_max = CALL_QUEUE,
                            .on_change = on_service_change};
     fit_connections(&gate.config);
+    cs_gate_settings_fit(&gate.config);
     CS_TRY(cs_loop_new(&gate.loop));
     CS_TRY(cs_rooms_new(&gate.rooms, &gate.config.rooms));
     CS_TRY(cs_pool_new(&gate.pool, gate.loop, &pool));

@@ -73,6 +73,12 @@ void cs_gate_settings_default(cs_gate_config *out)
     }
 }
 
+void cs_gate_settings_fit(cs_gate_config *io)
+{
+    size_t most = (size_t)(io->http_conns - io->http_conns / 4);
+    io->rooms.subscribers_all = io->rooms.subscribers_all < most ? io->rooms.subscribers_all : most;
+}
+
 /* "http://HOST[:PORT]" to "tcp:HOST:PORT"; a path, a user or a query have no meaning here. */
 static cs_err parse_url(cs_endpoint *out, cs_slice rest)
 {

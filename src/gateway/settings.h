@@ -15,6 +15,11 @@ void cs_gate_settings_default(cs_gate_config *out);
 /* cs_gate_settings_read - lays the text of a file over what is there. CS_E_CONFIG | CS_E_CONFIG_KEY | CS_E_TOO_LARGE |
  * CS_E_NO_MEMORY; *fault says more (but for the last), and *io is as it was. */
 CS_MUST cs_err cs_gate_settings_read(cs_gate_config *io, cs_yaml_fault *fault, cs_slice yaml);
+/*
+ * cs_gate_settings_fit - takes what cannot be back to what can, once connections are what the limit of descriptors allows: event
+ * streams last, so they get three quarters of the HTTP connections at most, and the others stay for requests.
+ */
+void cs_gate_settings_fit(cs_gate_config *io);
 /* cs_gate_key - the names that a file may have, "group.name", by position below cs_gate_num_keys. */
 size_t cs_gate_num_keys(void);
 const char *cs_gate_key(size_t i);

@@ -160,6 +160,23 @@ static void names_of_levels_are_also_those_of_the_seed(void **state)
     assert_int_equal(c.log_level, CS_LOG_DEBUG);
 }
 
+/* Or those who subscribe and stay would keep everybody else out. */
+static void event_streams_never_take_all_connections(void **state)
+{
+    static cs_gate_config c;
+
+    (void)state;
+    cs_gate_settings_default(&c);
+    cs_gate_settings_fit(&c);
+    assert_int_equal(c.rooms.subscribers_all, 4096); /* as documented */
+    c.http_conns = 700;                              /* ulimit -n 1024 */
+    cs_gate_settings_fit(&c);
+    assert_int_equal(c.rooms.subscribers_all, 525);
+    c.http_conns = 1;
+    cs_gate_settings_fit(&c);
+    assert_int_equal(c.rooms.subscribers_all, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +186,7 @@ int main(void)
         cmocka_unit_test(services_are_urls_or_endpoints),
         cmocka_unit_test(the_example_is_the_defaults),
         cmocka_unit_test(names_of_levels_are_also_those_of_the_seed),
+        cmocka_unit_test(event_streams_never_take_all_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
