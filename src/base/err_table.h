@@ -102,7 +102,8 @@
     X(SHARES_SIGNATURE, AUTH, PERMISSION_DENIED, 0, "the share file's publisher or signature is not accepted",         \
       "sign it with a publisher key of the measured configuration")                                                    \
     X(SHARES_GENERATION, AUTH, FAILED_PRECONDITION, 0,                                                                 \
-      "the share file is older than the one in service or than minGeneration", "inject a file of a higher generation") \
+      "the share file is older than the one in service or than minGeneration",                                         \
+      "inject a file of this generation or a later one")                                                               \
     X(SHARES_DUPLICATE, INPUT, INVALID_ARGUMENT, 0, "the share file names an account twice", "remove one of them")     \
     X(SHARES_ACCOUNT, INPUT, INVALID_ARGUMENT, 0, "an account of the share file is not valid",                         \
       "make it again with signctl keygen")                                                                             \

@@ -47,6 +47,16 @@ static bool char_eq(char a, char b, bool ignore_case)
     return ignore_case ? tolower((unsigned char)a) == tolower((unsigned char)b) : a == b;
 }
 
+/* One character of UTF-8 (text is what JSON or UTF-8 checks let through): the bytes behind its first are 10xxxxxx. */
+static const char *next_char(const char *t)
+{
+    t++;
+    while (((unsigned char)*t & 0xc0) == 0x80) {
+        t++;
+    }
+    return t;
+}
+
 /* Iterative, so that "*a*a*a*..." costs at most pattern x text. */
 bool cs_emu_glob(const char *p, const char *t, bool ignore_case)
 {
@@ -57,12 +67,16 @@ bool cs_emu_glob(const char *p, const char *t, bool ignore_case)
         if (!literal && *p == '*') {
             star = p++;
             mark = t;
-        } else if ((!literal && *p == '?') || (*q != '\0' && char_eq(*q, *t, ignore_case))) {
+        } else if (!literal && *p == '?') {
+            p = q + 1;
+            t = next_char(t);
+        } else if (*q != '\0' && char_eq(*q, *t, ignore_case)) {
             p = q + 1;
             t++;
         } else if (star != NULL) {
             p = star + 1;
-            t = ++mark;
+            mark = next_char(mark);
+            t = mark;
         } else {
             return false;
         }

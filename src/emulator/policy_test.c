@@ -249,6 +249,11 @@ static void globs_match(void **state)
     assert_true(cs_emu_glob("*a*b?", "xxaxxbc", false));
     assert_false(cs_emu_glob("*a*b?", "xxaxxb", false));
     assert_true(cs_emu_glob("", "", false));
+    /* ? is one character, however many bytes it has */
+    assert_true(cs_emu_glob("\xc3\xa9?\xc3\xa9", "\xc3\xa9\xc3\xbc\xc3\xa9", false));
+    assert_false(cs_emu_glob("??", "\xc3\xbc", false));
+    assert_true(cs_emu_glob("*?x", "\xe2\x82\xac\xe2\x82\xacx", false));
+    assert_false(cs_emu_glob("*??x", "\xe2\x82\xacx", false));
     assert_false(cs_emu_glob("a", "", false));
     assert_true(cs_emu_glob("KMS:*", "kms:x", true));
     assert_false(cs_emu_glob("KMS:*", "kms:x", false));

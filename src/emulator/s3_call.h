@@ -15,8 +15,9 @@ typedef struct cs_emu_s3_call {
     cs_emu_reply *reply;
     char bucket[64];                 /* "" for the service itself */
     char key[CS_EMU_S3_MAX_KEY + 1]; /* decoded; "" for the bucket itself */
-    char base[4096];                 /* path of the object's files without their endings */
-    cs_buf decoded;                  /* body of an aws-chunked upload */
+    bool key_too_long;
+    char base[4096]; /* path of the object's files without their endings */
+    cs_buf decoded;  /* body of an aws-chunked upload */
     cs_slice body;
     cs_emu_s3_sums sums; /* that came with the body, and are right */
 } cs_emu_s3_call;

@@ -233,6 +233,23 @@ static void set_object_headers(cs_emu_s3_call *c, const json_t *meta)
     }
 }
 
+/* Digits; what is too large for 64 bits is the largest number. */
+static bool number(uint64_t *out, cs_slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9') {
+            return false;
+        }
+    }
+    while (text.len > 1 && text.p[0] == '0') {
+        text = cs_slice_of(text.p + 1, text.len - 1);
+    }
+    if (cs_parse_u64(text, UINT64_MAX, out) != CS_OK) {
+        *out = UINT64_MAX;
+    }
+    return text.len > 0;
+}
+
 cs_emu_range cs_emu_s3_parse_range(cs_slice text, uint64_t size, uint64_t *from, uint64_t *to)
 {
     uint64_t a = 0, b = UINT64_MAX;
@@ -242,9 +259,8 @@ cs_emu_range cs_emu_s3_parse_range(cs_slice text, uint64_t size, uint64_t *from,
     }
     cs_slice first = cs_slice_of(text.p + 6, (size_t)(dash - text.p) - 6),
              last = cs_slice_of(dash + 1, (size_t)(text.p + text.len - dash) - 1);
-    if ((first.len > 0 && cs_parse_u64(first, UINT64_MAX, &a) != CS_OK) ||
-        (last.len > 0 && cs_parse_u64(last, UINT64_MAX, &b) != CS_OK) || (first.len == 0 && last.len == 0) ||
-        (first.len > 0 && b < a)) {
+    if ((first.len > 0 && !number(&a, first)) || (last.len > 0 && !number(&b, last)) ||
+        (first.len == 0 && last.len == 0) || (first.len > 0 && b < a)) {
         return CS_EMU_RANGE_NONE;
     }
     if (first.len == 0) { /* the last b bytes */

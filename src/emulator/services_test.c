@@ -321,7 +321,9 @@ static void ranges_are_of_the_object(void **state)
         {"lines=0-1", CS_EMU_RANGE_NONE, 0, 0},
         {"bytes=a-b", CS_EMU_RANGE_NONE, 0, 0},
         {"", CS_EMU_RANGE_NONE, 0, 0},
-        {"bytes=99999999999999999999-", CS_EMU_RANGE_NONE, 0, 0},
+        {"bytes=99999999999999999999-", CS_EMU_RANGE_BAD, 0, 0},
+        {"bytes=-99999999999999999999", CS_EMU_RANGE_OK, 0, 9},
+        {"bytes=000000000000000000000005-5", CS_EMU_RANGE_OK, 5, 5},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         uint64_t from = 0, to = 0;

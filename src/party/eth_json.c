@@ -134,7 +134,7 @@ static cs_err get_access(cs_eth_tx_file *f, const json_t *object)
     }
     f->tx.data = cs_slice_of(f->bytes.p, data_len);
     for (size_t i = 0, at = data_len; i < n; i++) {
-        f->access[i].keys.p = f->bytes.p + at;
+        f->access[i].keys.p = f->access[i].keys.len > 0 ? f->bytes.p + at : NULL; /* bytes may be empty */
         at += f->access[i].keys.len;
     }
     f->tx.access = f->access;

@@ -14,8 +14,7 @@
 #define VERSION_PUB 0x0488b21eu
 #define PAYLOAD 78 /* version, depth, parent, child, chain code, key */
 
-/* out = HMAC-SHA512(key, parts) */
-static void hmac512(cs_secret64 *out, cs_slice key, const cs_slice *parts, size_t num_parts)
+void cs_hmac_sha512(cs_secret64 *out, cs_slice key, const cs_slice *parts, size_t num_parts)
 {
     crypto_auth_hmacsha512_state h;
     (void)crypto_auth_hmacsha512_init(&h, key.p, key.len);
@@ -49,7 +48,7 @@ cs_err cs_hd_master(cs_hd_key *out, cs_hd_curve curve, cs_slice seed)
     if (seed.len < CS_HD_SEED_MIN || seed.len > CS_HD_SEED_MAX) {
         return CS_E_RANGE;
     }
-    hmac512(&i, cs_slice_str(keys[curve]), &seed, 1);
+    cs_hmac_sha512(&i, cs_slice_str(keys[curve]), &seed, 1);
     for (;;) {
         memcpy(k.secret.b, i.b, 32);
         memcpy(k.chain.b, i.b + 32, 32);
@@ -62,7 +61,7 @@ cs_err cs_hd_master(cs_hd_key *out, cs_hd_curve curve, cs_slice seed)
             return err;
         }
         again = i; /* SLIP-10: the digest once more through the same key; 2^-32 for P-256 */
-        hmac512(&i, cs_slice_str(keys[curve]), (cs_slice[]){{again.b, 64}}, 1);
+        cs_hmac_sha512(&i, cs_slice_str(keys[curve]), (cs_slice[]){{again.b, 64}}, 1);
     }
 }
 
@@ -110,9 +109,9 @@ static void child_digest(cs_secret64 *out, const cs_hd_key *key, uint32_t index)
     uint8_t be[4];
     cs_store_u32(be, index);
     if ((index & CS_HD_HARDENED) != 0) {
-        hmac512(out, cs_slice_of(key->chain.b, 32), (cs_slice[]){{&zero, 1}, {key->secret.b, 32}, {be, 4}}, 3);
+        cs_hmac_sha512(out, cs_slice_of(key->chain.b, 32), (cs_slice[]){{&zero, 1}, {key->secret.b, 32}, {be, 4}}, 3);
     } else {
-        hmac512(out, cs_slice_of(key->chain.b, 32), (cs_slice[]){{key->point33, 33}, {be, 4}}, 2);
+        cs_hmac_sha512(out, cs_slice_of(key->chain.b, 32), (cs_slice[]){{key->point33, 33}, {be, 4}}, 2);
     }
 }
 
@@ -153,7 +152,8 @@ cs_err cs_hd_child(cs_hd_key *out, const cs_hd_key *key, uint32_t index)
     while (err == CS_E_RANGE && key->curve == CS_HD_P256) { /* SLIP-10: 1 || right half || index instead */
         CS_SECRET(cs_secret64) right = i;
         cs_store_u32(be, index);
-        hmac512(&i, cs_slice_of(key->chain.b, 32), (cs_slice[]){cs_slice_str("\x01"), {right.b + 32, 32}, {be, 4}}, 3);
+        cs_hmac_sha512(&i, cs_slice_of(key->chain.b, 32),
+                       (cs_slice[]){cs_slice_str("\x01"), {right.b + 32, 32}, {be, 4}}, 3);
         err = child_from(&k, key, &i);
     }
     CS_TRY(err);

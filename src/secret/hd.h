@@ -28,6 +28,8 @@ typedef struct cs_hd_key {
 } cs_hd_key;
 CS_SECRET_DECLARE(cs_hd_key)
 
+/* cs_hmac_sha512 - HMAC-SHA512 over the parts, as BIP-32 and SLIP-10 use it. out is secret when the key or a part is. */
+void cs_hmac_sha512(cs_secret64 *out, cs_slice key, const cs_slice *parts, size_t num_parts);
 /* cs_hd_master - seed: secret, CS_HD_SEED_MIN..MAX bytes. CS_E_RANGE (length; secp256k1: no key, 2^-127) | CS_E_ENTROPY | CS_E_NO_MEMORY. */
 CS_MUST cs_err cs_hd_master(cs_hd_key *out, cs_hd_curve curve, cs_slice seed);
 /*

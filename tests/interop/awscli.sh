@@ -149,6 +149,15 @@ check s3-cp-large upload_download "$work/shares" 'service key+shares~.json.age'
 head -c 20000000 /dev/urandom >"$work/many-shares"
 check s3-cp-in-parts upload_download "$work/many-shares" many.age
 check s3-presigned curl -sf -o "$work/back" "$("$aws" --endpoint-url "$(get s3)" s3 presign s3://your-bucket/enclave/age-private.key.enc)"
+expired=$("$aws" --endpoint-url "$(get s3)" s3 presign --expires-in 1 s3://your-bucket/enclave/age-private.key.enc)
+presigned_expires() {
+    local end=$((SECONDS + 10))
+    until curl -s "$expired" | grep -q 'AccessDenied.*Request has expired'; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.2
+    done
+}
+check s3-presigned-expires presigned_expires
 refused s3-missing '404' s3 cp s3://your-bucket/none "$work/none"
 refused s3-no-bucket 'NoSuchBucket\|404' s3 cp s3://other-bucket/none "$work/none"
 

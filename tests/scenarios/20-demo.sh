@@ -1,5 +1,5 @@
 #!/bin/bash
-# programs: release
+# programs: both
 # Goal of this test: `make demo` ends well, its record is complete, and it leaves no process and no private key behind.
 set -u
 dir=$(mktemp -d /tmp/cs-demo.XXXXXX)

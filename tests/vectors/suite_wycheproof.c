@@ -33,7 +33,8 @@ static wp_run *runner_of(const json_t *root, const json_t *group, const char *fi
     } by_name[] = {{"CHACHA20-POLY1305", wp_chacha20_poly1305},
                    {"AES-GCM", wp_aes_gcm},
                    {"HKDF-SHA-256", wp_hkdf_sha256},
-                   {"HMACSHA256", wp_hmac_sha256}};
+                   {"HMACSHA256", wp_hmac_sha256},
+                   {"HMACSHA512", wp_hmac_sha512}};
     const char *type = cs_suite_str(group, "type"), *algorithm = cs_suite_str(root, "algorithm");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         if (strcmp(type, rows[i].type) == 0 &&

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "secret/cms_int.h"
+#include "secret/hd.h"
 #include "secret/hpke.h"
 #include "secret/noise.h"
 #include "wycheproof.h"
@@ -126,6 +127,20 @@ wp_verdict wp_hmac_sha256(const json_t *group, const json_t *test)
     hmac(got, cs_buf_slice(&key), cs_buf_slice(&msg));
     size_t len = (size_t)json_integer_value(json_object_get(group, "tagSize")) / 8;
     bool same = len <= sizeof got && cs_slice_eq(cs_slice_of(got, len), cs_buf_slice(&tag));
+    cs_buf_free(&key);
+    cs_buf_free(&msg);
+    cs_buf_free(&tag);
+    return same ? WP_ACCEPTED : WP_REFUSED;
+}
+
+wp_verdict wp_hmac_sha512(const json_t *group, const json_t *test)
+{
+    cs_buf key = wp_bytes(test, "key"), msg = wp_bytes(test, "msg"), tag = wp_bytes(test, "tag");
+    cs_secret64 got;
+    cs_slice part = cs_buf_slice(&msg);
+    cs_hmac_sha512(&got, cs_buf_slice(&key), &part, 1);
+    size_t len = (size_t)json_integer_value(json_object_get(group, "tagSize")) / 8;
+    bool same = len <= sizeof got.b && cs_slice_eq(cs_slice_of(got.b, len), cs_buf_slice(&tag));
     cs_buf_free(&key);
     cs_buf_free(&msg);
     cs_buf_free(&tag);

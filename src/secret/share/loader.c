@@ -145,6 +145,7 @@ cs_err cs_share_loader_take(cs_share_set **out, cs_share_loader *l)
         return fail(l, CS_E_SHARES_SIGNATURE); /* the caller gave another file the second time */
     }
     CS_TRY(fail(l, cs_sharefile_stream_end(&l->stream)));
+    CS_TRY(fail(l, cs_share_check_whole(l->set, &l->stream.fault)));
     *out = l->set; /* transferred */
     l->set = NULL;
     l->state = S_OVER;

@@ -223,12 +223,26 @@ cs_err cs_share_load(cs_share_set **out, cs_slice file, const cs_share_policy *p
     cs_sharefile_work *work = cs_secret_alloc(sizeof *work);
     cs_err err = work == NULL ? CS_E_SHARES_LIMIT : cs_sharefile_parse(&cs_share_events, s, work, h.body, fault);
     cs_secret_free(work);
+    if (err == CS_OK) {
+        err = cs_share_check_whole(s, fault);
+    }
     if (err != CS_OK) {
         cs_share_free(s);
         return err;
     }
     *out = s; /* transferred */
     return CS_OK;
+}
+
+cs_err cs_share_check_whole(const cs_share_set *s, cs_sharefile_fault *fault)
+{
+    if (cs_share_count(s) > 0) {
+        return CS_OK;
+    }
+    if (fault != NULL) {
+        fault->what = "no account";
+    }
+    return CS_E_SHARES_FORMAT;
 }
 
 void cs_share_free(cs_share_set *s)

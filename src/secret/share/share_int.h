@@ -12,5 +12,10 @@ CS_MUST cs_err cs_share_check_header(const cs_sharefile_header *h, const cs_shar
  */
 CS_MUST cs_err cs_share_begin(cs_share_set **out, const cs_sharefile_header *h, size_t body_len);
 extern const cs_sharefile_events cs_share_events;
+/*
+ * cs_share_check_whole - what only the whole set shows: a file without accounts is refused, as a slip of the provisioner must not
+ * empty an enclave that serves. CS_E_SHARES_FORMAT. fault may be NULL.
+ */
+CS_MUST cs_err cs_share_check_whole(const cs_share_set *s, cs_sharefile_fault *fault);
 
 #endif

@@ -333,6 +333,13 @@ static void a_full_arena_refuses_the_file_and_frees_all(void **state)
     cs_deal_free(d);
 }
 
+static void a_file_without_accounts_is_refused(void **state)
+{
+    static const char file[] = "countersign-shares/1 generation=1 publisher=none "
+                               "sha256=44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\n{}";
+    assert_int_equal(load(cs_slice_str(file), &lax), CS_E_SHARES_FORMAT);
+}
+
 static void accounts_are_compact(void **state)
 {
     cs_slice c, f;
@@ -381,6 +388,7 @@ int main(void)
         cmocka_unit_test(accounts_are_checked),
         cmocka_unit_test(dealers_refuse_what_cannot_be_shared),
         cmocka_unit_test(a_full_arena_refuses_the_file_and_frees_all),
+        cmocka_unit_test(a_file_without_accounts_is_refused),
         cmocka_unit_test(accounts_are_compact),
         cmocka_unit_test(unban_orders_are_checked),
     };
