@@ -12,6 +12,7 @@
     X(cms)                                                                                                             \
     X(attest)                                                                                                          \
     X(image)                                                                                                           \
+    X(kms)                                                                                                             \
     X(keygen)                                                                                                          \
     X(sign)                                                                                                            \
     X(participant)                                                                                                     \

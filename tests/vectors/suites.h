@@ -16,6 +16,7 @@
     X("hpke", cs_suite_hpke)                                                                                           \
     X("http2", cs_suite_http2)                                                                                         \
     X("json", cs_suite_json_parsing)                                                                                   \
+    X("kms-policies", cs_suite_kms_policies)                                                                           \
     X("noise", cs_suite_noise)                                                                                         \
     X("mpc-model", cs_suite_mpc_model)                                                                                 \
     X("sigv4", cs_suite_sigv4)                                                                                         \

@@ -1,0 +1,74 @@
+/* signctl kms lint: does a policy give out key material without attestation? */
+#include <stdio.h>
+
+#include "base/json_out.h"
+#include "tools/cmds.h"
+#include "tools/policy_lint.h"
+#include "tools/tool_file.h"
+
+static int print_json(const cs_plint *l)
+{
+    cs_buf out = cs_buf_heap(CS_POLICY_MAX * 2);
+    cs_jw w = cs_jw_begin(&out);
+
+    cs_jw_object(&w, NULL);
+    cs_jw_cstr(&w, "kind", l->kind);
+    cs_jw_cstr(&w, "verdict", l->holes > 0 ? "hole" : "tight");
+    for (int hole = 1; hole >= 0; hole--) {
+        cs_jw_array(&w, hole != 0 ? "holes" : "advice");
+        for (size_t i = 0; i < l->num; i++) {
+            if (l->found[i].hole == (hole != 0)) {
+                cs_jw_object(&w, NULL);
+                cs_jw_cstr(&w, "code", l->found[i].code);
+                cs_jw_u64(&w, "statement", l->found[i].statement);
+                cs_jw_cstr(&w, "cause", l->found[i].cause);
+                cs_jw_cstr(&w, "fix", l->found[i].fix);
+                cs_jw_close_object(&w);
+            }
+        }
+        cs_jw_close_array(&w);
+    }
+    cs_jw_close_object(&w);
+    bool ok = cs_jw_end(&w) == CS_OK;
+    if (ok) {
+        printf("%.*s\n", (int)out.len, (const char *)out.p);
+    }
+    cs_buf_free(&out);
+    return ok ? l->holes > 0 : 2;
+}
+
+static int run_lint(const cs_args *a)
+{
+    static cs_plint l;
+    cs_buf file = cs_buf_heap(CS_POLICY_MAX);
+    cs_err err = cs_tfile_read(&file, a->pos[0]);
+
+    if (err == CS_OK) {
+        err = cs_policy_lint(&l, cs_buf_slice(&file));
+    }
+    cs_buf_free(&file);
+    if (err != CS_OK) {
+        (void)cs_refuse(a, err, cs_args_flag(a, "json"), a->pos[0]);
+        return 2;
+    }
+    if (cs_args_flag(a, "json")) {
+        return print_json(&l);
+    }
+    for (size_t i = 0; i < l.num; i++) {
+        const cs_plint_finding *f = &l.found[i];
+        printf("%s: %s (statement %zu)\n    cause: %s\n    fix:   %s\n", f->hole ? "hole" : "advice", f->code,
+               f->statement, f->cause, f->fix);
+    }
+    printf("%s: %s\n", l.kind, l.holes > 0 ? "hole" : "tight");
+    return l.holes > 0;
+}
+
+static const cs_opt lint_opts[] = {{.name = "json", .kind = CS_OPT_FLAG, .help = "JSON output"}, {0}};
+
+const cs_cmd cs_cmds_kms[] = {
+    {"kms lint", "FILE [--json]", "does a key, IAM or trust policy give out key material without attestation?",
+     "Exit status: 0 tight, 1 hole, 2 usage or not a policy. FILE may be \"-\".\n\nexample:\n    signctl kms lint "
+     "policy.json",
+     lint_opts, 1, 1, run_lint},
+    {0},
+};
