@@ -194,12 +194,18 @@ static cs_room_text *render(void *cookie, uint64_t id)
     return t;
 }
 
-/* application/json, with parameters or without */
-static bool is_json(const cs_http1_msg *request)
+/*
+ * application/json, with parameters or without. Only a browser must say so: it asks before it sends that type across origins
+ * (CORS preflight), and not for those of forms. Other clients send JSON under any name or none.
+ */
+static bool type_ok(const cs_http1_msg *request)
 {
     static const char type[] = "application/json";
     size_t n = sizeof type - 1;
     cs_slice v = cs_http1_header_get(request, "content-type");
+    if (cs_http1_header_get(request, "origin").p == NULL) {
+        return true;
+    }
     return v.p != NULL && v.len >= n && strncasecmp((const char *)v.p, type, n) == 0 &&
            (v.len == n || v.p[n] == ';' || v.p[n] == ' ' || v.p[n] == '\t');
 }
@@ -208,7 +214,7 @@ static void broadcast(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *reque
 {
     asked a = {.gate = g, .conn = conn, .request = request, .name = "id"};
     (void)query;
-    if (!is_json(request)) {
+    if (!type_ok(request)) {
         cs_gate_refuse(g, conn, request, 415, CS_E_UNSUPPORTED);
         return;
     }
@@ -241,7 +247,7 @@ static void attest(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *request,
 {
     (void)room;
     (void)query;
-    if (!is_json(request)) {
+    if (!type_ok(request)) {
         cs_gate_refuse(g, conn, request, 415, CS_E_UNSUPPORTED);
     } else {
         cs_gate_attest(g, conn, request);
