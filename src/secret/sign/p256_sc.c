@@ -30,6 +30,7 @@ static unsigned reduce_once(uint64_t out[4], const uint64_t t[4], uint64_t top)
     for (unsigned i = 0; i < 4; i++) {
         out[i] = (d[i] & mask) | (t[i] & ~mask);
     }
+    cs_wipe(d, sizeof d); /* t may be a key: t - n is as good as it */
     return subtract;
 }
 
