@@ -132,6 +132,9 @@ static int on_headers_complete(llhttp_t *ll)
             return stop(p, CS_E_FORMAT);
         }
     }
+    if (ll->http_minor == 0 && p->has_coding) { /* RFC 9112 6.1: its framing is faulty */
+        return stop(p, CS_E_FORMAT);
+    }
     if (!p->no_body && p->has_length && p->body_fn == NULL && ll->content_length > p->limits.body_max) {
         return stop(p, CS_E_TOO_LARGE);
     }
@@ -272,6 +275,13 @@ static size_t head_piece(const cs_http1_parser *p, cs_slice data)
     return lf != NULL ? (size_t)(lf - data.p) + 1 : data.len;
 }
 
+/* The empty line behind the last chunk is the one that llhttp lets end in a single LF. n bytes of piece were the last ones. */
+static cs_err check_end(const cs_http1_parser *p, cs_slice piece, size_t n)
+{
+    uint8_t before = n >= 2 ? piece.p[n - 2] : p->last;
+    return !p->has_coding || p->no_body || before == '\r' ? CS_OK : CS_E_FORMAT;
+}
+
 cs_err cs_http1_feed(cs_http1_parser *p, size_t *out_used, bool *out_done, cs_slice data)
 {
     *out_used = 0;
@@ -286,15 +296,19 @@ cs_err cs_http1_feed(cs_http1_parser *p, size_t *out_used, bool *out_done, cs_sl
                 break;
             }
         }
+        bool in_body = p->head_done;
         p->started = true;
         llhttp_errno_t e = llhttp_execute(&p->ll, (const char *)piece.p, piece.len);
         if (p->done) { /* paused: error_pos is the first byte that was not taken */
             const char *pos = llhttp_get_error_pos(&p->ll);
-            *out_used += e == HPE_PAUSED && pos != NULL ? (size_t)(pos - (const char *)piece.p) : piece.len;
+            size_t used = e == HPE_PAUSED && pos != NULL ? (size_t)(pos - (const char *)piece.p) : piece.len;
+            *out_used += used;
+            p->err = in_body ? check_end(p, piece, used) : CS_OK;
         } else if (e != HPE_OK) {
             p->err = error_of(p, e);
         } else {
             *out_used += piece.len;
+            p->last = piece.p[piece.len - 1];
         }
     }
     if (p->err == CS_OK && p->done && !*out_done) {

@@ -1,7 +1,8 @@
 /*
  * HTTP/1.1, strict, over llhttp: a message parser (requests and responses), the writer of heads, and a server on the loop.
  * Refused: Content-Length together with Transfer-Encoding, a second Content-Length, codings but chunked, line folding, bare
- * CR, HTTP/1.0 keep-alive games, upgrades, chunk extensions of requests, heads or bodies over the limits, more than CS_HTTP1_HEADERS headers.
+ * CR or LF, HTTP/1.0 with chunks or keep-alive games, upgrades, chunk extensions of requests, heads or bodies over the limits,
+ * more than CS_HTTP1_HEADERS headers.
  * Source: RFC 9110, RFC 9112, specs/dependencies.md 6.
  */
 #ifndef CS_NET_HTTP1_H

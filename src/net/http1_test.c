@@ -104,6 +104,8 @@ static void requests_that_smuggle_are_refused(void **state)
         {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;a\r\nx\r\n0\r\n\r\n", CS_E_UNSUPPORTED},
         {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0;a\r\n\r\n", CS_E_UNSUPPORTED},
         {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n", CS_E_UNSUPPORTED},
+        {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\n", CS_E_FORMAT},
+        {"POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", CS_E_FORMAT},
         {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n", CS_E_TOO_LARGE},
         {"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\nhello hello\r\n0\r\n\r\n",
          CS_E_TOO_LARGE},

@@ -1,6 +1,6 @@
 /*
  * One subscription of a room: a connection of its own that is made again when it breaks, and goes on behind the last event.
- * A gateway that lies can make us reconnect once a second and hold one event, no more.
+ * A gateway that lies can make us reconnect a few times a second and hold one event, no more.
  */
 #include <stdio.h>
 #include <stdlib.h>
