@@ -198,7 +198,8 @@ void cs_flow_end(cs_flow *f, cs_err err)
     const cs_room_end end = {
         .channel16 = f->channel, .session16 = f->set_up ? none : f->session, .code = cs_slice_str(cs_err_code(err))};
 
-    b->why = is_verdict(err) ? err : b->why;
+    /* core refuses an authentic session in it; what is played again ends without a word */
+    b->why = f->proven == CS_SAID_DATA && is_verdict(err) ? err : b->why;
     if (is_told(err) && b->ends < CS_BRIDGE_ENDS_MAX && cs_room_end_put(&out, &end) == CS_OK) {
         b->ends++;
         broadcast(b, cs_buf_slice(&out));

@@ -720,10 +720,18 @@ static void silence_ends_a_call_and_core_is_told(void **state)
     TURN_UNTIL(&w, is_closed(w.subs[0]));
     core_signs(&w, wait, false); /* too late: for nobody */
     turns(&w, 5);
-    /* a session that was aborted says more */
+    /* a session that was aborted says more; a frame of an old one, which anybody may play again, does not */
     wait = begun(&w, &k, &usual);
     room_says(&w, 1, "acc", "exec", frame(mem, 3, 0xc1, 0x51));
     core_ends(&w, opened(&w, &usual, frame(mem, 3, 0xc1, 0x51)), "ABORT_SESSION");
+    assert_int_equal(core_gets(&w, CS_RPC_SIGN_CANCEL).id, wait);
+    TURN_UNTIL(&w, k.over);
+    assert_int_equal(k.err, CS_E_PEER_SILENT);
+    wait = begun(&w, &k, &usual);
+    room_says(&w, 2, "acc", "exec", frame(mem, 3, 0xc1, 0x52));
+    uint64_t id = opened(&w, &usual, frame(mem, 3, 0xc1, 0x52));
+    core_says(&w, CS_RPC_PARTY_SEND, id, frame(mem, 3, 0xc1, 0x52), CS_SLICE_NULL, 0); /* REFUSED, sealed */
+    core_ends(&w, id, "ABORT_SESSION");
     assert_int_equal(core_gets(&w, CS_RPC_SIGN_CANCEL).id, wait);
     TURN_UNTIL(&w, k.over);
     assert_int_equal(k.err, CS_E_ABORT_SESSION);
