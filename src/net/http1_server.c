@@ -4,49 +4,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/http1.h"
+#include "net/http1_server_int.h"
 
 #define LINGER_MS 2000
 #define PENDING_MAX (256u * 1024u)
 #define STALL_MS 30000
 #define HEAD_MAX (64u * 1024u)
 #define HELD_WORTH (32u * 1024u) /* less is not worth a connection */
-
-struct cs_http1_conn {
-    cs_http1_server *server;
-    cs_http1_conn *next, **prev;
-    cs_http1_conn *newer, *older; /* among those that no answer is due to, by when that began */
-    cs_stream *stream;
-    cs_http1_parser *parser;
-    cs_timer *timer;
-    cs_buf pending; /* bytes behind the request that is being answered, from pending_at on */
-    size_t pending_at;
-    cs_defer again;
-    bool busy, eof, close_after;
-    bool continued; /* told to send the body of the request that is being read */
-    bool stalled;   /* the client does not read its answers */
-    bool streaming; /* a streamed answer is under way */
-    size_t stalled_at;
-    size_t held; /* counted in the server's */
-    uint64_t body_deadline;
-    cs_loop_fn *gone;
-    void *gone_cookie;
-    const cs_http1_stream_events *events;
-    void *events_cookie;
-};
-
-struct cs_http1_server {
-    cs_loop *loop;
-    cs_listener *listener;
-    cs_http1_server_opts opts;
-    cs_http1_handler *handler;
-    void *cookie;
-    cs_http1_conn *conns;
-    cs_http1_conn *oldest, *newest; /* not busy */
-    size_t num_conns;
-    size_t held; /* memory of requests, of all */
-    bool draining;
-};
 
 /* Not busy: in the list of those that may give way, at its end. */
 static void set_busy(cs_http1_conn *c, bool busy)
@@ -399,37 +363,6 @@ cs_err cs_http1_stream_begin(cs_http1_conn *c, unsigned status, const cs_http1_h
     account(c); /* or what is held no more would count as long as the stream lasts */
     cs_stream_read(c->stream, true);
     return CS_OK;
-}
-
-cs_err cs_http1_stream_write(cs_http1_conn *c, const cs_slice *parts, size_t num_parts)
-{
-    cs_buf chunk = cs_buf_heap(SIZE_MAX / 2);
-    cs_err err = cs_http1_put_chunk(&chunk, parts, num_parts);
-    if (err == CS_OK) {
-        err = cs_stream_write(c->stream, cs_buf_slice(&chunk));
-    }
-    cs_buf_free(&chunk);
-    return err;
-}
-
-cs_err cs_http1_stream_write_ref(cs_http1_conn *c, cs_slice chunk, cs_loop_fn *release, void *cookie)
-{
-    return cs_stream_write_ref(c->stream, chunk, release, cookie);
-}
-
-size_t cs_http1_stream_queued(const cs_http1_conn *c)
-{
-    return cs_stream_queued(c->stream);
-}
-
-bool cs_http1_stream_full(const cs_http1_conn *c)
-{
-    return cs_stream_full(c->stream);
-}
-
-void cs_http1_stream_flush(cs_http1_conn *c)
-{
-    cs_stream_flush(c->stream);
 }
 
 void cs_http1_stream_end(cs_http1_conn *c)
