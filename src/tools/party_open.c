@@ -1,6 +1,7 @@
 #include "tools/party_open.h"
 
 #include <openssl/pem.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -93,23 +94,70 @@ static cs_err gateway_url(cs_party_open *o)
     return n > 0 && (size_t)n < sizeof o->gateway ? CS_OK : CS_E_RANGE;
 }
 
+/* tcp:HOST:PORT, http://HOST:PORT/ and HOST:PORT are one address */
+static cs_slice bare(cs_slice text)
+{
+    static const char *const heads[] = {"http://", "tcp:"};
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        size_t n = strlen(heads[i]);
+        if (text.len > n && memcmp(text.p, heads[i], n) == 0) {
+            text = cs_slice_of(text.p + n, text.len - n);
+        }
+    }
+    while (text.len > 0 && text.p[text.len - 1] == '/') {
+        text.len--;
+    }
+    return text;
+}
+
+/*
+ * What `make up` wrote stands for --env where it speaks of the address that is wanted: none was given, or the one that is in it.
+ * Its attestation root and PCRs are of the emulator, and say nothing about any other address.
+ */
+static cs_err local_env(cs_party_open *o, const char *address)
+{
+    cs_slice there;
+    if (access(LOCAL_ENV, R_OK) != 0) {
+        return CS_OK;
+    }
+    o->detail = LOCAL_ENV;
+    CS_TRY(cs_tfile_read(&o->env, LOCAL_ENV));
+    if (address != NULL && (!env_value(cs_buf_slice(&o->env), addresses[o->path].key, &there) ||
+                            !cs_slice_eq(bare(there), bare(cs_slice_str(address))))) {
+        o->env.len = 0;
+    }
+    return CS_OK;
+}
+
 cs_err cs_party_env(cs_party_open *o, const cs_args *a)
 {
     const char *file = cs_args_str(a, "env");
     o->args = a;
     o->env = cs_buf_heap(MAX_ENV);
-    if (file == NULL && cs_args_str(a, addresses[o->path].name) == NULL && access(LOCAL_ENV, R_OK) == 0) {
-        file = LOCAL_ENV;
-    }
     if (file != NULL) {
         o->detail = file;
         CS_TRY(cs_tfile_read(&o->env, file));
+    } else {
+        CS_TRY(local_env(o, cs_args_str(a, addresses[o->path].name)));
     }
     o->detail = addresses[o->path].missing;
     CS_TRY(o->path == CS_PARTY_ROOMS
                ? gateway_url(o)
                : cs_party_endpoint(o, &o->service, addresses[o->path].name, addresses[o->path].key));
     o->detail = NULL;
+    return CS_OK;
+}
+
+/* "0=HEX,1=HEX" */
+static cs_err add_pcr_list(cs_att_tuple *tuple, cs_slice list)
+{
+    while (list.len > 0) {
+        const uint8_t *comma = memchr(list.p, ',', list.len);
+        size_t n = comma != NULL ? (size_t)(comma - list.p) : list.len;
+        CS_TRY(cs_att_tuple_set_text(tuple, cs_slice_of(list.p, n)));
+        n += comma != NULL;
+        list = cs_slice_of(list.p + n, list.len - n);
+    }
     return CS_OK;
 }
 
@@ -130,6 +178,10 @@ static cs_err add_pcrs(cs_party_open *o)
             CS_TRY(cs_hex_decode(value, sizeof value, cs_slice_str(hex)));
             CS_TRY(cs_att_tuple_set(&tuple, n, cs_slice_of(value, sizeof value)));
         }
+    }
+    if (tuple.mask == 0 && !cs_args_flag(a, "any-pcrs") && getenv("ATTESTATION_PCRS") != NULL) {
+        o->detail = "ATTESTATION_PCRS of the environment: N=HEX,N=HEX...";
+        CS_TRY(add_pcr_list(&tuple, cs_slice_str(getenv("ATTESTATION_PCRS"))));
     }
     o->att.any_pcrs = cs_args_flag(a, "any-pcrs");
     o->att.allow_debug = cs_args_flag(a, "allow-debug");

@@ -1,8 +1,9 @@
 /*
  * What the commands that talk to a service share: its address, the client's shares, the conditions on its attestation, and a
  * participant on a loop. Values come from options, else from --env FILE (lines KEY=VALUE, as `make up` writes them) or the
- * environment: SIGN_SERVICE_GRPC, GATEWAY_GRPC, GATEWAY_HTTP, CLIENT_SHARES, ACCOUNT_ID, NSM_ROOT_PEM (a file); PCR0, PCR1, PCR2 from --env only.
- * Without --env and without an address given, build/run/endpoints.env below the current folder stands for --env when it exists.
+ * environment: SIGN_SERVICE_GRPC, GATEWAY_GRPC, GATEWAY_HTTP, CLIENT_SHARES, ACCOUNT_ID, NSM_ROOT_PEM (a file); PCR0, PCR1, PCR2 from --env only,
+ * ATTESTATION_PCRS ("0=HEX,1=HEX") from the environment only. Without --env, build/run/endpoints.env below the current folder stands for
+ * it when it exists and no other address was given than the one that is in it.
  */
 #ifndef CS_TOOLS_PARTY_OPEN_H
 #define CS_TOOLS_PARTY_OPEN_H
@@ -30,7 +31,8 @@
         {"passphrase-file", 0, CS_OPT_STR, "FILE", "passphrase of the share file in its first line", NULL, NULL, 0, 0}, \
         {"root",         0,    CS_OPT_STR, "PEM", "attestation root; default: AWS Nitro Enclaves root G1",              \
          "NSM_ROOT_PEM", NULL, 0,          0},                                                                          \
-        {"pcr", 'p', CS_OPT_MANY, "N=HEX", "a PCR that the enclave must have (may repeat)", NULL, NULL, 0, 0},          \
+        {"pcr", 'p',  CS_OPT_MANY, "N=HEX", "a PCR that the enclave must have; default: ATTESTATION_PCRS",              \
+         NULL,  NULL, 0,           0},                                                                                  \
         {"any-pcrs", 0, CS_OPT_FLAG, NULL, "accept any image: development only", NULL, NULL, 0, 0},                     \
         {"allow-debug", 0, CS_OPT_FLAG, NULL, "accept an enclave in debug mode: development only", NULL, NULL, 0, 0},   \
         {"timeout-ms", 0, CS_OPT_U64, "MS", "of one attempt", NULL, "15000", 100, 600000},                              \
