@@ -43,6 +43,9 @@ static void put_field(cs_jw *w, const cs_log_field *f)
     case CS_LF_U64:
         cs_jw_u64(w, f->key, f->v.u);
         break;
+    case CS_LF_I64:
+        cs_jw_i64(w, f->key, f->v.i);
+        break;
     case CS_LF_BOOL:
         cs_jw_bool(w, f->key, f->v.b);
         break;

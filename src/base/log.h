@@ -13,11 +13,12 @@ typedef enum cs_log_level { CS_LOG_DEBUG, CS_LOG_INFO, CS_LOG_WARN, CS_LOG_ERROR
 
 typedef struct cs_log_field {
     const char *key;
-    enum { CS_LF_END, CS_LF_STR, CS_LF_CSTR, CS_LF_U64, CS_LF_BOOL, CS_LF_HEX } kind;
+    enum { CS_LF_END, CS_LF_STR, CS_LF_CSTR, CS_LF_U64, CS_LF_I64, CS_LF_BOOL, CS_LF_HEX } kind;
     union {
         cs_slice s;
         const char *c;
         uint64_t u;
+        int64_t i;
         bool b;
     } v;
 } cs_log_field;
@@ -25,6 +26,7 @@ typedef struct cs_log_field {
 #define CS_LSTR(k, sl) ((cs_log_field){(k), CS_LF_STR, {.s = (sl)}})
 #define CS_LC(k, cstr) ((cs_log_field){(k), CS_LF_CSTR, {.c = (cstr)}})
 #define CS_LU(k, n) ((cs_log_field){(k), CS_LF_U64, {.u = (uint64_t)(n)}})
+#define CS_LI(k, n) ((cs_log_field){(k), CS_LF_I64, {.i = (int64_t)(n)}})
 #define CS_LB(k, x) ((cs_log_field){(k), CS_LF_BOOL, {.b = (x)}})
 #define CS_LHEX(k, sl) ((cs_log_field){(k), CS_LF_HEX, {.s = (sl)}})
 

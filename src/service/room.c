@@ -149,7 +149,7 @@ static void tell_all(cs_bridge *b, cs_err err)
 
 static void bridge_fail(cs_bridge *b, cs_err err)
 {
-    cs_log_err(CS_LOG_INFO, "sign_tx", err, CS_LU("tx_id", (uint64_t)(int64_t)b->tx_id));
+    cs_log_err(CS_LOG_INFO, "sign_tx", err, CS_LI("tx_id", b->tx_id));
     tell_all(b, err);
     bridge_free(b);
 }
@@ -192,7 +192,7 @@ static void on_lost(void *cookie, cs_err err)
 {
     cs_bridge *b = cookie;
 
-    cs_log_err(CS_LOG_WARN, "room_lost", err, CS_LU("tx_id", (uint64_t)(int64_t)b->tx_id));
+    cs_log_err(CS_LOG_WARN, "room_lost", err, CS_LI("tx_id", b->tx_id));
     if (b->signed_) {
         tell_all(b, CS_OK);
         bridge_free(b);

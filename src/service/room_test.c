@@ -363,10 +363,10 @@ typedef struct ask {
 } ask;
 static const ask usual = {7, "exec", "acc", 0, 32, 0xd1};
 
-static void call(struct world *w, struct caller *k, const ask *a)
+static size_t pack(uint8_t bytes[1024], const ask *a)
 {
     Mpc__SignMessage m = MPC__SIGN_MESSAGE__INIT;
-    uint8_t digest[64], bytes[1024];
+    uint8_t digest[64];
 
     memset(digest, a->digest, sizeof digest);
     m.tx_id = a->tx_id;
@@ -374,7 +374,15 @@ static void call(struct world *w, struct caller *k, const ask *a)
     m.chain = (Mpc__Chain)a->chain;
     m.data = (ProtobufCBinaryData){.data = digest, .len = a->digest_len};
     m.account_id = (char *)(uintptr_t)a->account;
-    call_bytes(w, k, cs_slice_of(bytes, mpc__sign_message__pack(&m, bytes)));
+    return mpc__sign_message__pack(&m, bytes);
+}
+
+static void call(struct world *w, struct caller *k, const ask *a)
+{
+    uint8_t bytes[1024];
+    size_t len = pack(bytes, a);
+
+    call_bytes(w, k, cs_slice_of(bytes, len));
 }
 
 /* A frame with these names; what follows is noise. */
@@ -499,6 +507,16 @@ static void requests_that_are_none(void **state)
         assert_int_equal(k.err, cases[i].err);
         assert_int_equal(k.status, cases[i].status);
     }
+    /* an account with a NUL in it: field 5 again, and the last one counts */
+    uint8_t packed[1024];
+    size_t len = pack(packed, &usual);
+    memcpy(packed + len,
+           "\x2a\x05"
+           "acc\0x",
+           7);
+    call_bytes(&w, &k, cs_slice_of(packed, len + 7));
+    TURN_UNTIL(&w, k.over);
+    assert_int_equal(k.err, CS_E_ACCOUNT_UNKNOWN);
     call_bytes(&w, &k, cs_slice_str("\xff\xff"));
     TURN_UNTIL(&w, k.over);
     assert_int_equal(k.status, CS_GRPC_INTERNAL);

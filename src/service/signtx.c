@@ -4,10 +4,12 @@
 
 #include "base/log.h"
 #include "codec/hello.h"
+#include "net/h2/wire.h"
 #include "net/mpc.pb-c.h"
 #include "service/room.h"
 
 #define DIGEST_LEN 32u
+#define ACCOUNT_ID_FIELD 5u /* of mpc.SignMessage */
 
 struct call {
     cs_sign_waiter waiter; /* first: the waiter is the call */
@@ -42,7 +44,7 @@ static void on_signature(cs_sign_waiter *w, cs_err err, const uint8_t *signature
 }
 
 /* Fields in the order of the message; the first that is wrong decides. */
-static cs_err check(cs_sign_request *out, const Mpc__SignMessage *in)
+static cs_err check(cs_sign_request *out, const Mpc__SignMessage *in, cs_slice message)
 {
     out->tx_id = in->tx_id;
     out->execution_id = cs_slice_of(in->execution_id.data, in->execution_id.len);
@@ -56,7 +58,8 @@ static cs_err check(cs_sign_request *out, const Mpc__SignMessage *in)
         return CS_E_DIGEST_LENGTH;
     }
     out->digest32 = in->data.data;
-    out->account_id = cs_slice_str(in->account_id);
+    /* of the message itself: protobuf-c cuts a text at its first NUL, and that would be another account */
+    CS_TRY(cs_pb_field(&out->account_id, message, ACCOUNT_ID_FIELD));
     return cs_account_id_valid(out->account_id) ? CS_OK : CS_E_ACCOUNT_UNKNOWN;
 }
 
@@ -88,7 +91,7 @@ static void on_message(cs_grpc_call *grpc, cs_slice message)
         cs_grpc_finish_as(grpc, CS_GRPC_INTERNAL, CS_E_FORMAT, "the protobuf message is malformed");
         return;
     }
-    cs_err err = check(&request, in);
+    cs_err err = check(&request, in, message);
     if (err == CS_E_RANGE) {
         cs_grpc_finish(grpc, err, "execution_id is 1 to 64 bytes, chain 0 or 1");
     } else if (err != CS_OK) {

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "net/aws/json.h"
 #include "net/countersign.pb-c.h"
+#include "net/h2/wire.h"
 #include "net/health.pb-c.h"
 #include "service/service.h"
 
@@ -19,6 +20,7 @@
 #define NONCE_MIN 16
 #define NONCE_MAX 512
 #define ACCOUNT_MAX 128
+#define ATTEST_ACCOUNT_FIELD 2u /* of AttestRequest */
 #define UNBAN_MAX 1024
 #define STATUS_TEXT_MAX 64
 
@@ -99,15 +101,16 @@ static void on_attest(cs_grpc_call *call, cs_slice message)
         malformed(call);
         return;
     }
-    size_t account_len = strlen(in->account_id);
+    cs_slice account; /* of the message itself: protobuf-c cuts a text at its first NUL */
+    cs_err err = cs_pb_field(&account, message, ATTEST_ACCOUNT_FIELD);
     if (in->nonce.len < NONCE_MIN || in->nonce.len > NONCE_MAX) {
         cs_grpc_finish(call, CS_E_RANGE, "nonce is 16 to 512 bytes");
-    } else if (account_len > ACCOUNT_MAX) {
+    } else if (err != CS_OK || account.len > ACCOUNT_MAX) {
         cs_grpc_finish(call, CS_E_ACCOUNT_UNKNOWN, NULL);
     } else {
         cs_rpc_frame f = {.type = CS_RPC_ATTEST};
         f.f[0].s = cs_slice_of(in->nonce.data, in->nonce.len);
-        f.f[1].s = cs_slice_of(in->account_id, account_len);
+        f.f[1].s = account;
         start(call, &f, ATTEST_TIMEOUT_MS, attest_reply);
     }
     countersign__v1__attest_request__free_unpacked(in, NULL);

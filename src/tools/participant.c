@@ -5,12 +5,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "net/h2/wire.h"
 #include "net/health.pb-c.h"
 #include "net/mpc.pb-c.h"
 #include "party/memory.h"
 
 #define SIGNATURE_MAX 96u /* bytes of a packed SignatureMessage */
 #define CALLS_MAX 8192u
+#define ACCOUNT_ID_FIELD 5u /* of mpc.SignMessage */
 
 typedef struct request request;
 
@@ -87,10 +89,10 @@ static void log_result(const request *r, const cs_presult *result)
 {
     uint64_t us = (cs_clock_mono_ns() - r->began_ns) / 1000;
     if (result->err == CS_OK) {
-        cs_log(CS_LOG_INFO, "signed", CS_LC("account", r->account), CS_LU("tx_id", (int64_t)r->tx_id),
+        cs_log(CS_LOG_INFO, "signed", CS_LC("account", r->account), CS_LI("tx_id", r->tx_id),
                CS_LU("attempts", result->attempts), CS_LU("us", us));
     } else {
-        cs_log_err(CS_LOG_WARN, "refused", result->err, CS_LC("account", r->account), CS_LU("tx_id", (int64_t)r->tx_id),
+        cs_log_err(CS_LOG_WARN, "refused", result->err, CS_LC("account", r->account), CS_LI("tx_id", r->tx_id),
                    CS_LU("attempts", result->attempts), CS_LU("us", us), CS_LC("hint", cs_err_code(result->hint)),
                    CS_LC("check", cs_mpc_check_name(result->check)));
     }
@@ -126,8 +128,11 @@ static void on_result(void *cookie, const cs_presult *result)
 /* ---------------------------------------------------------------- SignTx */
 
 /* as sign-service does: fields in the order of the message, the first that is wrong decides */
-static cs_err check(const Mpc__SignMessage *m, const cs_share_set *shares)
+static cs_err check(const Mpc__SignMessage *m, cs_slice message, const cs_share_set *shares)
 {
+    cs_slice account; /* of the message itself: protobuf-c cuts a text at its first NUL */
+
+    CS_TRY(cs_pb_field(&account, message, ACCOUNT_ID_FIELD));
     if (m->execution_id.len < 1 || m->execution_id.len > CS_HELLO_MAX_EXECUTION ||
         (m->chain != MPC__CHAIN__Ethereum && m->chain != MPC__CHAIN__Bitcoin)) {
         return CS_E_RANGE;
@@ -135,7 +140,7 @@ static cs_err check(const Mpc__SignMessage *m, const cs_share_set *shares)
     if (m->data.len != 32) {
         return CS_E_DIGEST_LENGTH;
     }
-    return cs_share_find(shares, cs_slice_str(m->account_id)) != NULL ? CS_OK : CS_E_ACCOUNT_UNKNOWN;
+    return cs_share_find(shares, account) != NULL ? CS_OK : CS_E_ACCOUNT_UNKNOWN;
 }
 
 static cs_err wait_for(request *r, cs_grpc_call *call)
@@ -176,14 +181,14 @@ static cs_err start(cs_participant *p, cs_pmemory_entry *e, const cs_psign_reque
 }
 
 /* CS_OK: answered, or the call waits */
-static cs_err serve(cs_participant *p, const Mpc__SignMessage *m, cs_grpc_call *call)
+static cs_err serve(cs_participant *p, const Mpc__SignMessage *m, cs_slice message, cs_grpc_call *call)
 {
     cs_pmemory_entry *e = NULL;
     uint8_t label32[32];
     cs_hello h = {.account_id = cs_slice_str(m->account_id),
                   .tx_id = m->tx_id,
                   .execution_id = cs_slice_of(m->execution_id.data, m->execution_id.len)};
-    CS_TRY(check(m, p->config.shares));
+    CS_TRY(check(m, message, p->config.shares));
     CS_TRY(cs_hello_label(label32, &h));
     CS_TRY(cs_pmemory_claim(&e, p->memory, label32, m->data.data));
     if (e->answered) {
@@ -206,9 +211,9 @@ static void on_sign(cs_grpc_call *call, cs_slice message)
         malformed(call);
         return;
     }
-    cs_err err = serve(cs_grpc_call_server_cookie(call), m, call);
+    cs_err err = serve(cs_grpc_call_server_cookie(call), m, message, call);
     if (err != CS_OK) {
-        cs_log_err(CS_LOG_WARN, "refused", err, CS_LU("tx_id", (int64_t)m->tx_id));
+        cs_log_err(CS_LOG_WARN, "refused", err, CS_LI("tx_id", m->tx_id));
         cs_grpc_finish(call, err, err == CS_E_RANGE ? "execution_id is 1 to 64 bytes, chain 0 or 1" : NULL);
     }
     mpc__sign_message__free_unpacked(m, NULL);
@@ -225,7 +230,7 @@ static void on_sign_gone(cs_grpc_call *call)
     unlink_waiter(w);
     free(w);
     if (r->waiters == NULL) {
-        cs_log(CS_LOG_INFO, "given_up", CS_LC("account", r->account), CS_LU("tx_id", (int64_t)r->tx_id));
+        cs_log(CS_LOG_INFO, "given_up", CS_LC("account", r->account), CS_LI("tx_id", r->tx_id));
         r->p->config.cancel(r->job);
         end_request(r);
     }

@@ -251,6 +251,16 @@ static void requests_are_checked_as_the_service_does(void **state)
     m = good;
     m.chain = (Mpc__Chain)2;
     refused(&m, CS_E_RANGE, CS_GRPC_OUT_OF_RANGE);
+    /* "a" and what stands behind a NUL is another account: field 5, 3 bytes, given last */
+    uint8_t packed[600];
+    size_t len = mpc__sign_message__pack(&good, packed);
+    memcpy(packed + len,
+           "\x2a\x03"
+           "a\0b",
+           5);
+    call(&o, SIGN, cs_slice_of(packed, len + 5));
+    wait_for(&o);
+    assert_int_equal(o.err, CS_E_ACCOUNT_UNKNOWN);
     call(&o, SIGN, cs_slice_str("\x12\x7f broken"));
     wait_for(&o);
     assert_int_equal(o.status, CS_GRPC_INTERNAL);

@@ -106,7 +106,7 @@ cs_err cs_sign_message(cs_core *c, cs_stream *s, cs_slice msg, cs_mpc_verdict *v
     /* M4 stands in the output frame: whoever waits is told after it has gone */
     c->counters.signatures++;
     *done = true;
-    cs_log(CS_LOG_INFO, "signed", CS_LC("account", s->account), CS_LU("tx_id", s->tx_id), CS_LU("stream", s->id),
+    cs_log(CS_LOG_INFO, "signed", CS_LC("account", s->account), CS_LI("tx_id", s->tx_id), CS_LU("stream", s->id),
            CS_LU("us", (cs_clock_mono_ns() - s->began_ns) / 1000));
     CS_TRY(seal_and_send(c, s, &frame, body, CS_MPC_M4_LEN));
     cs_waits_tell(c, s->label32, s->data32, answer);

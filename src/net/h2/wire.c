@@ -61,22 +61,27 @@ static cs_err skip(cs_reader *r, unsigned wire_type)
     }
 }
 
-cs_err cs_frame_body(cs_slice *out, cs_slice message)
+cs_err cs_pb_field(cs_slice *out, cs_slice message, uint32_t field)
 {
     cs_reader r = cs_reader_of(message);
-    cs_slice body = cs_slice_of("", 0);
+    cs_slice found = cs_slice_of("", 0);
     while (r.left > 0) {
         uint64_t tag = 0;
         CS_TRY(read_varint(&r, &tag));
         if (tag >> 3 == 0 || tag > UINT32_MAX) {
             return CS_E_FORMAT;
         }
-        if (tag == FRAME_BODY_TAG) {
-            CS_TRY(read_delimited(&r, &body));
+        if (tag == ((uint64_t)field << 3 | 2)) {
+            CS_TRY(read_delimited(&r, &found));
         } else {
             CS_TRY(skip(&r, (unsigned)tag & 7));
         }
     }
-    *out = body;
+    *out = found;
     return CS_OK;
+}
+
+cs_err cs_frame_body(cs_slice *out, cs_slice message)
+{
+    return cs_pb_field(out, message, FRAME_BODY_TAG >> 3);
 }
