@@ -28,6 +28,10 @@ down:
 test: packages
 	@tools/dev/test $(T)
 
+## boot-test      the enclave's programs really booted: a guest of user-mode Linux with AF_VSOCK and /dev/nsm (part of make test)
+boot-test: packages
+	@tools/dev/test --only boot
+
 ## lint           format, clang-tidy, cppcheck, shellcheck, layers, symbols, banned calls, fuzz targets, sizes
 lint: packages
 	@tools/dev/lint
@@ -108,4 +112,4 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: all demo up down test lint check format vectors fuzz fuzz-all asan faults ctime bench bench-compare cover nightly install packages peers clean help
+.PHONY: all demo up down test lint check format vectors fuzz fuzz-all asan faults ctime bench bench-compare cover nightly install packages peers boot-test clean help

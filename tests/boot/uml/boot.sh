@@ -1,0 +1,14 @@
+#!/bin/bash
+# Goal of this test: the programs that ship run on a real boot: a guest of user-mode Linux with AF_VSOCK and a real /dev/nsm.
+# programs: release
+set -u
+# shellcheck source=tests/boot/uml/lib.sh
+. "$(dirname "$0")/lib.sh"
+missing=$(uml_missing)
+if [ -n "$missing" ]; then
+    echo "boot-test: $missing"
+    exit 77
+fi
+RUN=$(mktemp -d /tmp/cs-boot.XXXXXX)
+trap 'rm -rf "$RUN"' EXIT
+uml_boot "$RUN" "$uml_root/tests/boot/uml/guest/boot.sh"
