@@ -1,0 +1,150 @@
+#!/bin/bash
+# programs: release
+# Goal of this test: the five scripts of scripts/sign-service do what the seed's did, in its order and with its output paths. docker and
+# nitro-cli are stand-ins that record their arguments; behind docker stands buildah, so that the last stage of both Dockerfiles is really built.
+set -u
+TOP=$(cd "$(dirname "$0")/../.." && pwd)
+S=$TOP/scripts/sign-service
+BIN=${COUNTERSIGN_BIN:-$TOP/build/bin}
+W=$(mktemp -d /tmp/cs-scripts.XXXXXX)
+BUILDAH="buildah --root $W/storage --runroot $W/run --storage-driver vfs"
+failed=0
+export COUNTERSIGN_TARGET=$W/target COUNTERSIGN_BIN=$BIN BUILDAH_ISOLATION=chroot PATH=$W/stand-ins:$PATH
+unset SIGN_SERVICE_CONFIG KMS_PROXY_PORT HOST_EGRESS_VSOCK_PORT ENCLAVE_PARENT_CID DOCKER DOCKER_IMAGE NITRO_CLI EIF_BUILDER EIF_PATH ENCLAVE_NAME
+trap 'rm -rf "$W"' EXIT
+
+case_() {
+    local name=$1
+    shift
+    if "$@" >"$W/case" 2>&1; then echo "ok $name"; else
+        echo "not ok $name"
+        tail -n 20 "$W/case" | sed 's/^/# /'
+        failed=1
+    fi
+}
+
+# ---------------------------------------------------------------- stand-ins
+
+mkdir -p "$W/stand-ins"
+cat >"$W/stand-ins/docker" <<END
+#!/bin/sh
+printf '%s\n' "docker \$*" >>"$W/commands"
+[ "\$1 \$2" != "image inspect" ] || exec $BUILDAH inspect --type image "\$3"
+exec $BUILDAH "\$@"
+END
+# build-enclave of the stand-in: our own image in the place of AWS's, which needs its kernel
+cat >"$W/stand-ins/nitro-cli" <<END
+#!/bin/sh
+printf '%s\n' "nitro-cli \$*" >>"$W/commands"
+out=
+while [ \$# -gt 0 ]; do
+    [ "\$1" != --output-file ] || out=\$2
+    shift
+done
+printf toy >"\$out"
+echo "Enclave Image successfully created." >&2
+echo '{"Measurements":{"HashAlgorithm":"Sha384 { ... }","PCR0":"00","PCR1":"00","PCR2":"00"}}'
+END
+chmod +x "$W/stand-ins/"*
+recorded() { grep -qFx -- "$1" "$W/commands"; }
+
+# ---------------------------------------------------------------- every script explains itself
+
+helps() {
+    local script
+    for script in build_server build-docker build-eif run-enclave stop-enclave enclave-entrypoint; do
+        "$S/$script.sh" --help >"$W/help" || return 1
+        grep -q '^usage: ' "$W/help" && grep -q 'Example:$' "$W/help" && grep -q '^environment' "$W/help" || return 1
+    done
+}
+refuses_arguments() {
+    local script status
+    for script in build_server build-docker build-eif stop-enclave; do
+        status=0
+        "$S/$script.sh" --nonsense || status=$?
+        [ "$status" = 2 ] || return 1
+    done
+}
+case_ help helps
+case_ unknown-arguments refuses_arguments
+
+# ---------------------------------------------------------------- build_server.sh
+
+staged() {
+    KMS_PROXY_PORT=5001 HOST_EGRESS_VSOCK_PORT=8081 "$S/build_server.sh" || return 1
+    cmp "$TOP/deploy/config/sign-service.yaml" "$W/target/sign-service-enclave/sign-service.yaml" || return 1
+    "$BIN/signctl" config compile "$TOP/deploy/config/sign-service.yaml" --set kms.proxyPort=5001 --set gateway.egressPort=8081 -o "$W/want.cbor" || return 1
+    cmp "$W/want.cbor" "$W/target/sign-service-enclave/config.cbor"
+}
+static() {
+    local p
+    for p in sign-init sign-core sign-kms sign-service; do
+        ! readelf -lW "$W/target/sign-service-enclave/$p" | grep INTERP && ! readelf -SW "$W/target/sign-service-enclave/$p" | grep -F .symtab &&
+            [ "$(stat -c %a "$W/target/sign-service-enclave/$p")" = 755 ] || return 1
+    done
+}
+roots() { [ "$(openssl storeutl -noout -certs "$W/target/sign-service-enclave/ca-certificates.crt" | tail -1)" = "Total found: 4" ]; }
+refuses_dynamic() {
+    mkdir "$W/dynamic" && cp "$BIN"/* "$W/dynamic" && cp "$BIN/sign-host" "$W/dynamic/sign-kms" || return 1
+    ! COUNTERSIGN_BIN=$W/dynamic "$S/build_server.sh" && [ -x "$W/target/sign-service-enclave/sign-kms" ] &&
+        [ -z "$(find "$W/target" -name '.staged.*')" ]
+}
+case_ build_server staged
+case_ programs-are-static static
+case_ roots-of-kms roots
+case_ a-dynamic-program-is-refused refuses_dynamic
+
+# ---------------------------------------------------------------- build-docker.sh, the Dockerfiles
+
+dockerfile_rules() {
+    local f
+    for f in "$S/Dockerfile" "$TOP/docker/nitro_signer.Dockerfile"; do
+        [ "$(grep -c '^CMD ' "$f")" = 1 ] && ! grep -q '^ENTRYPOINT' "$f" && [ "$(grep '^FROM ' "$f" | tail -1)" = "FROM scratch" ] || return 1
+        # what is copied into the last stage, by name: no share file, no folder but the empty ones
+        [ "$(sed '1,/^FROM scratch$/d; /^COPY/!d; s/^COPY --from=programs //; s/ [^ ]*$//' "$f" | tr ' \n' '||')" = \
+            "/sign-init|/sign-core|/sign-kms|/sign-service|/config.cbor|/sign-service.yaml|/ca-certificates.crt|/mounts/|" ] || return 1
+    done
+}
+no_share_is_copied() {
+    ! git -C "$TOP" grep -nEi 'key_?shares?[^ ]*\.json|\.age\b' -- '*Dockerfile*' && ! git -C "$TOP" ls-files | grep -E 'key_shares.*json$'
+}
+docker_build() {
+    : >"$W/commands"
+    "$S/build-docker.sh" &&
+        recorded "docker build -f $S/Dockerfile --build-context programs=$W/target/sign-service-enclave -t sign-service-enclave:latest $W/target/sign-service-enclave"
+}
+refuses_shares() {
+    touch "$W/target/sign-service-enclave/service_key_shares.json"
+    ! "$S/build-docker.sh" && rm "$W/target/sign-service-enclave/service_key_shares.json"
+}
+refuses_nothing_staged() { ! COUNTERSIGN_TARGET=$W/none "$S/build-docker.sh"; }
+# tree_of_image NAME DIR: the one layer of a built image
+tree_of_image() {
+    rm -rf "$W/layers" "$2" && mkdir "$W/layers" "$2" || return 1
+    $BUILDAH push "$1" "docker-archive:$W/layers.tar" && tar -C "$W/layers" -xf "$W/layers.tar" && rm "$W/layers.tar" || return 1
+    [ "$(jq '.[0].Layers | length' "$W/layers/manifest.json")" = 1 ] || return 1
+    tar -C "$2" -xpf "$W/layers/$(jq -r '.[0].Layers[0]' "$W/layers/manifest.json")" &&
+        jq -e '.config.Cmd == ["/bin/sign-init"] and .config.Entrypoint == null' "$W/layers/$(jq -r '.[0].Config' "$W/layers/manifest.json")"
+}
+# listing DIR: type, mode, name and contents of everything in it
+listing() { (cd "$1" && find . -mindepth 1 -printf '%y %m %P\n' | LC_ALL=C sort -k3 && find . -type f | LC_ALL=C sort | xargs sha256sum); }
+case_ dockerfiles dockerfile_rules
+case_ no-share-file-is-copied no_share_is_copied
+case_ a-share-file-in-the-context-is-refused refuses_shares
+case_ nothing-staged refuses_nothing_staged
+if command -v buildah >/dev/null && $BUILDAH images >/dev/null 2>&1; then
+    case_ build-docker docker_build
+    case_ last-stage tree_of_image sign-service-enclave:latest "$W/tree"
+else
+    echo "skip last-stage (buildah does not run here)"
+fi
+
+# ---------------------------------------------------------------- build-eif.sh
+
+by_nitro_cli() {
+    : >"$W/commands"
+    "$S/build-eif.sh" >"$W/measured" && recorded "nitro-cli build-enclave --docker-uri sign-service-enclave:latest --output-file $W/target/sign-service.enclave.eif" &&
+        [ "$(cat "$W/target/sign-service.enclave.eif")" = toy ] && cmp "$W/measured" "$W/target/sign-service.enclave.pcrs.json"
+}
+[ ! -d "$W/tree" ] || case_ eif-by-nitro-cli by_nitro_cli
+exit $failed
