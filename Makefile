@@ -63,6 +63,10 @@ fuzz-all: packages
 asan: packages
 	@tools/dev/test --only unit
 
+## arm64          the enclave's programs cross-compiled, and the tests of the pure parts under qemu-user (part of `make test`)
+arm64: packages
+	@tools/dev/arm64
+
 ## faults         out of memory and out of randomness half-way: in process, and whole programs with more points than `make test`
 faults: all
 	@meson test -C build/release faults_mpc faults_core
@@ -112,4 +116,29 @@ clean:
 help:
 	@sed -n 's/^## /  make /p' Makefile
 
-.PHONY: all demo up down test lint check format vectors fuzz fuzz-all asan faults ctime bench bench-compare cover nightly install packages peers boot-test clean help
+# one line each: a verb of its own
+.PHONY: all
+.PHONY: demo
+.PHONY: up
+.PHONY: down
+.PHONY: test
+.PHONY: lint
+.PHONY: check
+.PHONY: format
+.PHONY: vectors
+.PHONY: fuzz
+.PHONY: fuzz-all
+.PHONY: asan
+.PHONY: faults
+.PHONY: ctime
+.PHONY: bench
+.PHONY: bench-compare
+.PHONY: cover
+.PHONY: nightly
+.PHONY: install
+.PHONY: packages
+.PHONY: peers
+.PHONY: boot-test
+.PHONY: clean
+.PHONY: arm64
+.PHONY: help
