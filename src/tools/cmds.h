@@ -13,6 +13,7 @@
     X(attest)                                                                                                          \
     X(image)                                                                                                           \
     X(kms)                                                                                                             \
+    X(kms_policy)                                                                                                      \
     X(keygen)                                                                                                          \
     X(sign)                                                                                                            \
     X(participant)                                                                                                     \
