@@ -6,11 +6,20 @@ JOBS = 2
 SECS = 60
 DIR = ../shared/vectors
 PREFIX = /usr/local
+CONFIG = deploy/config/sign-service.yaml
+EIF = target/sign-service.enclave.eif
+BLOBS =
+KERNEL =
+ARGS =
 
 ## all            every program, optimised with debug information, in build/bin (default)
 all: packages
 	@tools/dev/build release
 	@tools/dev/link-programs
+
+## eif            enclave image in EIF (default target/sign-service.enclave.eif) of CONFIG; KERNEL=bzImage, BLOBS=dir, ARGS="--set ..."
+eif: all
+	@CONFIG="$(CONFIG)" EIF="$(EIF)" BLOBS="$(BLOBS)" KERNEL="$(KERNEL)" tools/dev/eif $(ARGS)
 
 ## demo           the whole path on this machine: seal, start, inject, unseal under attestation, sign; then four attacks
 demo: all
@@ -119,6 +128,7 @@ help:
 # one line each: a verb of its own
 .PHONY: all
 .PHONY: demo
+.PHONY: eif
 .PHONY: up
 .PHONY: down
 .PHONY: test

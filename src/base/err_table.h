@@ -136,6 +136,12 @@
       "add it to the allow-list")                                                                                      \
     X(EIF_FORMAT, INPUT, INVALID_ARGUMENT, 0, "not a well-formed enclave image file", "build it again")                \
     X(EIF_CRC, INPUT, INVALID_ARGUMENT, 0, "the enclave image file's checksum is wrong", "fetch or build it again")    \
+    X(IMAGE_KERNEL, INPUT, INVALID_ARGUMENT, 0, "there is no kernel for the image, or it is none",                     \
+      "give --kernel FILE (a bzImage; make eif builds one) or --blobs DIR of nitro-cli, and a command line")           \
+    X(IMAGE_PROGRAM, INPUT, INVALID_ARGUMENT, 0, "a program for the image is missing or is not static-pie for x86-64", \
+      "give --program-dir with the programs of a release build")                                                       \
+    X(IMAGE_SIZE, LIMIT, RESOURCE_EXHAUSTED, 0, "the application's ramdisk is over 16 MB",                             \
+      "build the programs without what they do not need")                                                              \
     /* gateway and rooms */                                                                                            \
     X(UPSTREAM, IO, UNAVAILABLE, 1, "the gateway cannot reach sign-service",                                           \
       "check sign_service.url and that sign-service runs")                                                             \

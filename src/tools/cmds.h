@@ -11,6 +11,7 @@
     X(age)                                                                                                             \
     X(cms)                                                                                                             \
     X(attest)                                                                                                          \
+    X(eif_build)                                                                                                       \
     X(image)                                                                                                           \
     X(kms)                                                                                                             \
     X(kms_policy)                                                                                                      \
