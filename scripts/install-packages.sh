@@ -1,8 +1,10 @@
 #!/bin/sh
 # Installs what is missing of scripts/packages.txt (Debian packages) and scripts/npm/package-lock.json (npm, into build/npm).
+# install-packages.sh GROUP: scripts/packages-GROUP.txt instead, what a verb that few need asks for (kernel, qemu).
 # Says what it installs. Needs root, or sudo, only when a Debian package is missing; running Countersign needs neither.
 set -eu
 cd "$(dirname "$0")/.."
+list=scripts/packages${1:+-$1}.txt
 
 missing=
 while read -r package command; do
@@ -12,7 +14,7 @@ while read -r package command; do
     fi
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing="$missing $package"
-done <scripts/packages.txt
+done <"$list"
 
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then
@@ -36,7 +38,7 @@ if [ -n "$missing" ]; then
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing </dev/null
 fi
 
-if [ -f scripts/npm/package-lock.json ]; then
+if [ $# = 0 ] && [ -f scripts/npm/package-lock.json ]; then
     if ! cmp -s scripts/npm/package-lock.json build/npm/package-lock.json || [ ! -d build/npm/node_modules ]; then
         echo "installing npm packages: $(sed -n 's/^ *"\([^"]*\)": "[0-9][0-9.]*",\{0,1\}$/\1/p' scripts/npm/package.json | tr '\n' ' ')"
         mkdir -p build/npm
