@@ -39,12 +39,16 @@ bool cs_filter_possible(void)
 /*
  * What a running core needs: its links (read, write, recvmsg, sendmsg, poll), the log (write), memory without execution, time,
  * random numbers, its end. recvfrom and sendto are how glibc makes recv and send; OpenSSL asks for getpid before each draw.
+ * SYS_time: what time() becomes where the vdso cannot read the clock.
  */
 static const unsigned allowed[] = {
     SYS_read,         SYS_write,           SYS_recvmsg,       SYS_sendmsg, SYS_recvfrom,
     SYS_sendto,       SYS_ppoll,           SYS_futex,         SYS_munmap,  SYS_brk,
     SYS_madvise,      SYS_getrandom,       SYS_clock_gettime, SYS_exit,    SYS_exit_group,
     SYS_rt_sigreturn, SYS_restart_syscall, SYS_close,         SYS_getpid,
+#ifdef SYS_time
+    SYS_time,
+#endif
 #ifdef SYS_poll
     SYS_poll,
 #endif

@@ -26,7 +26,10 @@
 #error "no system call filter for this architecture"
 #endif
 
-/* Sockets that are there, one that is dialled, the log, memory, time, random numbers, the end. No files, no programs. */
+/*
+ * Sockets that are there, one that is dialled, the log, memory, time, random numbers, the end. No files, no programs.
+ * SYS_time: what time() becomes where the vdso cannot read the clock.
+ */
 static const unsigned allowed[] = {
     SYS_read,          SYS_write,           SYS_recvfrom, SYS_sendto,     SYS_recvmsg,      SYS_sendmsg,
     SYS_ppoll,         SYS_connect,         SYS_accept4,  SYS_getsockopt, SYS_setsockopt,   SYS_getsockname,
@@ -34,6 +37,9 @@ static const unsigned allowed[] = {
     SYS_brk,           SYS_madvise,         SYS_futex,    SYS_getpid,     SYS_gettid,       SYS_getrandom,
     SYS_clock_gettime, SYS_clock_nanosleep, SYS_exit,     SYS_exit_group, SYS_rt_sigreturn, SYS_rt_sigprocmask,
     SYS_rt_sigaction,  SYS_restart_syscall,
+#ifdef SYS_time
+    SYS_time,
+#endif
 #ifdef SYS_poll
     SYS_poll,
 #endif

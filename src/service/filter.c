@@ -27,7 +27,10 @@
 #error "no system call filter for this architecture"
 #endif
 
-/* The loop (epoll, libuv's signal pipe), accepted sockets, the packet link, the log, memory, time, the end. */
+/*
+ * The loop (epoll, libuv's signal pipe), accepted sockets, the packet link, the log, memory, time, the end.
+ * SYS_time: what time() becomes where the vdso cannot read the clock.
+ */
 static const unsigned allowed[] = {
     SYS_read,         SYS_write,           SYS_readv,      SYS_writev,        SYS_recvfrom,    SYS_sendto,
     SYS_recvmsg,      SYS_sendmsg,         SYS_recvmmsg,   SYS_sendmmsg,      SYS_accept4,     SYS_shutdown,
@@ -37,6 +40,9 @@ static const unsigned allowed[] = {
     SYS_rt_sigreturn, SYS_restart_syscall, SYS_tgkill,     SYS_exit,          SYS_exit_group,
 #ifdef SYS_epoll_wait
     SYS_epoll_wait,
+#endif
+#ifdef SYS_time
+    SYS_time,
 #endif
 #ifdef SYS_poll
     SYS_poll,
