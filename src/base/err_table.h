@@ -153,6 +153,19 @@
     X(ROOM_FULL, LIMIT, RESOURCE_EXHAUSTED, 1, "the room has as many messages, bytes or subscribers as it may",        \
       "use another room, or raise the rooms limits")                                                                   \
     X(KEY_SHARE_FILE, STATE, FAILED_PRECONDITION, 0, "a share file in the clear is for local runs only",               \
-      "seal it with age, inject it on 7101 and 7102")
+      "seal it with age, inject it on 7101 and 7102")                                                                  \
+    /* sign-init */                                                                                                    \
+    X(BOOT, INTERNAL, UNAVAILABLE, 0, "a step of the enclave's start failed",                                          \
+      "see step and why in the log; build the image again, or start it as docs/operations.md says")                    \
+    X(CLOCK_SOURCE, STATE, FAILED_PRECONDITION, 0, "the kernel's clock source is not one of the measured ones",        \
+      "use an instance with one of enclave.clockSources, or measure this one")                                         \
+    X(HEARTBEAT, IO, UNAVAILABLE, 1, "the parent did not answer the heartbeat",                                        \
+      "start the enclave with nitro-cli, which serves port 9000")                                                      \
+    X(SYSTEM_CALL, INTERNAL, UNAVAILABLE, 0, "a program made a system call that its filter forbids",                   \
+      "report this with the log; an image with enclave.systemCallFilter: trap names the call")                         \
+    X(CORE_ENDED, INTERNAL, UNAVAILABLE, 1, "sign-core ended, and the enclave with it",                                \
+      "see the lines before; start the enclave again")                                                                 \
+    X(RESTARTS, INTERNAL, UNAVAILABLE, 1, "a program ended more often than it may be restarted",                       \
+      "see the lines before; start the enclave again")
 
 #endif

@@ -11,6 +11,8 @@
 static const char *log_program = "countersign";
 static cs_log_level log_lowest = CS_LOG_INFO;
 static int log_fd = STDERR_FILENO;
+static cs_log_sink *log_sink;
+static void *log_cookie;
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 void cs_log_init(const char *program, cs_log_level level, int fd)
@@ -18,6 +20,12 @@ void cs_log_init(const char *program, cs_log_level level, int fd)
     log_program = program;
     log_lowest = level;
     log_fd = fd;
+}
+
+void cs_log_set_sink(cs_log_sink *fn, void *cookie)
+{
+    log_sink = fn;
+    log_cookie = cookie;
 }
 
 cs_err cs_log_level_of(cs_slice name, cs_log_level *out)
@@ -59,6 +67,10 @@ static void put_field(cs_jw *w, const cs_log_field *f)
 
 static void write_line(const cs_buf *line)
 {
+    if (log_sink != NULL) {
+        log_sink(log_cookie, cs_buf_slice(line));
+        return;
+    }
     for (size_t at = 0; at < line->len;) {
         ssize_t n = write(log_fd, line->p + at, line->len - at);
         if (n <= 0) {

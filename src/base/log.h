@@ -32,6 +32,9 @@ typedef struct cs_log_field {
 
 /* cs_log_init - program name (kept by pointer), lowest level written, descriptor. */
 void cs_log_init(const char *program, cs_log_level level, int fd);
+/* cs_log_set_sink - whole lines, with their LF, go to fn instead of the descriptor; NULL: to the descriptor again. */
+typedef void cs_log_sink(void *cookie, cs_slice line);
+void cs_log_set_sink(cs_log_sink *fn, void *cookie);
 /* cs_log_level_of - "debug", "info", "warn", "error"; CS_E_FORMAT. */
 CS_MUST cs_err cs_log_level_of(cs_slice name, cs_log_level *out);
 /* cs_log_event - fields end with CS_LF_END (the macro adds it). A line longer than 4096 bytes is cut at a field. */

@@ -1,14 +1,13 @@
 /*
- * sign-init: PID 1 of the enclave. In this version it is measured as ramdisk 0 of simulated images, and says what it would start;
- * mounts, entropy, vsock listeners and supervision inside an enclave are not implemented yet: local runs are supervised by
- * `sign-host run --driver local` after the same launch table (base/launch_table.h).
+ * sign-init: PID 1 of the enclave; also `--plan`, which prints the launch table. What it does: init.h, docs/formats/image.md.
  */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-#include "base/launch_table.h"
 #include "base/log.h"
 #include "base/opts.h"
+#include "init/init.h"
 
 static int print_plan(void)
 {
@@ -27,14 +26,18 @@ static int print_plan(void)
 
 static int run(const cs_args *a)
 {
-    cs_log_init("sign-init", CS_LOG_INFO, STDERR_FILENO);
+    static cs_init in;
+
     if (cs_args_flag(a, "plan")) {
         return print_plan();
     }
-    cs_log_err(CS_LOG_ERROR, "not_implemented", CS_E_NOT_IMPLEMENTED,
-               CS_LC("what", "mounts, entropy, vsock listeners and supervision as PID 1"));
-    return cs_refuse(a, CS_E_NOT_IMPLEMENTED, false,
-                     "not implemented: booting as PID 1; local runs are started by sign-host run --driver local");
+    cs_init_stdio();
+    cs_log_init("sign-init", CS_LOG_INFO, STDERR_FILENO);
+    in.pid1 = getpid() == 1;
+    in.nsm = -1;
+    memset(&in.fds, -1, sizeof in.fds);
+    cs_init_logs_open(&in.logs);
+    return cs_init_run(&in);
 }
 
 static const cs_opt options[] = {
@@ -46,9 +49,14 @@ static const cs_cmd commands[] = {
     {.name = "",
      .synopsis = "[--plan]",
      .summary = "first program of the enclave",
-     .text = "Not implemented in this version: booting as PID 1 of an enclave. Local runs use the same launch table "
-             "through\n"
-             "sign-host run --driver local.",
+     .text = "Started by the kernel as /init: mounts, seeds the kernel's random numbers from /dev/nsm, checks the "
+             "clock source, sends the\n"
+             "heartbeat, opens the vsock ports, starts sign-core, sign-kms and sign-service with their measured "
+             "sections, restarts them,\n"
+             "carries their logs to the parent's port 7110, and halts the enclave when sign-core ends. Where it is not "
+             "PID 1 it mounts\n"
+             "nothing and sends no heartbeat. Configuration: /etc/countersign/config.cbor of the image.\n"
+             "Example: sign-init --plan",
      .opts = options,
      .run = run},
     {0},
@@ -56,5 +64,10 @@ static const cs_cmd commands[] = {
 
 int main(int argc, char **argv)
 {
+    /* words of the kernel's command line that the kernel does not know come as arguments: they are not for us */
+    if (getpid() == 1 && argc > 1 && argv[1][0] != '-') {
+        argc = 1;
+        argv[1] = NULL;
+    }
     return cs_cmd_main("sign-init", "first program of the enclave", commands, argc, argv);
 }

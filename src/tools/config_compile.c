@@ -16,6 +16,7 @@ enum { CORE = 1, KMS = 2, SERVICE = 4, INIT = 8, HOST = 16 };
 static const cs_ckey keys[] = {
     {"enclave.parentCid", NULL, CS_CK_UINT, INIT | KMS | SERVICE, "3", 1, UINT32_MAX - 1, NULL},
     {"enclave.clockSources", NULL, CS_CK_TEXTS, INIT, "kvm-clock tsc", 1, 32, NULL},
+    {"enclave.systemCallFilter", NULL, CS_CK_FILTER, INIT, "kill", 0, 0, NULL},
     {"enclave.debugAllowed", NULL, CS_CK_BOOL, CORE, "false", 0, 0, NULL},
     {"kms.region", NULL, CS_CK_TEXT, CORE | KMS, NULL, 1, 64, NULL},
     {"kms.keyArn", NULL, CS_CK_TEXT, CORE | KMS, NULL, 1, 2048, NULL},

@@ -340,6 +340,7 @@ static void each_fault_is_refused_and_named(void **state)
         {"logging: {format: text}\n", CS_E_CONFIG, "logging.format: only json is possible"},
         {"kms: &k {region: r}\n", CS_E_CONFIG, "an anchor"},
         {"logging: {level: loud}\n", CS_E_CONFIG, "logging.level: debug, info"},
+        {"enclave: {systemCallFilter: log}\n", CS_E_CONFIG, "enclave.systemCallFilter: kill or trap is wanted"},
         {"enclave: {clockSources: []}\n", CS_E_CONFIG, "enclave.clockSources: 1 to 16"},
         {"enclave: {clockSources: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}\n", CS_E_CONFIG,
          "enclave.clockSources: 1 to 16"},

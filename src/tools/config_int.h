@@ -11,6 +11,7 @@ typedef enum cs_ckind {
     CS_CK_HOST,   /* a host name; default kms.<region>.amazonaws.com */
     CS_CK_URL,    /* of the gateway, or "" */
     CS_CK_LEVEL,  /* of the log */
+    CS_CK_FILTER, /* what a forbidden system call does */
     CS_CK_PATH,   /* absolute, or "" */
     CS_CK_LISTEN, /* an address that means "here" */
     CS_CK_FIXED,  /* only the default is possible; `why` says why */

@@ -108,6 +108,14 @@ static cs_err put_level(const cs_cvalues *c, cs_buf *out, given g)
     return cs_cbor_put_text(out, name);
 }
 
+static cs_err put_filter(const cs_cvalues *c, cs_buf *out, given g)
+{
+    if (strcmp(g.text, "kill") != 0 && strcmp(g.text, "trap") != 0) {
+        return REFUSE(c, g, "%s: kill or trap is wanted", g.k->yaml);
+    }
+    return cs_cbor_put_text(out, g.text);
+}
+
 static cs_err put_path(const cs_cvalues *c, cs_buf *out, given g)
 {
     if (g.text[0] != '\0' && (g.text[0] != '/' || strlen(g.text) > PATH_MAX_BYTES)) {
@@ -189,6 +197,8 @@ static cs_err put_scalar(const cs_cvalues *c, cs_buf *out, given g)
         return put_url(c, out, g);
     case CS_CK_LEVEL:
         return put_level(c, out, g);
+    case CS_CK_FILTER:
+        return put_filter(c, out, g);
     case CS_CK_PATH:
         return put_path(c, out, g);
     case CS_CK_LISTEN:

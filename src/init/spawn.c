@@ -1,0 +1,168 @@
+/* Starting one program with exactly the descriptors of the launch table. See init.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "init/init.h"
+
+#define ARGS_MAX 24
+#define FDS_MAX 1024 /* all descriptors of sign-init are below */
+
+static const struct {
+    const char *name, *path;
+} programs[CS_LAUNCH_NUM_PROGRAMS] = {
+#define CS_LAUNCH_ROW(id, name, local, section, restart) [CS_LAUNCH_##id] = {name, "/bin/" name},
+    CS_LAUNCH_PROGRAMS(CS_LAUNCH_ROW)
+#undef CS_LAUNCH_ROW
+};
+
+static const struct {
+    cs_launch_program program;
+    const char *option;
+    cs_launch_fd_kind kind;
+    unsigned number;
+} fd_table[] = {
+#define CS_LAUNCH_ROW(program, option, kind, number) {CS_LAUNCH_##program, option, CS_LAUNCH_FD_##kind, number},
+    CS_LAUNCH_FDS(CS_LAUNCH_ROW)
+#undef CS_LAUNCH_ROW
+};
+#define NUM_FDS (sizeof fd_table / sizeof *fd_table)
+
+static int sealed(cs_slice bytes)
+{
+    int fd = memfd_create("measured-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    for (size_t at = 0; fd >= 0 && at < bytes.len;) {
+        ssize_t n = write(fd, bytes.p + at, bytes.len - at);
+        if (n <= 0) {
+            (void)close(fd);
+            return -1;
+        }
+        at += (size_t)n;
+    }
+    if (fd >= 0 && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+cs_err cs_init_sections(cs_init *in)
+{
+    in->fds.null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int i = 0; i < CS_LAUNCH_NUM_PROGRAMS && in->fds.null >= 0; i++) {
+        in->fds.config[i] = sealed(in->settings.section[i]);
+        if (in->fds.config[i] < 0) {
+            in->why = "a measured section cannot be handed out";
+            in->why_errno = errno;
+            return CS_E_BOOT;
+        }
+    }
+    if (in->fds.null < 0) {
+        in->why = "/dev/null";
+        in->why_errno = errno;
+    }
+    return in->fds.null >= 0 ? CS_OK : CS_E_BOOT;
+}
+
+/* The option list and the inherited descriptors of one program. */
+struct command {
+    const char *argv[ARGS_MAX];
+    char text[ARGS_MAX][16];
+    int fds[ARGS_MAX];
+    size_t num_args, num_fds;
+};
+
+static void add_fd(struct command *c, const char *option, int fd)
+{
+    (void)snprintf(c->text[c->num_fds], sizeof c->text[0], "%d", fd);
+    c->argv[c->num_args++] = option;
+    c->argv[c->num_args++] = c->text[c->num_fds];
+    c->fds[c->num_fds++] = fd;
+}
+
+static void make_command(struct command *c, const cs_init *in, cs_launch_program p)
+{
+    *c = (struct command){0};
+    c->argv[c->num_args++] = programs[p].name;
+    add_fd(c, "--config-fd", in->fds.config[p]);
+    for (size_t i = 0; i < NUM_FDS; i++) {
+        if (fd_table[i].program == p) {
+            bool link = fd_table[i].kind == CS_LAUNCH_FD_LINK;
+            add_fd(c, fd_table[i].option, link ? in->fds.ends[fd_table[i].number] : in->fds.listeners[i]);
+        }
+    }
+}
+
+static bool inherited(const struct command *c, int fd)
+{
+    for (size_t i = 0; i < c->num_fds; i++) {
+        if (c->fds[i] == fd) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* In the child: only async-signal-safe calls, none newer than Linux 4.14. */
+static void become(const cs_init *in, cs_launch_program p, const struct command *c, int err_fd, int report_fd)
+{
+    static char *const no_environment[] = {NULL};
+    sigset_t none;
+
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)signal(SIGPIPE, SIG_DFL);
+    (void)setsid();
+    if (dup2(in->fds.null, STDIN_FILENO) < 0 || dup2(in->fds.null, STDOUT_FILENO) < 0 ||
+        dup2(err_fd, STDERR_FILENO) < 0) {
+        _exit(127);
+    }
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* no orphans where sign-init is not PID 1 */
+    for (int fd = 3; fd < FDS_MAX; fd++) {
+        if (inherited(c, fd)) {
+            (void)fcntl(fd, F_SETFD, 0);
+        } else if (fd != report_fd) {
+            (void)close(fd);
+        }
+    }
+    (void)execve(programs[p].path, (char *const *)(uintptr_t)c->argv, no_environment);
+    int why = errno;
+    (void)!write(report_fd, &why, sizeof why);
+    _exit(127);
+}
+
+cs_err cs_init_spawn(cs_init *in, cs_launch_program p, int err_fd, pid_t *out)
+{
+    int report[2], why = 0;
+    struct command c;
+
+    make_command(&c, in, p);
+    if (pipe2(report, O_CLOEXEC) != 0) {
+        return CS_E_LAUNCH;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        become(in, p, &c, err_fd, report[1]);
+    }
+    (void)close(report[1]);
+    /* the pipe closes at exec; bytes in it mean that exec failed */
+    ssize_t n;
+    do {
+        n = pid > 0 ? read(report[0], &why, sizeof why) : 1;
+    } while (n < 0 && errno == EINTR);
+    (void)close(report[0]);
+    if (n != 0) {
+        if (pid > 0) {
+            (void)waitpid(pid, NULL, 0);
+        }
+        return CS_E_LAUNCH;
+    }
+    *out = pid;
+    return CS_OK;
+}
