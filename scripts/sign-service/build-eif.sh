@@ -15,7 +15,8 @@
 #   NITRO_CLI             nitro-cli's path (default nitro-cli)
 #   DOCKER, DOCKER_IMAGE  as in build-docker.sh; nitro-cli itself knows docker only
 #   SIGN_SERVICE_CONFIG, KMS_PROXY_PORT, HOST_EGRESS_VSOCK_PORT, ENCLAVE_PARENT_CID   as in build_server.sh (signctl only)
-#   NITRO_CLI_BLOBS       AWS's kernel and init: nitro-cli reads it, signctl gets it as --blobs
+#   NITRO_CLI_BLOBS       AWS's kernel, command line and driver, for either; signctl without them: KERNEL (a bzImage), else
+#                         the small kernel that tools/dev/build-kernel makes of Debian's source
 #   EIF_PATH              the image (default target/sign-service.enclave.eif)
 #   COUNTERSIGN_TARGET    folder instead of target/
 
@@ -33,7 +34,7 @@ image_there() {
 
 choose() {
     if ! have "$NITRO_CLI"; then
-        WHY='no nitro-cli here'
+        WHY="no $NITRO_CLI here"
     elif ! image_there; then
         WHY="no container image $IMAGE here"
     else
@@ -48,10 +49,18 @@ build_nitro_cli() {
     "$NITRO_CLI" build-enclave --docker-uri "$IMAGE" --output-file "$EIF"
 }
 
-build_signctl() {
+# What was packed into a container and what is built here must not differ by a variable that was set for one script only.
+check_config() {
     [ -d "$STAGE" ] || die "$STAGE is missing: run scripts/sign-service/build_server.sh first"
-    # shellcheck disable=SC2046,SC2086 # words without blanks
-    "$(tool signctl)" eif build --config "$CONFIG" --programs "$STAGE" $(config_sets) ${NITRO_CLI_BLOBS:+--blobs "$NITRO_CLI_BLOBS"} -o "$EIF"
+    # shellcheck disable=SC2046 # words without blanks
+    "$(tool signctl)" config compile "$CONFIG" $(config_sets) | cmp -s - "$STAGE/config.cbor" ||
+        die "$CONFIG (with the variables set now) is not what build_server.sh staged: run it again"
+}
+
+build_signctl() {
+    check_config
+    # shellcheck disable=SC2046 # words without blanks
+    (cd "$TOP" && CONFIG=$CONFIG EIF=$EIF BLOBS=${NITRO_CLI_BLOBS:-} tools/dev/eif --program-dir "$STAGE" $(config_sets))
 }
 
 mkdir -p "$TARGET"

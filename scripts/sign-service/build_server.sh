@@ -4,7 +4,7 @@
 # usage: scripts/sign-service/build_server.sh
 #
 # Builds the repository (make's own steps, gcc, optimised) and stages what the image consists of: sign-init, sign-core, sign-kms
-# and sign-service (static, stripped), the compiled configuration config.cbor, its source sign-service.yaml, and
+# and sign-service (static, without symbols), the compiled configuration config.cbor, its source sign-service.yaml, and
 # ca-certificates.crt, the roots that sign-kms accepts. Example:
 #
 #   SIGN_SERVICE_CONFIG=sign-service.yaml scripts/sign-service/build_server.sh
@@ -30,43 +30,50 @@ build() {
     COUNTERSIGN_BIN=$TOP/build/bin
 }
 
-# stage_program NAME: static, or the empty image has no loader for it; stripped
-stage_program() {
-    [ -x "$COUNTERSIGN_BIN/$1" ] || die "no $1 in $COUNTERSIGN_BIN"
-    if readelf -lW "$COUNTERSIGN_BIN/$1" | grep -q INTERP; then
-        die "$COUNTERSIGN_BIN/$1 is not static (a build with sanitizers or coverage?)"
-    fi
-    strip -o "$NEW/$1" "$COUNTERSIGN_BIN/$1"
-    chmod 755 "$NEW/$1"
+# A kernel that is none: only what stands behind it is taken of the image.
+placeholder() {
+    head -c 4096 /dev/zero >"$1"
+    printf 'U\252' | dd of="$1" bs=1 seek=510 conv=notrunc 2>/dev/null
+    printf 'HdrS' | dd of="$1" bs=1 seek=514 conv=notrunc 2>/dev/null
 }
 
-stage_config() {
+# application_ramdisk IMAGE: the last section of an image that is not signed
+application_ramdisk() {
+    tail -c "$("$COUNTERSIGN_BIN/signctl" eif describe --json "$1" | tr ',' '\n' | sed -n 's/.*"Bytes":\([0-9]*\).*/\1/p' | tail -1)" "$1"
+}
+
+# What signctl puts into the application ramdisk is taken out of one, so that the container image holds the same bytes as the EIF.
+stage() {
     [ -f "$CONFIG" ] || die "SIGN_SERVICE_CONFIG: no file $CONFIG"
     [ -n "${SIGN_SERVICE_CONFIG:-}" ] || echo "build_server.sh: SIGN_SERVICE_CONFIG is not set: this is the example configuration, not for production" >&2
+    placeholder "$NEW/kernel"
     # shellcheck disable=SC2046 # words without blanks: options and numbers
-    "$COUNTERSIGN_BIN/signctl" config compile "$CONFIG" -o "$NEW/config.cbor" $(config_sets)
-    cp "$CONFIG" "$NEW/sign-service.yaml"
-    # the compiled configuration holds the PEM of the roots as it is
-    LC_ALL=C sed -n '/-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/{s/^.*\(-----BEGIN\)/\1/;p}' "$NEW/config.cbor" >"$NEW/ca-certificates.crt"
-    grep -q 'END CERTIFICATE' "$NEW/ca-certificates.crt" || die "the configuration has no roots for KMS"
-    chmod 644 "$NEW/config.cbor" "$NEW/sign-service.yaml" "$NEW/ca-certificates.crt"
+    "$COUNTERSIGN_BIN/signctl" eif build --config "$CONFIG" $(config_sets) --program-dir "$COUNTERSIGN_BIN" --kernel "$NEW/kernel" \
+        -o "$NEW/image" >/dev/null 2>"$NEW/said" || {
+        cat "$NEW/said" >&2
+        die "signctl eif build refused"
+    }
+    mkdir "$NEW/tree" "$NEW/stage" "$NEW/stage/mounts"
+    application_ramdisk "$NEW/image" | (cd "$NEW/tree" && cpio -idm --quiet --no-absolute-filenames)
+    for program in $PROGRAMS; do
+        mv "$NEW/tree/bin/$program" "$NEW/stage/"
+    done
+    mv "$NEW/tree/etc/countersign/config.cbor" "$NEW/tree/etc/countersign/sign-service.yaml" \
+        "$NEW/tree/etc/ssl/certs/ca-certificates.crt" "$NEW/stage/"
+    for dir in dev proc run sys tmp; do
+        mv "$NEW/tree/$dir" "$NEW/stage/mounts/" # places to mount on
+    done
+    find "$NEW/stage" -type d -exec touch -d @0 {} + # the times of files are 0 already: one container layer for one tree
+    left=$(find "$NEW/tree" ! -type d)
+    [ -z "$left" ] || die "the image has files that this script does not know: $left"
 }
 
 [ -n "${COUNTERSIGN_BIN:-}" ] || build
 mkdir -p "$TARGET"
 NEW=$(mktemp -d "$TARGET/.staged.XXXXXX")
 trap 'rm -rf "$NEW"' EXIT
-chmod 755 "$NEW"
-for program in $PROGRAMS; do
-    stage_program "$program"
-done
-stage_config
-mkdir "$NEW/mounts"
-for dir in dev proc run sys tmp; do
-    mkdir "$NEW/mounts/$dir" # places to mount on
-done
+stage
 rm -rf "$STAGE"
-mv "$NEW" "$STAGE"
-trap - EXIT
+mv "$NEW/stage" "$STAGE"
 echo "staged in $STAGE:"
 ls -l "$STAGE"

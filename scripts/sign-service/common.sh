@@ -12,6 +12,9 @@ RUN_DIR=$TARGET/$ENCLAVE_NAME-run
 DOCKER=${DOCKER:-docker}
 IMAGE=${DOCKER_IMAGE:-sign-service-enclave:latest}
 CONFIG=${SIGN_SERVICE_CONFIG:-$TOP/deploy/config/sign-service.yaml}
+case $CONFIG in /*) ;; *) CONFIG=$PWD/$CONFIG ;; esac
+case $EIF in /*) ;; *) EIF=$PWD/$EIF ;; esac
+case $TARGET in /*) ;; *) echo "COUNTERSIGN_TARGET is an absolute path" >&2; exit 2 ;; esac
 PROGRAMS='sign-init sign-core sign-kms sign-service' # of the enclave
 
 die() {

@@ -72,7 +72,7 @@ case_ unknown-arguments refuses_arguments
 
 staged() {
     KMS_PROXY_PORT=5001 HOST_EGRESS_VSOCK_PORT=8081 "$S/build_server.sh" || return 1
-    cmp "$TOP/deploy/config/sign-service.yaml" "$W/target/sign-service-enclave/sign-service.yaml" || return 1
+    grep -v "^# --set " "$W/target/sign-service-enclave/sign-service.yaml" | cmp - "$TOP/deploy/config/sign-service.yaml" || return 1
     "$BIN/signctl" config compile "$TOP/deploy/config/sign-service.yaml" --set kms.proxyPort=5001 --set gateway.egressPort=8081 -o "$W/want.cbor" || return 1
     cmp "$W/want.cbor" "$W/target/sign-service-enclave/config.cbor"
 }
@@ -147,4 +147,39 @@ by_nitro_cli() {
         [ "$(cat "$W/target/sign-service.enclave.eif")" = toy ] && cmp "$W/measured" "$W/target/sign-service.enclave.pcrs.json"
 }
 [ ! -d "$W/tree" ] || case_ eif-by-nitro-cli by_nitro_cli
+# ramdisk IMAGE DIR: the application ramdisk, unpacked
+ramdisk() {
+    rm -rf "$2" && mkdir "$2" && python3 - "$1" >"$W/ramdisk" <<'END' && (cd "$2" && cpio -idm --quiet <"$W/ramdisk")
+import struct, sys
+image = open(sys.argv[1], "rb").read()
+at, bodies = 548, []
+for _ in range(struct.unpack(">H", image[26:28])[0]):
+    kind, _, size = struct.unpack(">HHQ", image[at:at + 12])
+    bodies += [image[at + 12:at + 12 + size]] * (kind == 3)
+    at += 12 + size
+sys.stdout.buffer.write(bodies[1])
+END
+}
+by_signctl() {
+    EIF_BUILDER=signctl KERNEL=$W/kernel KMS_PROXY_PORT=5001 HOST_EGRESS_VSOCK_PORT=8081 "$S/build-eif.sh" >"$W/measured" 2>"$W/said" &&
+        grep 'with signctl' "$W/said" && "$BIN/signctl" eif describe --json "$W/target/sign-service.enclave.eif" >"$W/described" &&
+        [ "$(jq -r .Measurements.PCR0 "$W/measured")" = "$(jq -r .Measurements.PCR0 "$W/described")" ] &&
+        cmp "$W/measured" "$W/target/sign-service.enclave.pcrs.json"
+}
+without_docker() {
+    (PATH=${PATH#"$W/stand-ins:"} DOCKER=$W/no-docker NITRO_CLI=$W/no-nitro-cli KERNEL=$W/kernel KMS_PROXY_PORT=5001 HOST_EGRESS_VSOCK_PORT=8081 \
+        "$S/build-eif.sh" 2>&1) | grep 'with signctl (no .*no-nitro-cli here)'
+}
+same_tree() { ramdisk "$W/target/sign-service.enclave.eif" "$W/want" && listing "$W/want" >"$W/want.list" && listing "$W/tree" >"$W/tree.list" && diff "$W/want.list" "$W/tree.list"; }
+other_settings() {
+    ! EIF_BUILDER=signctl KERNEL=$W/kernel "$S/build-eif.sh" 2>"$W/said" && grep 'run it again' "$W/said"
+}
+nothing_left() { rm -f "$W/target/sign-service.enclave.eif" && ! EIF_BUILDER=docker "$S/build-eif.sh" && [ -z "$(find "$W/target" -name '*.new')" ]; }
+# a file that begins like a kernel
+{ head -c 510 /dev/zero && printf 'U\252\0\0HdrS' && head -c 4096 /dev/zero; } >"$W/kernel"
+case_ eif-by-signctl by_signctl
+[ ! -d "$W/tree" ] || case_ container-and-image-are-the-same-tree same_tree
+case_ eif-without-docker-and-nitro-cli without_docker
+case_ other-settings-than-staged other_settings
+case_ a-builder-that-there-is-not nothing_left
 exit $failed
