@@ -10,5 +10,14 @@ if [ -n "$missing" ]; then
     exit 77
 fi
 RUN=$(mktemp -d /tmp/cs-boot.XXXXXX)
-trap 'rm -rf "$RUN"' EXIT
+# shellcheck source=tests/boot/uml/prepare.sh
+. "$(dirname "$0")/prepare.sh"
+cleanup() {
+    emulator_down
+    rm -rf "$RUN"
+}
+trap cleanup EXIT
+began=$(date +%s%N)
+prepare
+echo "# prepared in $((($(date +%s%N) - began) / 1000000)) ms"
 uml_boot "$RUN" "$uml_root/tests/boot/uml/guest/boot.sh"

@@ -60,7 +60,7 @@ uml_boot() {
     (
         cd "$dir" || exit 1
         exec env -i PATH="$PATH" HOME="$dir/home" TMPDIR="$(uml_tmp)" timeout -k 5 "${UML_SECONDS:-120}" \
-            $user linux.uml mem="${UML_MEMORY:-768M}" initrd="$dir/initrd" con0=fd:0,fd:1 con=null loglevel=1 selinux=0 \
+            $user linux.uml mem="${UML_MEMORY:-768M}" initrd="$dir/initrd" con0=fd:0,fd:1 con=null quiet loglevel=1 selinux=0 \
             CS_ROOT="$uml_root" CS_BIN="${COUNTERSIGN_BIN:-$uml_root/build/bin}" CS_RUN="$dir" CS_SCRIPT="$script" </dev/null
     ) 2>&1 | grep --line-buffered -v '^reboot: System halted$'
     status=${PIPESTATUS[0]}

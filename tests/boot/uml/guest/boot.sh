@@ -4,16 +4,22 @@ set -u
 export PATH=$CS_BIN:$PATH
 RUN=/tmp/run
 mkdir -p $RUN
+# shellcheck source=tests/boot/uml/guest/lib.sh
+. "$CS_ROOT/tests/boot/uml/guest/lib.sh"
 
-step() { printf '# %6s s  %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$1"; }
+# ---- the image as it ships: boot, preload, signature
+loaded() { [ "$(preload | sed 's/^{"code":"\([A-Z_]*\)".*/\1/')" = "$1" ]; }
 
-pcr0=$(printf '%096d' 7)
 step "guest is up"
-sign-emulator --dir $RUN/emu >$RUN/emulator.out 2>$RUN/emulator.log &
-until [ -s $RUN/emu/emulator.json ]; do sleep 0.01; done
+emulator_up
 step "emulated AWS listens"
-coproc nsm-device --emulator $RUN/emu --pcr "0=$pcr0"
-read -r ready <&"${COPROC[0]}"
-step "/dev/nsm: $ready"
-"$CS_ROOT/tests/boot/uml/guest/nsm_device.py" "$pcr0"
-step "end"
+parent_up main
+enclave_up main
+step "enclave started"
+case_ preload loaded OK
+step "enclave serves"
+case_ signature sign main 1
+step "first signature"
+enclave_down
+parent_down
+exit $failed

@@ -1,0 +1,96 @@
+# shellcheck shell=bash
+# What a parent host does, inside the guest: both sides of AF_VSOCK are here, CID 1 is the enclave for the one and the parent for the
+# other. To be sourced by boot.sh. RUN: folder in memory; CS_RUN: folder shared with the outside.
+enclave=0
+failed=0
+
+step() { printf '# %6s s  %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$*"; }
+# case_ NAME COMMAND...
+case_() {
+    local name=$1
+    shift
+    if "$@"; then
+        echo "ok $name"
+    else
+        echo "not ok $name"
+        step "failed: $*"
+        failed=1
+    fi
+}
+# wait_until SECONDS COMMAND...
+wait_until() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" 2>/dev/null; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.02
+    done
+}
+emu_get() { sed -n "s/^ \"$1\": \"*\([^\",]*\)\"*,*\$/\1/p" "$RUN/emu/emulator.json"; }
+
+emulator_up() {
+    cp -r "$CS_RUN/emu" "$RUN/emu"
+    rm -f "$RUN/emu/emulator.json"
+    sign-emulator --dir "$RUN/emu" --bucket enclave-artifacts >"$RUN/emulator.out" 2>"$CS_RUN/emulator.log" &
+    wait_until 15 test -s "$RUN/emu/emulator.json"
+    KMS_PORT=$(emu_get kms_port)
+    IMDS=$(emu_get imds)
+    S3=$(emu_get s3)
+}
+
+# parent_up NAME: what the parent serves: heartbeat, log, KMS
+parent_up() {
+    socat VSOCK-LISTEN:9000,fork EXEC:cat 2>/dev/null &
+    parents=$!
+    socat -u VSOCK-LISTEN:7110,fork "OPEN:$CS_RUN/$1.log,creat,append" 2>/dev/null &
+    parents+=" $!"
+    socat VSOCK-LISTEN:5000,fork "TCP:127.0.0.1:$KMS_PORT" 2>/dev/null &
+    parents+=" $!"
+}
+parent_down() {
+    # shellcheck disable=SC2086 # a list of numbers
+    kill $parents 2>/dev/null
+    # shellcheck disable=SC2086
+    wait $parents 2>/dev/null
+}
+
+# enclave_up NAME [OPTION...]: the image NAME in namespaces; console in $CS_RUN/NAME.console, how it ended in $RUN/NAME.ns
+enclave_up() {
+    local name=$1
+    shift
+    ns-enclave --emulator "$RUN/emu" --console "$CS_RUN/$name.console" "$@" "$CS_RUN/$name.eif" >"$RUN/$name.ns" 2>&1 &
+    enclave=$!
+    wait_until 10 grep -q '^started' "$RUN/$name.ns"
+}
+enclave_down() {
+    kill "$enclave" 2>/dev/null
+    wait "$enclave" 2>/dev/null
+}
+ended() { grep '^ended' "$RUN/$1.ns"; }
+# pid_in NAME: of a program of the enclave, as the guest sees it
+pid_of() { pgrep -x "${1:0:15}" | head -n 1; }
+
+logged() { grep -q "$2" "$CS_RUN/$1.log"; }
+inject() { socat -t 130 - "VSOCK-CONNECT:1:$1" 2>/dev/null; }
+listening() { socat -u OPEN:/dev/null "VSOCK-CONNECT:1:$1" 2>/dev/null; }
+credentials() {
+    local token
+    token=$(curl -sS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$IMDS/latest/api/token")
+    curl -sS -H "X-aws-ec2-metadata-token: $token" "$IMDS/latest/meta-data/iam/security-credentials/enclave-host"
+}
+# preload: the three injections; prints the line of the last: the outcome
+preload() {
+    credentials >"$RUN/credentials"
+    wait_until 20 listening 7100 || return 1
+    inject 7100 <"$RUN/credentials" >/dev/null
+    inject 7101 <"$CS_RUN/age-private.key.enc" >/dev/null
+    inject 7102 <"$CS_RUN/shares/service_key_shares.json.age"
+}
+# sign NAME N: with the image's measurements as policy
+sign() {
+    signctl sign -s vsock:1:50051 --shares "$CS_RUN/shares/client_key_shares.json" --root "$RUN/emu/nsm-root.pem" \
+        --pcr "0=$(pcr "$1" 0)" --pcr "1=$(pcr "$1" 1)" --pcr "2=$(pcr "$1" 2)" -a account-1 --digest "$(printf '%064d' "$2")" --json \
+        >"$RUN/sign.json" 2>"$RUN/sign.err"
+}
+# pcr NAME INDEX: as eif describe predicted it
+pcr() { sed -n "s/.*\"PCR$2\":\"\([0-9a-f]*\)\".*/\1/p" "$CS_RUN/$1.json"; }

@@ -1,0 +1,62 @@
+# shellcheck shell=bash
+# The boot test's part on this machine, before the guest: keys, images, and what AWS would hold, made with an emulated AWS that is
+# stopped again; the guest starts it on the same folder. To be sourced by boot.sh; RUN is set.
+# shellcheck source=scripts/stack-lib.sh
+. "$uml_root/scripts/stack-lib.sh"
+
+# config NAME LINE...: $RUN/NAME.yaml; both sides of AF_VSOCK are one guest, whose loopback has CID 1
+config() {
+    local name=$1
+    shift
+    cat >"$RUN/$name.yaml" <<YAML
+kms: {region: $REGION, keyArn: "$KEY_ARN", host: kms.$REGION.amazonaws.com, caFile: "$CA"}
+shares: {publishers: ["$PUBLISHER"]}
+limits: {arenaMiB: 64}
+YAML
+    printf '%s\n' "$@" >>"$RUN/$name.yaml"
+}
+
+# kernel: of the images; measured only, for the guest's own runs: a header that says bzImage
+kernel() { { head -c 514 /dev/zero; printf HdrS; head -c 2000 /dev/zero; } >"$RUN/kernel"; }
+
+# image NAME: $RUN/NAME.eif and what eif describe says of it
+image() {
+    "$BIN/signctl" eif build --config "$RUN/$1.yaml" --kernel "$RUN/kernel" -o "$RUN/$1.eif" >/dev/null 2>"$RUN/$1.err" &&
+        "$BIN/signctl" eif describe --json "$RUN/$1.eif" >"$RUN/$1.json" || die "image $1: $(cat "$RUN/$1.err")"
+}
+pcr() { jq -r ".Measurements.PCR$2" "$RUN/$1.json"; }
+
+# bind NAME...: the key's policy admits these images, by PCR0, 1 and 2 together, and nothing else
+bind() {
+    local name releases=()
+    for name in "$@"; do
+        releases+=(--release "$RUN/$name.eif")
+    done
+    "$BIN/signctl" kms policy --account "$ACCOUNT" --role "${ROLE_ARN##*/}" --admin-role KMSAdmin "${releases[@]}" >"$RUN/policy.json" &&
+        "$BIN/signctl" kms lint "$RUN/policy.json" >"$RUN/policy.txt" || die "key policy: $(tail -3 "$RUN/policy.txt")"
+    jq -n --arg key "$KEY_ARN" --rawfile policy "$RUN/policy.json" \
+        '{KeyId: $key, PolicyName: "default", Policy: $policy, BypassPolicyLockoutSafetyCheck: true}' | kms PutKeyPolicy >/dev/null ||
+        die "PutKeyPolicy failed"
+}
+
+prepare() {
+    emulator_up
+    publisher_new
+    age_new
+    key_new
+    config main 'enclave: {parentCid: 1, clockSources: [timer]}'
+    config trap 'enclave: {parentCid: 1, clockSources: [timer], systemCallFilter: trap}'
+    config other 'enclave: {parentCid: 1, clockSources: [timer]}' 'logging: {level: debug}'
+    config clock 'enclave: {parentCid: 1, clockSources: [kvm-clock, tsc]}'
+    kernel
+    for name in main trap other clock; do
+        image $name
+    done
+    shares_new "$RUN/shares" 1 -n 2
+    age_seal "$RUN/age-private.key" "$RUN/age-private.key.enc"
+    s3_put "$RUN/age-private.key.enc" enclave/age-private.key.enc
+    s3_put "$RUN/shares/service_key_shares.json.age" enclave/service_key_shares.json.age
+    bind main trap
+    emulator_down
+    rm -f "$RUN/age-private.key" "$RUN/shares/service_key_shares.json" # the guest is given what a parent host has
+}
