@@ -17,9 +17,13 @@ all: packages
 	@tools/dev/build release
 	@tools/dev/link-programs
 
-## eif            enclave image in EIF (default target/sign-service.enclave.eif) of CONFIG; KERNEL=bzImage, BLOBS=dir, ARGS="--set ..."
+## eif            enclave image in EIF (default target/sign-service.enclave.eif) of CONFIG; KERNEL=bzImage, BLOBS=dir, ARGS="--set KEY=VALUE"
 eif: all
 	@CONFIG="$(CONFIG)" EIF="$(EIF)" BLOBS="$(BLOBS)" KERNEL="$(KERNEL)" tools/dev/eif $(ARGS)
+
+## repro          build programs and image twice, in other paths, dates, umasks, ...: equal byte for byte, with the inputs of images/inputs.lock
+repro: packages
+	@CONFIG="$(CONFIG)" BLOBS="$(BLOBS)" KERNEL="$(KERNEL)" tools/dev/repro
 
 ## demo           the whole path on this machine: seal, start, inject, unseal under attestation, sign; then four attacks
 demo: all
@@ -104,6 +108,7 @@ nightly: test lint ctime faults
 	@tools/dev/test --only released
 	@tools/dev/fuzz-run build/asan $(SECS)
 	@tools/dev/cover
+	@KERNEL=$(KERNEL) tools/dev/repro
 
 ## install        programs, man pages and completions below PREFIX (default /usr/local; DESTDIR is honoured)
 install: all
@@ -129,6 +134,7 @@ help:
 .PHONY: all
 .PHONY: demo
 .PHONY: eif
+.PHONY: repro
 .PHONY: up
 .PHONY: down
 .PHONY: test
