@@ -95,6 +95,31 @@
     X(S3, REMOTE, UNAVAILABLE, 1, "S3 did not give the object", "check the URI, the policy and the region")            \
     X(S3_DENIED, REMOTE, PERMISSION_DENIED, 0, "S3: access denied", "allow s3:GetObject to the instance role")         \
     X(S3_NOT_FOUND, REMOTE, NOT_FOUND, 0, "S3: no such bucket or key", "check the S3 URI")                             \
+    X(IMDS_ABSENT, REMOTE, UNAVAILABLE, 1, "no instance metadata service answers",                                     \
+      "run on an instance with IMDS enabled; check IMDS_ENDPOINT and routes")                                          \
+    X(IMDS_HOP, REMOTE, UNAVAILABLE, 1, "the answer with the IMDSv2 token does not arrive: the hop limit is too low",  \
+      "set the hop limit of the instance to 2 (modify-instance-metadata-options)")                                     \
+    X(IMDS_V1, REMOTE, FAILED_PRECONDITION, 0, "the metadata service knows no IMDSv2 tokens",                          \
+      "use a service with IMDSv2; version 1 is not used")                                                              \
+    X(IMDS_OFF, REMOTE, PERMISSION_DENIED, 0, "the instance metadata service is disabled or refuses",                  \
+      "enable it (http-endpoint enabled); send through no proxy")                                                      \
+    X(IMDS_TOKEN, REMOTE, UNAVAILABLE, 1, "the metadata service refuses a fresh token",                                \
+      "retry; check that nothing stands between")                                                                      \
+    X(IMDS_ROLE, REMOTE, FAILED_PRECONDITION, 0, "the instance has no role",                                           \
+      "attach an instance profile with kms:Decrypt and s3:GetObject")                                                  \
+    X(IMDS_CODE, REMOTE, UNAVAILABLE, 1, "the metadata service has no credentials for the role (Code is not Success)", \
+      "check the trust policy of the role for ec2.amazonaws.com")                                                      \
+    X(S3_URI, INPUT, INVALID_ARGUMENT, 0, "not an S3 URI: s3://BUCKET/KEY, optionally ?versionId=ID",                  \
+      "check AGE_KEY_S3_URI and KEY_SHARES_S3_URI")                                                                    \
+    X(S3_REGION, REMOTE, FAILED_PRECONDITION, 0, "the bucket is in another region, and S3 does not say in which",      \
+      "set AWS_REGION to the region of the bucket")                                                                    \
+    X(S3_TOKEN, AUTH, UNAUTHENTICATED, 1, "S3: the credentials have expired or are unknown",                           \
+      "fetch fresh credentials; check the role")                                                                       \
+    X(S3_SIGNATURE, AUTH, UNAUTHENTICATED, 0, "S3: the request signature was refused",                                 \
+      "check the secret key, the region and the clock")                                                                \
+    X(S3_THROTTLED, REMOTE, RESOURCE_EXHAUSTED, 1, "S3: slow down", "retry later")                                     \
+    X(S3_CHANGED, REMOTE, ABORTED, 1, "the object changed while it was read",                                          \
+      "try again; pin a version with ?versionId=")                                                                     \
     /* shares */                                                                                                       \
     X(SHARES_FORMAT, INPUT, INVALID_ARGUMENT, 0, "the share file is malformed", "make it again with signctl keygen")   \
     X(SHARES_UNSIGNED, AUTH, PERMISSION_DENIED, 0, "the share file has no publisher signature",                        \
@@ -142,6 +167,44 @@
       "give --program-dir with the programs of a release build")                                                       \
     X(IMAGE_SIZE, LIMIT, RESOURCE_EXHAUSTED, 0, "the application's ramdisk is over 16 MB",                             \
       "build the programs without what they do not need")                                                              \
+    X(NITRO_CLI, IO, UNAVAILABLE, 0, "nitro-cli is not there or cannot be run",                                        \
+      "install aws-nitro-enclaves-cli, or name it by --nitro-cli (NITRO_CLI)")                                         \
+    X(NITRO_DEVICE, STATE, FAILED_PRECONDITION, 0, "this machine gives no enclave device, or not to this user",        \
+      "enable enclaves on the instance, join group ne; --driver local runs without an enclave")                        \
+    X(NITRO_ARGUMENT, INPUT, INVALID_ARGUMENT, 0, "nitro-cli refuses an argument",                                     \
+      "check CID, memory, CPU count and image path")                                                                   \
+    X(NITRO_CPUS, LIMIT, RESOURCE_EXHAUSTED, 1, "the enclave CPU pool has not enough CPUs",                            \
+      "raise cpu_count in allocator.yaml and restart the allocator, or lower CPU_COUNT")                               \
+    X(NITRO_MEMORY, LIMIT, FAILED_PRECONDITION, 0, "the memory is less than four times the image",                     \
+      "raise MEMORY_MIB, or use a smaller image")                                                                      \
+    X(NITRO_HUGEPAGES, LIMIT, RESOURCE_EXHAUSTED, 1, "the allocator has not enough huge pages for the enclave",        \
+      "raise memory_mib in allocator.yaml and restart the allocator")                                                  \
+    X(NITRO_START, REMOTE, UNAVAILABLE, 1, "the hypervisor refused to make or start the enclave",                      \
+      "see the message; check CID, CPUs and memory")                                                                   \
+    X(NITRO_IMAGE, INPUT, INVALID_ARGUMENT, 0, "nitro-cli cannot read the enclave image",                              \
+      "fetch or build the image again")                                                                                \
+    X(NITRO_BOOT, REMOTE, DEADLINE_EXCEEDED, 1, "the enclave sent no heartbeat: it did not boot",                      \
+      "check the image; start no two enclaves at once; see its console with --debug-mode")                             \
+    X(NITRO_CID, STATE, ALREADY_EXISTS, 1, "the enclave CID is in use",                                                \
+      "stop that enclave, or choose another ENCLAVE_CID")                                                              \
+    X(NITRO_NAME, STATE, ALREADY_EXISTS, 0, "an enclave of this name runs already, or there is none",                  \
+      "see sign-host status; stop it, or start with --replace")                                                        \
+    X(NITRO_SIGNATURE, AUTH, FAILED_PRECONDITION, 0, "the signature of the image is not accepted",                     \
+      "sign it again with a certificate that is valid now")                                                            \
+    X(NITRO_CONSOLE, STATE, FAILED_PRECONDITION, 0, "the console is readable in debug mode only",                      \
+      "read the log of port 7110; start with --debug-mode and a test key")                                             \
+    X(NITRO_GONE, REMOTE, UNAVAILABLE, 1, "the enclave or its nitro-cli process has gone", "start it again")           \
+    X(NITRO_ANSWER, REMOTE, UNAVAILABLE, 1, "nitro-cli answered something that is not its answer",                     \
+      "check the version of nitro-cli")                                                                                \
+    X(NITRO, REMOTE, UNAVAILABLE, 1, "nitro-cli failed", "see the message and /var/log/nitro_enclaves")                \
+    X(ENCLAVE_DIED, REMOTE, UNAVAILABLE, 1, "the enclave ended by itself",                                             \
+      "see its log (--console-log); it is started again")                                                              \
+    X(ENCLAVE_EXISTS, STATE, ALREADY_EXISTS, 0, "an enclave of this name runs that this program did not start",        \
+      "end it with sign-host stop, or start with --replace")                                                           \
+    X(NOT_RUNNING, STATE, NOT_FOUND, 0, "no sign-host runs in this directory",                                         \
+      "start it with sign-host run; check --dir")                                                                      \
+    X(REPLACE_BUSY, STATE, UNAVAILABLE, 1, "a replacement or a start is under way", "wait for it: sign-host status")   \
+    X(DNS, IO, UNAVAILABLE, 1, "the name could not be resolved", "check the name and the resolver")                    \
     /* gateway and rooms */                                                                                            \
     X(UPSTREAM, IO, UNAVAILABLE, 1, "the gateway cannot reach sign-service",                                           \
       "check sign_service.url and that sign-service runs")                                                             \

@@ -196,7 +196,8 @@ static cs_err open_proxy(cs_proxy **out, cs_enclave *e, uint32_t number, const c
 
 static cs_err open_proxies(cs_enclave *e)
 {
-    static const cs_proxy_opts kms = {"kms", 16, 60000}, egress = {"gateway", 4096, 300000};
+    static const cs_proxy_opts kms = {.name = "kms", .conns_max = 16, .idle_ms = 60000},
+                               egress = {.name = "gateway", .conns_max = 4096, .idle_ms = 300000};
 
     CS_TRY(open_proxy(&e->kms, e, CS_LAUNCH_PORT_KMS_PROXY, &e->opts.kms, &kms));
     return open_proxy(&e->egress, e, CS_LAUNCH_PORT_EGRESS, &e->opts.egress, &egress);

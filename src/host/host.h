@@ -58,6 +58,12 @@ typedef struct cs_logs cs_logs;
 CS_MUST cs_err cs_logs_new(cs_logs **out, cs_loop *l, const char *file, bool verbose);
 /* cs_logs_pipe - a descriptor for a program's standard error; the caller closes its copy. */
 CS_MUST cs_err cs_logs_pipe(cs_logs *g, int *out_write_fd);
+/*
+ * cs_logs_socket - lines that come over a connection (taken): of an enclave, so that bytes that a terminal would obey are replaced. CS_E_RANGE
+ * (too many), CS_E_NO_MEMORY. cs_logs_watch - seen is called for a line that has the word "halt" in it, and when a connection ends.
+ */
+CS_MUST cs_err cs_logs_socket(cs_logs *g, int fd_take);
+void cs_logs_watch(cs_logs *g, void (*seen)(void *cookie), void *cookie);
 /* cs_logs_read - take what is in the pipes now, without the loop. */
 void cs_logs_read(cs_logs *g);
 void cs_logs_free(cs_logs *g);
@@ -68,6 +74,9 @@ typedef struct cs_proxy_opts {
     const char *name;   /* in the log; borrowed */
     unsigned conns_max; /* at once */
     uint32_t idle_ms;   /* silence in both directions ends a connection */
+    /* NULL: anybody may connect; else who may (vsock peers by CID) */
+    bool (*admit)(void *cookie, const cs_ep_peer *peer);
+    void *cookie;
 } cs_proxy_opts;
 /*
  * cs_proxy_new - pump each connection of the listener (taken on CS_OK) to `to`. Only this one destination exists: the allow-list
@@ -75,6 +84,10 @@ typedef struct cs_proxy_opts {
  */
 CS_MUST cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to,
                             const cs_proxy_opts *o);
+/* cs_proxy_close - accepts no more; what is open goes on. cs_proxy_open - connections open now. cs_proxy_total - taken so far. */
+void cs_proxy_close(cs_proxy *p);
+unsigned cs_proxy_open(const cs_proxy *p);
+uint64_t cs_proxy_total(const cs_proxy *p);
 void cs_proxy_free(cs_proxy *p);
 
 /* ---- enclave.c ---- */
@@ -142,14 +155,17 @@ typedef struct cs_preload_opts {
     const char *imds, *s3, *ca_file, *region; /* endpoints; NULL: AWS's own */
     const char *age_uri, *shares_uri;
     const cs_endpoint *grpc;
-    const char *order; /* permutation of "kas": credentials, age key, shares */
+    const char *order;     /* permutation of "kas": credentials, age key, shares; fewer letters inject less */
+    const cs_endpoint *to; /* where credentials, age key and shares go (3); NULL: the sockets of dir */
     bool json;
 } cs_preload_opts;
 /* Ciphertext and credentials, on their way. */
 typedef struct cs_preload {
     cs_buf credentials, age_key, shares;
+    uint64_t expires_ms; /* of the credentials, since 1970 */
+    char detail[200];    /* of what failed first, for a person */
 } cs_preload;
-/* cs_preload_fetch - phases imds and s3. Prints each phase with its time on standard output. */
+/* cs_preload_fetch - phases imds and s3, as far as order needs them. Prints each phase with its time on standard output. */
 CS_MUST cs_err cs_preload_fetch(cs_preload *p, const cs_preload_opts *o);
 /* cs_preload_inject - phases inject, unseal, until SERVING or a refusal; blocking; returns the refusal. */
 CS_MUST cs_err cs_preload_inject(cs_preload *p, const cs_preload_opts *o);

@@ -14,6 +14,7 @@ struct source {
     cs_logs *owner;
     cs_watch *watch;
     int fd;
+    bool enclave; /* comes from an enclave: nothing in it is to be obeyed */
     size_t len;
     uint8_t line[CS_LOGS_LINE];
 };
@@ -24,6 +25,8 @@ struct cs_logs {
     int file;
     uint64_t written; /* bytes in the file */
     bool verbose;
+    void (*seen)(void *cookie);
+    void *cookie;
     struct source *sources[SOURCES_MAX];
 };
 
@@ -58,6 +61,16 @@ static void emit(cs_logs *g, const uint8_t *p, size_t len)
     }
 }
 
+/* Control characters of an enclave's log would be orders to the terminal of whoever reads the file. */
+static void defuse(uint8_t *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if ((p[i] < ' ' && p[i] != '\n' && p[i] != '\t') || p[i] >= 0x7f) {
+            p[i] = '?';
+        }
+    }
+}
+
 /* What is not a whole line becomes one, so that the next program's line starts at a line's start. */
 static void emit_cut(struct source *s)
 {
@@ -70,6 +83,7 @@ static void source_end(struct source *s)
 {
     cs_logs *g = s->owner;
 
+    bool tell = s->enclave && g->seen != NULL;
     if (s->len > 0) {
         emit_cut(s);
     }
@@ -81,6 +95,9 @@ static void source_end(struct source *s)
         }
     }
     free(s);
+    if (tell) {
+        g->seen(g->cookie);
+    }
 }
 
 /* One read. False: nothing is there now; the source may be gone. */
@@ -95,11 +112,17 @@ static bool source_read(struct source *s)
         source_end(s);
         return false;
     }
+    if (s->enclave) {
+        defuse(s->line + s->len, (size_t)n);
+    }
     s->len += (size_t)n;
     const uint8_t *last = memrchr(s->line, '\n', s->len);
     size_t whole = last != NULL ? (size_t)(last - s->line) + 1 : 0;
     if (whole > 0) {
         emit(s->owner, s->line, whole);
+        if (s->enclave && s->owner->seen != NULL && memmem(s->line, whole, "\"halt\"", 6) != NULL) {
+            s->owner->seen(s->owner->cookie);
+        }
         memmove(s->line, s->line + whole, s->len - whole);
         s->len -= whole;
     } else if (s->len == sizeof s->line) {
@@ -147,31 +170,57 @@ cs_err cs_logs_new(cs_logs **out, cs_loop *l, const char *file, bool verbose)
     return CS_OK;
 }
 
-cs_err cs_logs_pipe(cs_logs *g, int *out_write_fd)
+/* Takes the descriptor on CS_OK. */
+static cs_err add_source(cs_logs *g, int fd_take, bool enclave)
 {
-    int p[2];
     size_t slot = 0;
 
     while (slot < SOURCES_MAX && g->sources[slot] != NULL) {
         slot++;
     }
-    if (slot == SOURCES_MAX || pipe2(p, O_CLOEXEC) != 0) {
-        return CS_E_IO;
+    if (slot == SOURCES_MAX) {
+        return CS_E_RANGE;
     }
-    (void)fcntl(p[0], F_SETFL, O_NONBLOCK);
     struct source *s = calloc(1, sizeof *s);
-    if (s == NULL || cs_watch_new(&s->watch, g->loop, p[0], on_readable, s) != CS_OK) {
+    if (s == NULL || cs_watch_new(&s->watch, g->loop, fd_take, on_readable, s) != CS_OK) {
         free(s);
-        (void)close(p[0]);
-        (void)close(p[1]);
         return CS_E_NO_MEMORY;
     }
     s->owner = g;
-    s->fd = p[0];
+    s->fd = fd_take;
+    s->enclave = enclave;
     g->sources[slot] = s;
     cs_watch_set(s->watch, CS_WATCH_READ);
+    return CS_OK;
+}
+
+cs_err cs_logs_pipe(cs_logs *g, int *out_write_fd)
+{
+    int p[2];
+
+    if (pipe2(p, O_CLOEXEC) != 0) {
+        return CS_E_IO;
+    }
+    (void)fcntl(p[0], F_SETFL, O_NONBLOCK);
+    cs_err err = add_source(g, p[0], false);
+    if (err != CS_OK) {
+        (void)close(p[0]);
+        (void)close(p[1]);
+        return err == CS_E_RANGE ? CS_E_IO : err;
+    }
     *out_write_fd = p[1];
     return CS_OK;
+}
+
+cs_err cs_logs_socket(cs_logs *g, int fd_take)
+{
+    return add_source(g, fd_take, true);
+}
+
+void cs_logs_watch(cs_logs *g, void (*seen)(void *cookie), void *cookie)
+{
+    g->seen = seen;
+    g->cookie = cookie;
 }
 
 void cs_logs_free(cs_logs *g)
@@ -179,6 +228,7 @@ void cs_logs_free(cs_logs *g)
     if (g == NULL) {
         return;
     }
+    g->seen = NULL;
     cs_logs_read(g); /* what is still in the pipes */
     for (size_t i = 0; i < SOURCES_MAX; i++) {
         if (g->sources[i] != NULL) {

@@ -26,7 +26,7 @@ void cs_phase(const char *name, uint64_t started_ms, cs_err err, const char *det
 }
 
 static cs_err fetch_object(cs_buf *out, const cs_preload_opts *o, const cs_aws_creds *creds, const char *uri_text,
-                           size_t max)
+                           size_t max, char why[200])
 {
     cs_s3_opts s3 = {.region = o->region, .endpoint = o->s3, .ca_file = o->ca_file, .creds = creds, .max_bytes = max};
     uint64_t start = cs_clock_mono_ms();
@@ -42,6 +42,9 @@ static cs_err fetch_object(cs_buf *out, const cs_preload_opts *o, const cs_aws_c
     (void)snprintf(detail, sizeof detail, "%s%s%.100s (%zu bytes)", info.code, info.code[0] != '\0' ? " " : "",
                    err == CS_OK ? uri.key : uri_text, out->len);
     cs_phase("S3 GetObject", start, err, detail);
+    if (err != CS_OK) {
+        (void)snprintf(why, 200, "%.199s", detail);
+    }
     return err;
 }
 
@@ -54,11 +57,12 @@ cs_err cs_preload_fetch(cs_preload *p, const cs_preload_opts *o)
     p->credentials = cs_buf_heap(CS_IMDS_MAX_BODY);
     cs_err err = cs_imds_credentials(&p->credentials, &creds, &imds);
     cs_phase("IMDSv2 credentials", start, err, "");
-    if (err == CS_OK) {
-        err = fetch_object(&p->age_key, o, &creds, o->age_uri, CS_S3_MAX_AGE_KEY);
+    p->expires_ms = creds.expires_ms;
+    if (err == CS_OK && strchr(o->order, 'a') != NULL) {
+        err = fetch_object(&p->age_key, o, &creds, o->age_uri, CS_S3_MAX_AGE_KEY, p->detail);
     }
-    if (err == CS_OK) {
-        err = fetch_object(&p->shares, o, &creds, o->shares_uri, CS_S3_MAX_SHARES);
+    if (err == CS_OK && strchr(o->order, 's') != NULL) {
+        err = fetch_object(&p->shares, o, &creds, o->shares_uri, CS_S3_MAX_SHARES, p->detail);
     }
     explicit_bzero(&creds, sizeof creds);
     return err;
@@ -80,8 +84,12 @@ static void *inject_thread(void *arg)
     uint64_t start = cs_clock_mono_ms();
     cs_endpoint to = {.scheme = CS_EP_UNIX};
 
-    (void)snprintf(to.host, sizeof to.host, "%s/enclave-%u.sock", in->o->dir,
-                   (unsigned)cs_host_port(&in->o->ports, in->port));
+    if (in->o->to != NULL) {
+        to = in->o->to[in->port - 7100];
+    } else {
+        (void)snprintf(to.host, sizeof to.host, "%s/enclave-%u.sock", in->o->dir,
+                       (unsigned)cs_host_port(&in->o->ports, in->port));
+    }
     for (int i = 0; i < BUSY_TRIES; i++) {
         in->err = cs_inject_send(&in->answer, &to, in->bytes, LISTEN_MS, ANSWER_MS);
         if (in->err != CS_OK || in->answer.code != CS_E_INJECT_BUSY) {
@@ -156,6 +164,9 @@ cs_err cs_preload_inject(cs_preload *p, const cs_preload_opts *o)
     }
     for (size_t i = 0; err == CS_OK && i < started; i++) {
         err = in[i].err;
+        if (err != CS_OK) {
+            (void)snprintf(p->detail, sizeof p->detail, "%s: %s", in[i].name, in[i].answer.detail);
+        }
     }
     return err == CS_OK ? wait_serving(o) : err;
 }

@@ -25,6 +25,7 @@ struct cs_proxy {
     cs_endpoint to;
     cs_proxy_opts opts;
     cs_listener *listener;
+    uint64_t total;
     struct conn conns[]; /* opts.conns_max */
 };
 
@@ -61,7 +62,12 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
     cs_proxy *p = cookie;
     struct conn *c = p->conns;
 
-    (void)peer;
+    if (p->opts.admit != NULL && !p->opts.admit(p->opts.cookie, peer)) {
+        cs_log_err(CS_LOG_WARN, "proxy_peer", CS_E_AUTH, CS_LC("to", p->opts.name), CS_LU("cid", peer->cid));
+        (void)close(fd);
+        return;
+    }
+    p->total++;
     while (c < p->conns + p->opts.conns_max && c->live) {
         c++;
     }
@@ -94,6 +100,27 @@ cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_end
     }
     *out = p;
     return CS_OK;
+}
+
+void cs_proxy_close(cs_proxy *p)
+{
+    cs_listener_free(p->listener);
+    p->listener = NULL;
+}
+
+unsigned cs_proxy_open(const cs_proxy *p)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; p != NULL && i < p->opts.conns_max; i++) {
+        n += p->conns[i].live;
+    }
+    return n;
+}
+
+uint64_t cs_proxy_total(const cs_proxy *p)
+{
+    return p != NULL ? p->total : 0;
 }
 
 void cs_proxy_free(cs_proxy *p)

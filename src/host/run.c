@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "host/run_remote.h"
 
 /* One local run. */
 struct run {
@@ -208,14 +209,27 @@ static int supervise(struct run *r, const cs_args *a, cs_err err)
 }
 
 /* Only a local run may have shares in the clear: said before anything else of a driver. */
-static int other_driver(const cs_args *a)
+static int other_driver(const cs_args *a, const char *name)
 {
     if (cs_args_str(a, "key-share-file") != NULL) {
         return cs_refuse(
             a, CS_E_KEY_SHARE_FILE, false,
             "SIGN_SERVICE_KEY_SHARE_FILE: the programs of an enclave open no file, and its parent must not see shares");
     }
-    return cs_refuse(a, CS_E_NOT_IMPLEMENTED, false, "not implemented: only --driver local exists in this version");
+    const cs_driver_ops *ops = cs_host_driver_of(name);
+    if (ops == NULL) {
+        return cs_usage_error(a, "--driver %s: there are nitro and local", name);
+    }
+    raise_fd_limit();
+    return cs_host_run_remote(a, ops);
+}
+
+/* Without --driver: an enclave where this machine can have one. A laptop has to say that it is one. */
+static const char *driver_name(const cs_args *a)
+{
+    const char *given = cs_args_str(a, "driver");
+
+    return given != NULL ? given : access("/dev/nitro_enclaves", F_OK) == 0 ? "nitro" : "";
 }
 
 static int check_usage(const cs_args *a)
@@ -249,8 +263,13 @@ int cs_host_run(const cs_args *a)
         (void)fprintf(stderr,
                       "sign-host: READINESS_SLEEP_SECONDS is accepted and ignored: readiness is seen by handshake\n");
     }
-    if (strcmp(cs_args_str(a, "driver"), "local") != 0) {
-        return other_driver(a);
+    const char *driver = driver_name(a);
+    if (driver[0] == '\0') {
+        return cs_refuse(a, CS_E_NITRO_DEVICE, false,
+                         "there is no /dev/nitro_enclaves; without an enclave: --driver local");
+    }
+    if (strcmp(driver, "local") != 0) {
+        return other_driver(a, driver);
     }
     int status = check_usage(a);
     if (status != 0) {
@@ -263,7 +282,55 @@ int cs_host_run(const cs_args *a)
 }
 
 const cs_opt cs_host_run_opts[] = {
-    {.name = "driver", .kind = CS_OPT_STR, .arg = "NAME", .help = "how the enclave is run", .def = "local"},
+    {.name = "driver",
+     .kind = CS_OPT_STR,
+     .arg = "NAME",
+     .help = "how the enclave is run: nitro (default where /dev/nitro_enclaves is), local"},
+    {.name = "eif",
+     .kind = CS_OPT_STR,
+     .arg = "FILE",
+     .help = "nitro: enclave image",
+     .env = "EIF_PATH",
+     .def = "target/sign-service.enclave.eif"},
+    {.name = "enclave-name",
+     .kind = CS_OPT_STR,
+     .arg = "NAME",
+     .help = "nitro: name of the enclave; its replacement is NAME-2",
+     .env = "ENCLAVE_NAME",
+     .def = "sign-service-enclave"},
+    {.name = "replace",
+     .kind = CS_OPT_FLAG,
+     .help =
+         "nitro: start the image beside the one that runs in DIR, preload it, switch over, drain and end the old one"},
+    {.name = "nitro-cli",
+     .kind = CS_OPT_STR,
+     .arg = "PATH",
+     .help = "nitro: the program",
+     .env = "NITRO_CLI",
+     .def = "nitro-cli"},
+    {.name = "console-log",
+     .kind = CS_OPT_STR,
+     .arg = "FILE",
+     .help = "nitro: log of the enclave (port 7110), FILE.1 above 32 MiB",
+     .def = "target/sign-service-enclave-console.log"},
+    {.name = "drain-seconds",
+     .kind = CS_OPT_U64,
+     .arg = "S",
+     .help = "nitro: how long open connections may go on at a stop or replacement",
+     .def = "10",
+     .min = 0,
+     .max = 3600},
+    {.name = "renew-credentials",
+     .kind = CS_OPT_FLAG,
+     .help = "nitro: push fresh credentials on 7100 before they expire (default: when the image keeps them)"},
+    {.name = "vsock-dir", .kind = CS_OPT_STR, .arg = "DIR", .help = "tests only: unix sockets of DIR instead of vsock"},
+    {.name = "peer-cid",
+     .kind = CS_OPT_U64,
+     .arg = "CID",
+     .help = "tests only: the CID that connections of the enclave come from",
+     .def = "0",
+     .min = 0,
+     .max = UINT32_MAX - 1},
     {.name = "config",
      .kind = CS_OPT_STR,
      .arg = "FILE",
@@ -282,7 +349,7 @@ const cs_opt cs_host_run_opts[] = {
     {.name = "egress",
      .kind = CS_OPT_STR,
      .arg = "ENDPOINT",
-     .help = "the gateway's HTTP, instead of host-egress-target-host and -port"},
+     .help = "the gateway's HTTP, instead of host-egress-target-host and -port; none: no egress"},
     CS_HOST_SEED_OPTS,
     {.name = "imds-endpoint",
      .kind = CS_OPT_STR,

@@ -43,11 +43,15 @@ static cs_err find_port(uint64_t *out, cs_slice config, const char *section, con
 
 static cs_err read_measured(cs_host_measured *out, cs_slice config)
 {
-    cs_slice core, path;
+    cs_slice core, path, kms, lease;
 
     CS_TRY(find_port(&out->kms_proxy, config, "kms", "proxyPort"));
     CS_TRY(find_port(&out->egress, config, "service", "egressPort"));
     CS_TRY(find_port(&out->server_port, config, "host", "port"));
+    if (cs_config_section(&kms, config, "kms") == CS_OK && find(&lease, kms, "lease") == CS_OK) {
+        cs_cbor c = cs_cbor_of(lease, CS_CBOR_STRICT);
+        CS_TRY(cs_cbor_bool(&c, &out->lease));
+    }
     CS_TRY(cs_config_section(&core, config, "core"));
     if (find(&path, core, "keyShareFile") == CS_OK) {
         cs_cbor c = cs_cbor_of(path, CS_CBOR_STRICT);
@@ -57,21 +61,30 @@ static cs_err read_measured(cs_host_measured *out, cs_slice config)
     return out->server_port <= 65535 ? CS_OK : CS_E_CONFIG;
 }
 
+cs_err cs_host_measured_of(cs_host_measured *out, cs_slice config)
+{
+    *out = (cs_host_measured){.kms_proxy = CS_LAUNCH_PORT_KMS_PROXY,
+                              .egress = CS_LAUNCH_PORT_EGRESS,
+                              .server_port = 50051,
+                              .address = "127.0.0.1"};
+    if (config.len == 0) {
+        return CS_OK;
+    }
+    return config.len <= CONFIG_MAX && read_measured(out, config) == CS_OK ? CS_OK : CS_E_CONFIG;
+}
+
 cs_err cs_host_measured_read(cs_host_measured *out, const char *image)
 {
     char path[CS_HOST_PATH_MAX];
     cs_buf bytes = {0};
 
-    *out = (cs_host_measured){
-        .kms_proxy = CS_LAUNCH_PORT_KMS_PROXY, .egress = CS_LAUNCH_PORT_EGRESS, .server_port = 50051};
     int n = snprintf(path, sizeof path, "%s/config.cbor", image);
     if (n < 0 || (size_t)n >= sizeof path) {
         return CS_E_RANGE;
     }
     cs_err err = cs_read_whole(&bytes, path);
     if (err == CS_OK) {
-        bool fits = bytes.len <= CONFIG_MAX;
-        err = fits && read_measured(out, cs_buf_slice(&bytes)) == CS_OK ? CS_OK : CS_E_CONFIG;
+        err = bytes.len > 0 ? cs_host_measured_of(out, cs_buf_slice(&bytes)) : CS_E_CONFIG;
     }
     cs_buf_free(&bytes);
     return err;
@@ -110,7 +123,7 @@ static cs_err grpc_listener(cs_enclave_opts *o, char why[200], const cs_args *a,
     bool given = cs_args_str(a, "host-grpc-port") != NULL;
 
     return listen != NULL ? endpoint(&o->grpc, why, "--listen", listen)
-                          : tcp(&o->grpc, why, "HOST_GRPC_PORT", "127.0.0.1",
+                          : tcp(&o->grpc, why, "HOST_GRPC_PORT", m->address,
                                 given ? cs_args_u64(a, "host-grpc-port") : m->server_port);
 }
 
@@ -134,6 +147,9 @@ static cs_err gateway_destination(cs_enclave_opts *o, char why[200], const cs_ar
 {
     const char *whole = cs_args_str(a, "egress");
 
+    if (whole != NULL && strcmp(whole, "none") == 0) {
+        return CS_OK;
+    }
     return whole != NULL ? endpoint(&o->egress, why, "--egress", whole)
                          : tcp(&o->egress, why, "HOST_EGRESS_TARGET_HOST", cs_args_str(a, "host-egress-target-host"),
                                cs_args_u64(a, "host-egress-target-port"));

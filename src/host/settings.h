@@ -95,9 +95,14 @@
 typedef struct cs_host_measured {
     uint64_t kms_proxy, egress, server_port;
     bool key_share_file; /* one is named */
+    bool lease;          /* kms.lease: sign-kms keeps credentials, which must be renewed */
+    const char *
+        address; /* not measured: where gRPC listens for --host-grpc-port; loopback, unless the driver says otherwise */
 } cs_host_measured;
 /* cs_host_measured_read - of IMAGE/config.cbor; what it does not have is as in the launch table. CS_E_IO | CS_E_NOT_FOUND | CS_E_CONFIG. */
 CS_MUST cs_err cs_host_measured_read(cs_host_measured *out, const char *image);
+/* cs_host_measured_of - the same of the bytes of a config.cbor; empty: the launch table's. CS_E_CONFIG. */
+CS_MUST cs_err cs_host_measured_of(cs_host_measured *out, cs_slice config);
 
 /*
  * cs_host_settings - the parts of *o and *ports that options, environment and m decide: listener, proxies, ports.

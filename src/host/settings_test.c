@@ -52,7 +52,7 @@ static int setup(void **state)
     for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
         (void)unsetenv(variables[i]);
     }
-    measured = (cs_host_measured){.kms_proxy = 5000, .egress = 8080, .server_port = 50051};
+    measured = (cs_host_measured){.kms_proxy = 5000, .egress = 8080, .server_port = 50051, .address = "127.0.0.1"};
     return 0;
 }
 

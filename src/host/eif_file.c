@@ -1,0 +1,70 @@
+/* See eif_file.h. */
+#include "host/eif_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "attest/eif_config.h"
+
+#define MEMORY_MIN_MIB 64u
+
+static cs_err look(cs_eif_file *out, cs_slice bytes)
+{
+    cs_eif eif;
+    cs_slice config = CS_SLICE_NULL;
+
+    CS_TRY(cs_eif_parse(&eif, bytes));
+    CS_TRY(cs_eif_measure(out->pcr, &eif));
+    cs_err err = cs_eif_config(&config, &eif);
+    if (err != CS_OK && err != CS_E_NOT_FOUND) {
+        return err;
+    }
+    out->has_config = err == CS_OK;
+    return cs_host_measured_of(&out->measured, config);
+}
+
+cs_err cs_eif_file_read(cs_eif_file *out, const char *path)
+{
+    char full[PATH_MAX];
+    struct stat st;
+
+    memset(out, 0, sizeof *out);
+    if (realpath(path, full) == NULL) {
+        return errno == ENOENT || errno == ENOTDIR ? CS_E_NOT_FOUND : CS_E_IO;
+    }
+    int n = snprintf(out->path, sizeof out->path, "%s", full);
+    if (n < 0 || (size_t)n >= sizeof out->path) {
+        return CS_E_RANGE;
+    }
+    int fd = open(full, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return CS_E_IO;
+    }
+    cs_err err = st.st_size == 0 ? CS_E_EIF_FORMAT : (uint64_t)st.st_size > CS_EIF_FILE_MAX ? CS_E_TOO_LARGE : CS_OK;
+    void *map = err == CS_OK ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    (void)close(fd);
+    if (map == MAP_FAILED) {
+        return err != CS_OK ? err : CS_E_NO_MEMORY;
+    }
+    out->bytes = (uint64_t)st.st_size;
+    err = look(out, cs_slice_of(map, out->bytes));
+    (void)munmap(map, out->bytes);
+    return err;
+}
+
+uint64_t cs_eif_file_memory(const cs_eif_file *f)
+{
+    uint64_t mib = (4 * f->bytes + ((1u << 20) - 1)) >> 20;
+
+    return mib < MEMORY_MIN_MIB ? MEMORY_MIN_MIB : mib;
+}
