@@ -22,6 +22,7 @@
 #define DEVICE_MS 10000
 #define NUM_PCRS 5 /* 0 to 4 */
 #define CONSOLE "/dev/console"
+#define DEVICE "/dev/nsm"
 
 /* What the new process tells its parent when it does not get as far as /init. */
 struct failure {
@@ -178,7 +179,7 @@ static cs_err wait_ready(int fd)
     if (poll(&p, 1, DEVICE_MS) != 1 || read(fd, line, sizeof line) < 6 || memcmp(line, "ready ", 6) != 0) {
         return CS_E_NSM;
     }
-    return chmod("/dev/nsm", 0666) == 0 ? CS_OK : CS_E_NSM; /* as the kernel's driver has it */
+    return chmod(DEVICE, 0666) == 0 ? CS_OK : CS_E_NSM; /* as the kernel's driver has it */
 }
 
 static cs_err start_device(cs_ns_enclave *e, const cs_ns_enclave_opts *o)
@@ -209,7 +210,7 @@ cs_err cs_ns_enclave_start(cs_ns_enclave *out, const cs_ns_enclave_opts *o)
     CS_TRY(cs_eif_parse(&eif, o->eif));
     CS_TRY(cs_eif_measure(out->pcr, &eif));
     (void)snprintf(out->step, sizeof out->step, "the security module");
-    cs_err err = start_device(out, o);
+    cs_err err = access(DEVICE, F_OK) == 0 ? CS_E_EXISTS : start_device(out, o);
     if (err == CS_OK) {
         (void)snprintf(out->step, sizeof out->step, "namespaces");
         err = start_init(out, o, &eif);

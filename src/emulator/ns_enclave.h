@@ -35,8 +35,8 @@ typedef struct cs_ns_enclave_opts {
 
 /*
  * cs_ns_enclave_start - returns when /init runs. The caller's process must have one thread. CS_E_EIF_FORMAT | CS_E_EIF_CRC |
- * CS_E_UNSUPPORTED (EIF version, compressed ramdisk) | CS_E_FORMAT (an archive that a kernel would not unpack) | CS_E_NSM (the device
- * did not come: module cuse, another enclave) | CS_E_LAUNCH (namespaces, mounts, /init); nothing is left behind then.
+ * CS_E_UNSUPPORTED (EIF version, compressed ramdisk) | CS_E_FORMAT (an archive that a kernel would not unpack) | CS_E_EXISTS (another
+ * enclave's device) | CS_E_NSM (the device did not come: module cuse) | CS_E_LAUNCH (namespaces, mounts, /init); nothing is left behind then.
  * When the caller ends, so does the enclave.
  */
 CS_MUST cs_err cs_ns_enclave_start(cs_ns_enclave *out, const cs_ns_enclave_opts *o);

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Goal of this test: the programs that ship run on a real boot: a guest of user-mode Linux with AF_VSOCK and a real /dev/nsm.
 # programs: release
+# limit: 400
 set -u
 # shellcheck source=tests/boot/uml/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -2,7 +2,7 @@
 # One guest of the boot tests: user-mode Linux from Debian, guest_init.c as its first program. To be sourced.
 # uml_boot DIR SCRIPT: boots, runs SCRIPT (below the repository) in the guest with CS_ROOT, CS_BIN and CS_RUN=DIR; its output goes to
 # standard output as it comes. Returns the script's exit status; 124 when the guest did not end. DIR: an absolute path, made new.
-# COUNTERSIGN_BIN: folder of the programs (default build/bin). UML_SECONDS: limit, default 120.
+# COUNTERSIGN_BIN: folder of the programs (default build/bin). UML_SECONDS: limit, default 280.
 
 uml_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 uml_init=$uml_root/build/release/tests/boot/uml/cs-guest-init
@@ -59,7 +59,7 @@ uml_boot() {
     # shellcheck disable=SC2086 # a list of words
     (
         cd "$dir" || exit 1
-        exec env -i PATH="$PATH" HOME="$dir/home" TMPDIR="$(uml_tmp)" timeout -k 5 "${UML_SECONDS:-120}" \
+        exec env -i PATH="$PATH" HOME="$dir/home" TMPDIR="$(uml_tmp)" timeout -k 5 "${UML_SECONDS:-280}" \
             $user linux.uml mem="${UML_MEMORY:-768M}" initrd="$dir/initrd" con0=fd:0,fd:1 con=null quiet loglevel=1 selinux=0 \
             CS_ROOT="$uml_root" CS_BIN="${COUNTERSIGN_BIN:-$uml_root/build/bin}" CS_RUN="$dir" CS_SCRIPT="$script" </dev/null
     ) 2>&1 | grep --line-buffered -v '^reboot: System halted$'

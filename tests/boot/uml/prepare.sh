@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2154,SC2034 # boot.sh sets and uses what is named here
 # The boot test's part on this machine, before the guest: keys, images, and what AWS would hold, made with an emulated AWS that is
 # stopped again; the guest starts it on the same folder. To be sourced by boot.sh; RUN is set.
 # shellcheck source=scripts/stack-lib.sh
@@ -11,7 +12,7 @@ config() {
     cat >"$RUN/$name.yaml" <<YAML
 kms: {region: $REGION, keyArn: "$KEY_ARN", host: kms.$REGION.amazonaws.com, caFile: "$CA"}
 shares: {publishers: ["$PUBLISHER"]}
-limits: {arenaMiB: 64}
+limits: {arenaMiB: 16}
 YAML
     printf '%s\n' "$@" >>"$RUN/$name.yaml"
 }
@@ -46,12 +47,14 @@ prepare() {
     key_new
     config main 'enclave: {parentCid: 1, clockSources: [timer]}'
     config trap 'enclave: {parentCid: 1, clockSources: [timer], systemCallFilter: trap}'
-    config other 'enclave: {parentCid: 1, clockSources: [timer]}' 'logging: {level: debug}'
+    config other 'enclave: {parentCid: 1, clockSources: [timer]}' 'logging: {level: warn}'
     config clock 'enclave: {parentCid: 1, clockSources: [kvm-clock, tsc]}'
+    config cid 'enclave: {parentCid: 2, clockSources: [timer]}'
     kernel
-    for name in main trap other clock; do
+    for name in main trap other clock cid; do
         image $name
     done
+    cp "$RUN/main.eif" "$RUN/heart.eif" # another parent, not another image
     shares_new "$RUN/shares" 1 -n 2
     age_seal "$RUN/age-private.key" "$RUN/age-private.key.enc"
     s3_put "$RUN/age-private.key.enc" enclave/age-private.key.enc

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # the sourcing script uses what is set here
 # What a parent host does, inside the guest: both sides of AF_VSOCK are here, CID 1 is the enclave for the one and the parent for the
 # other. To be sourced by boot.sh. RUN: folder in memory; CS_RUN: folder shared with the outside.
 enclave=0
@@ -11,6 +12,7 @@ case_() {
     shift
     if "$@"; then
         echo "ok $name"
+        [ -z "${CS_VERBOSE:-}" ] || step "$name"
     else
         echo "not ok $name"
         step "failed: $*"
@@ -38,9 +40,9 @@ emulator_up() {
     S3=$(emu_get s3)
 }
 
-# parent_up NAME: what the parent serves: heartbeat, log, KMS
+# parent_up NAME [HEARTBEAT]: what the parent serves: heartbeat (as socat's address), log, KMS
 parent_up() {
-    socat VSOCK-LISTEN:9000,fork EXEC:cat 2>/dev/null &
+    socat VSOCK-LISTEN:9000,fork "${2:-EXEC:cat}" 2>/dev/null &
     parents=$!
     socat -u VSOCK-LISTEN:7110,fork "OPEN:$CS_RUN/$1.log,creat,append" 2>/dev/null &
     parents+=" $!"
@@ -86,11 +88,11 @@ preload() {
     inject 7101 <"$CS_RUN/age-private.key.enc" >/dev/null
     inject 7102 <"$CS_RUN/shares/service_key_shares.json.age"
 }
-# sign NAME N: with the image's measurements as policy
-sign() {
+# sign NAME N: with the image's measurements as policy; sign_with PCR0 PCR1 PCR2 N
+sign() { sign_with "$(pcr "$1" 0)" "$(pcr "$1" 1)" "$(pcr "$1" 2)" "$2"; }
+sign_with() {
     signctl sign -s vsock:1:50051 --shares "$CS_RUN/shares/client_key_shares.json" --root "$RUN/emu/nsm-root.pem" \
-        --pcr "0=$(pcr "$1" 0)" --pcr "1=$(pcr "$1" 1)" --pcr "2=$(pcr "$1" 2)" -a account-1 --digest "$(printf '%064d' "$2")" --json \
-        >"$RUN/sign.json" 2>"$RUN/sign.err"
+        --pcr "0=$1" --pcr "1=$2" --pcr "2=$3" -a account-1 --digest "$(printf '%064d' "$4")" --json >"$RUN/sign.json" 2>"$RUN/sign.err"
 }
 # pcr NAME INDEX: as eif describe predicted it
 pcr() { sed -n "s/.*\"PCR$2\":\"\([0-9a-f]*\)\".*/\1/p" "$CS_RUN/$1.json"; }
