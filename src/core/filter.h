@@ -2,16 +2,16 @@
 #ifndef CS_CORE_FILTER_H
 #define CS_CORE_FILTER_H
 
-#include "base/err.h"
+#include "base/sandbox.h"
 
 typedef struct cs_filter_args {
+    const char *program;
+    cs_sandbox_action action;
     int nsm_fd;
     bool device; /* the module is a device: one ioctl on nsm_fd is allowed */
 } cs_filter_args;
 
-/* cs_filter_possible - false in builds (sanitizers) whose run-time needs more system calls. */
-bool cs_filter_possible(void);
-/* cs_filter_install - no_new_privs and a seccomp filter: any other call kills the process. CS_E_INTERNAL. */
-CS_MUST cs_err cs_filter_install(const cs_filter_args *args);
+/* cs_filter_make - the filter, not yet installed: any other call ends the process. */
+void cs_filter_make(cs_sandbox *out, const cs_filter_args *args);
 
 #endif

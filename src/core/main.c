@@ -130,14 +130,13 @@ static void take_signals(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
-static cs_err serve(const cs_core_config *config, const cs_nsm *nsm, cs_links *links)
+static cs_err serve(const cs_core_config *config, const cs_nsm *nsm, cs_links *links, const cs_sandbox *filter)
 {
-    const cs_filter_args filter = {.nsm_fd = nsm->fd, .device = !cs_platform.emulated};
     cs_core_args args = {.config = config,
                          .nsm = nsm,
                          .io = cs_links_io(links),
                          .emulated = cs_platform.emulated,
-                         .filtered = cs_filter_possible()};
+                         .filtered = cs_sandbox_possible()};
     cs_core *core = NULL;
     cs_err err = cs_core_new(&core, &args);
 
@@ -151,7 +150,7 @@ static cs_err serve(const cs_core_config *config, const cs_nsm *nsm, cs_links *l
     }
     if (!args.filtered) {
         cs_log(CS_LOG_WARN, "no_filter", CS_LC("why", "a build with sanitizers"));
-    } else if ((err = cs_filter_install(&filter)) != CS_OK) {
+    } else if ((err = cs_sandbox_install(filter)) != CS_OK) {
         cs_log_err(CS_LOG_ERROR, "filter", err);
         cs_core_free(core);
         return err;
@@ -166,15 +165,31 @@ static cs_err serve(const cs_core_config *config, const cs_nsm *nsm, cs_links *l
     return err;
 }
 
+static cs_err make_filter(cs_sandbox *out, const cs_args *a, int nsm_fd)
+{
+    cs_filter_args args = {.program = cs_platform.program, .nsm_fd = nsm_fd, .device = !cs_platform.emulated};
+
+    CS_TRY(cs_sandbox_action_of(&args.action, cs_args_str(a, "system-call-filter")));
+    cs_filter_make(out, &args);
+    return CS_OK;
+}
+
 static int run(const cs_args *a)
 {
     static cs_core_config config;
+    static cs_sandbox filter;
     cs_nsm nsm = {0};
     cs_links *links = NULL;
     cs_err err;
 
     if (cs_platform.load_shares == NULL && cs_args_str(a, "key-share-file") != NULL) {
         return cs_refuse(a, CS_E_KEY_SHARE_FILE, false, "SIGN_SERVICE_KEY_SHARE_FILE: this program opens no file");
+    }
+    if (make_filter(&filter, a, -1) != CS_OK) {
+        return cs_usage_error(a, "--system-call-filter: kill or trap is wanted");
+    }
+    if (cs_args_str(a, "selftest-forbidden") != NULL) {
+        return cs_sandbox_selftest(&filter, cs_args_u64(a, "selftest-forbidden"));
     }
     if (cs_args_str(a, "config-fd") == NULL || cs_args_str(a, "link-service") == NULL ||
         cs_args_str(a, "link-kms") == NULL) {
@@ -200,8 +215,8 @@ static int run(const cs_args *a)
         (err = cs_links_new(&links, (int)cs_args_u64(a, "link-service"), (int)cs_args_u64(a, "link-kms"))) != CS_OK) {
         cs_log_err(CS_LOG_ERROR, "links", err);
     }
-    if (err == CS_OK) {
-        err = serve(&config, &nsm, links);
+    if (err == CS_OK && (err = make_filter(&filter, a, nsm.fd)) == CS_OK) {
+        err = serve(&config, &nsm, links, &filter);
     }
     cs_links_free(links);
     return err == CS_OK ? 0 : err == CS_E_USAGE ? 2 : 1;

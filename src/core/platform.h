@@ -2,7 +2,7 @@
 #ifndef CS_CORE_PLATFORM_H
 #define CS_CORE_PLATFORM_H
 
-#include "base/opts.h"
+#include "base/sandbox.h"
 #include "core/core.h"
 #include "core/nsm/nsm.h"
 
@@ -28,8 +28,6 @@ extern const cs_opt cs_platform_opts[];
     {"config-fd", 0,    CS_OPT_U64, "N",  "descriptor with the core section of the measured configuration",            \
      NULL,        NULL, 0,          65535},                                                                            \
         {"link-service", 0, CS_OPT_U64, "N", "socket pair to sign-service", NULL, NULL, 0, 65535},                     \
-    {                                                                                                                  \
-        "link-kms", 0, CS_OPT_U64, "N", "socket pair to sign-kms", NULL, NULL, 0, 65535                                \
-    }
+        {"link-kms", 0, CS_OPT_U64, "N", "socket pair to sign-kms", NULL, NULL, 0, 65535}, CS_SANDBOX_OPTS
 
 #endif

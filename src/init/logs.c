@@ -48,8 +48,8 @@ void cs_init_logs_console(cs_init_logs *g)
     /* a file never blocks, and has one offset for all who share it */
     if (g->console == STDERR_FILENO && fstat(STDERR_FILENO, &st) == 0 &&
         (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode))) {
-        int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        g->console = fd >= 0 ? fd : STDERR_FILENO;
+        g->console = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        g->console = g->console >= 0 ? g->console : STDERR_FILENO;
     }
 }
 

@@ -1,13 +1,13 @@
-/* The system calls that a running sign-kms needs, and no others (EPERM for the rest). Source: architecture 2, "Start". */
+/* The system calls that a running sign-kms needs, and no others. Source: architecture 2, "Start". */
 #ifndef CS_KMS_FILTER_H
 #define CS_KMS_FILTER_H
 
-#include "base/err.h"
+#include "base/sandbox.h"
 
 /*
- * cs_kms_filter_install - for the whole process, for good; everything must be open. family: the only address family that
- * socket() may name (AF_VSOCK; AF_UNIX in local runs). CS_E_INTERNAL. Builds with a sanitizer install nothing.
+ * cs_kms_filter_make - the filter, to be installed when everything is open: any other call ends the process. family: the only address
+ * family that socket() may name (AF_VSOCK; AF_UNIX in local runs).
  */
-CS_MUST cs_err cs_kms_filter_install(int family);
+void cs_kms_filter_make(cs_sandbox *out, const char *program, cs_sandbox_action action, int log_fd, int family);
 
 #endif

@@ -64,6 +64,7 @@ typedef struct parts {
     cs_kms_hold *hold;
     cs_tls_ctx *tls;
     cs_kms_server_opts o;
+    cs_sandbox filter;
 } parts;
 
 static cs_err set_up(parts *p, const cs_args *a, const char **detail)
@@ -103,7 +104,7 @@ static cs_err set_up(parts *p, const cs_args *a, const char **detail)
     p->o.hold = p->hold;
     p->o.tls = p->tls;
     *detail = "system call filter";
-    return p->o.stop_fd >= 0 ? cs_kms_filter_install(cs_kms_platform_linked.family) : CS_E_INTERNAL;
+    return p->o.stop_fd >= 0 ? cs_sandbox_install(&p->filter) : CS_E_INTERNAL;
 }
 
 static int run(const cs_args *a)
@@ -111,7 +112,15 @@ static int run(const cs_args *a)
     static parts p;
     const char *detail = "";
     static const char *const needed[] = {"config-fd", "link-core", "listen-credentials"};
+    cs_sandbox_action action;
     p.section = cs_buf_heap(CS_KMS_CONFIG_MAX);
+    if (cs_sandbox_action_of(&action, cs_args_str(a, "system-call-filter")) != CS_OK) {
+        return cs_usage_error(a, "--system-call-filter: kill or trap is wanted");
+    }
+    cs_kms_filter_make(&p.filter, a->program, action, (int)cs_args_u64(a, "log-fd"), cs_kms_platform_linked.family);
+    if (cs_args_str(a, "selftest-forbidden") != NULL) {
+        return cs_sandbox_selftest(&p.filter, cs_args_u64(a, "selftest-forbidden"));
+    }
     for (size_t i = 0; i < 3; i++) {
         if (cs_args_str(a, needed[i]) == NULL) {
             return cs_usage_error(a, "--%s is needed", needed[i]);

@@ -2,7 +2,7 @@
 #ifndef CS_KMS_PLATFORM_H
 #define CS_KMS_PLATFORM_H
 
-#include "base/opts.h"
+#include "base/sandbox.h"
 
 typedef struct cs_kms_platform {
     const char *program;
@@ -21,8 +21,6 @@ extern const cs_opt cs_kms_platform_opts[];
      NULL,        NULL, 0,          65535},                                                                            \
         {"link-core", 0, CS_OPT_U64, "N", "socket pair to sign-core", NULL, NULL, 0, 65535},                           \
         {"listen-credentials", 0, CS_OPT_U64, "N", "listener for credentials (port 7100)", NULL, NULL, 0, 65535},      \
-    {                                                                                                                  \
-        "log-fd", 0, CS_OPT_U64, "N", "descriptor of the log", NULL, "2", 0, 65535                                     \
-    }
+        {"log-fd", 0, CS_OPT_U64, "N", "descriptor of the log", NULL, "2", 0, 65535}, CS_SANDBOX_OPTS
 
 #endif

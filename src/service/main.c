@@ -98,6 +98,15 @@ static cs_err open_injector(cs_injector **out, cs_inject_kind kind, int fd)
     return cs_injector_new(out, &service, kind, fd);
 }
 
+static cs_err make_filter(cs_sandbox *out, const cs_args *a, int family)
+{
+    cs_sandbox_action action;
+
+    CS_TRY(cs_sandbox_action_of(&action, cs_args_str(a, "system-call-filter")));
+    cs_service_filter_make(out, a->program, action, family);
+    return CS_OK;
+}
+
 static cs_err set_up(const cs_args *a)
 {
     cs_signal *term = NULL, *interrupt = NULL; /* live as long as the process */
@@ -121,8 +130,10 @@ static cs_err set_up(const cs_args *a)
     CS_TRY(cs_signal_new(&term, service.loop, SIGTERM, on_terminate, NULL));
     CS_TRY(cs_signal_new(&interrupt, service.loop, SIGINT, on_terminate, NULL));
     /* everything is open: from here on only what is there, and the way to the rooms when there are any */
+    static cs_sandbox filter;
     bool rooms = service.config.gateway_url[0] != '\0';
-    return cs_service_filter_install(rooms ? cs_service_platform_linked.family : CS_SERVICE_NO_DIAL);
+    CS_TRY(make_filter(&filter, a, rooms ? cs_service_platform_linked.family : CS_SERVICE_NO_DIAL));
+    return cs_sandbox_install(&filter);
 }
 
 static int run(const cs_args *a)
@@ -132,6 +143,13 @@ static int run(const cs_args *a)
     cs_log_init(a->program, CS_LOG_INFO, STDERR_FILENO);
     if (cs_service_platform_linked.shipped && cs_args_str(a, "key-share-file") != NULL) {
         return cs_refuse(a, CS_E_KEY_SHARE_FILE, false, "SIGN_SERVICE_KEY_SHARE_FILE: this program never sees shares");
+    }
+    static cs_sandbox widest;
+    if (make_filter(&widest, a, cs_service_platform_linked.family) != CS_OK) {
+        return cs_usage_error(a, "--system-call-filter: kill or trap is wanted");
+    }
+    if (cs_args_str(a, "selftest-forbidden") != NULL) {
+        return cs_sandbox_selftest(&widest, cs_args_u64(a, "selftest-forbidden"));
     }
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         if (cs_args_str(a, needed[i]) == NULL) {

@@ -2,7 +2,7 @@
 #ifndef CS_SERVICE_PLATFORM_H
 #define CS_SERVICE_PLATFORM_H
 
-#include "base/opts.h"
+#include "base/sandbox.h"
 
 typedef struct cs_service_platform {
     int family;                             /* of the sockets that it dials: AF_VSOCK, or AF_UNIX in local runs */
@@ -24,6 +24,6 @@ extern const cs_opt cs_service_platform_opts[];
         CS_SERVICE_FD_OPT("link-core", "packet link to sign-core"),                                                    \
         CS_SERVICE_FD_OPT("listen-grpc", "listener for gRPC (50051)"),                                                 \
         CS_SERVICE_FD_OPT("listen-age", "listener for the age identity (7101)"),                                       \
-        CS_SERVICE_FD_OPT("listen-shares", "listener for the shares (7102)")
+        CS_SERVICE_FD_OPT("listen-shares", "listener for the shares (7102)"), CS_SANDBOX_OPTS
 
 #endif

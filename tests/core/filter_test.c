@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -13,13 +14,17 @@
 #include <cmocka.h>
 
 #include "core/filter.h"
+#include "core/platform.h"
 #include "driver.h"
 
-static const cs_filter_args device = {.nsm_fd = 77, .device = true};
+static const cs_filter_args device = {.program = "sign-core", .nsm_fd = 77, .device = true};
 
 static void install(void)
 {
-    if (cs_filter_install(&device) != CS_OK) {
+    static cs_sandbox s;
+
+    cs_filter_make(&s, &device);
+    if (cs_sandbox_install(&s) != CS_OK) {
         _exit(3);
     }
 }
@@ -58,7 +63,7 @@ static void test_loading_and_signing_pass(void **state)
 {
     int status;
 
-    if (!cs_filter_possible()) {
+    if (!cs_sandbox_possible()) {
         skip();
     }
     status = in_child(load_and_sign);
@@ -98,11 +103,39 @@ static void other_ioctl(void)
     (void)isatty(77); /* TCGETS on the right descriptor */
 }
 
+static void wrong_descriptor(void)
+{
+    install();
+    (void)ioctl(78, CS_NSM_IOCTL, NULL);
+}
+
+static void change_protection(void)
+{
+    install();
+    (void)mprotect(NULL, 4096, PROT_READ);
+}
+
+static void connect_somewhere(void)
+{
+    struct sockaddr nowhere = {.sa_family = AF_UNIX};
+
+    install();
+    (void)connect(0, &nowhere, sizeof nowhere);
+}
+
+static void make_process(void)
+{
+    install();
+    (void)!fork();
+}
+
 static void test_anything_else_kills(void **state)
 {
-    static void (*const cases[])(void) = {open_socket, open_file, run_program, map_code, other_ioctl};
+    static void (*const cases[])(void) = {open_socket,       open_file,         run_program,
+                                          map_code,          other_ioctl,       wrong_descriptor,
+                                          change_protection, connect_somewhere, make_process};
 
-    if (!cs_filter_possible()) {
+    if (!cs_sandbox_possible()) {
         skip();
     }
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
