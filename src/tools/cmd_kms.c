@@ -8,12 +8,18 @@
 
 static int print_json(const cs_plint *l)
 {
-    cs_buf out = cs_buf_heap(CS_POLICY_MAX * 2);
+    const char *codes[CS_PLINT_CODES];
+    cs_buf out = cs_buf_heap(CS_POLICY_MAX * 4);
     cs_jw w = cs_jw_begin(&out);
 
     cs_jw_object(&w, NULL);
     cs_jw_cstr(&w, "kind", l->kind);
     cs_jw_cstr(&w, "verdict", l->holes > 0 ? "hole" : "tight");
+    cs_jw_array(&w, "codes");
+    for (size_t i = 0, n = cs_plint_codes(codes, l); i < n; i++) {
+        cs_jw_cstr(&w, NULL, codes[i]);
+    }
+    cs_jw_close_array(&w);
     for (int hole = 1; hole >= 0; hole--) {
         cs_jw_array(&w, hole != 0 ? "holes" : "advice");
         for (size_t i = 0; i < l->num; i++) {
@@ -21,6 +27,7 @@ static int print_json(const cs_plint *l)
                 cs_jw_object(&w, NULL);
                 cs_jw_cstr(&w, "code", l->found[i].code);
                 cs_jw_u64(&w, "statement", l->found[i].statement);
+                cs_jw_cstr(&w, "sid", l->found[i].sid);
                 cs_jw_cstr(&w, "cause", l->found[i].cause);
                 cs_jw_cstr(&w, "fix", l->found[i].fix);
                 cs_jw_close_object(&w);
@@ -35,6 +42,20 @@ static int print_json(const cs_plint *l)
     }
     cs_buf_free(&out);
     return ok ? l->holes > 0 : 2;
+}
+
+/* Sids are the author's text: control characters are not for the terminal. */
+static void print_place(const cs_plint_finding *f)
+{
+    printf("%s: %s", f->hole ? "hole" : "advice", f->code);
+    if (f->statement > 0) {
+        printf(" (statement %zu%s", f->statement, f->sid[0] != '\0' ? ", " : "");
+        for (const char *p = f->sid; *p != '\0'; p++) {
+            (void)putchar((unsigned char)*p < 0x20 || *p == 0x7f ? '?' : *p);
+        }
+        printf(")");
+    }
+    printf("\n");
 }
 
 static int run_lint(const cs_args *a)
@@ -56,8 +77,8 @@ static int run_lint(const cs_args *a)
     }
     for (size_t i = 0; i < l.num; i++) {
         const cs_plint_finding *f = &l.found[i];
-        printf("%s: %s (statement %zu)\n    cause: %s\n    fix:   %s\n", f->hole ? "hole" : "advice", f->code,
-               f->statement, f->cause, f->fix);
+        print_place(f);
+        printf("    cause: %s\n    fix:   %s\n", f->cause, f->fix);
     }
     printf("%s: %s\n", l.kind, l.holes > 0 ? "hole" : "tight");
     return l.holes > 0;
@@ -67,8 +88,8 @@ static const cs_opt lint_opts[] = {{.name = "json", .kind = CS_OPT_FLAG, .help =
 
 const cs_cmd cs_cmds_kms[] = {
     {"kms lint", "FILE [--json]", "does a key, IAM or trust policy give out key material without attestation?",
-     "Exit status: 0 tight, 1 hole, 2 usage or not a policy. FILE may be \"-\".\n\nexample:\n    signctl kms lint "
-     "policy.json",
+     "Exit status: 0 tight, 1 hole, 2 usage or not a policy. FILE may be \"-\". Codes: docs/guides/policies.md.\n\n"
+     "Example:\n  signctl kms lint policy.json",
      lint_opts, 1, 1, run_lint},
     {0},
 };

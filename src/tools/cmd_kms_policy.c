@@ -15,7 +15,6 @@ typedef struct wanted {
     char names[2 * CS_POLICY_ROLES + 1][ARN_MAX];
     size_t num_names;
     char account[13];
-    const char *bad; /* the value that is refused */
 } wanted;
 
 static bool account_valid(const char *text)
@@ -45,8 +44,7 @@ static const char *role_arn(wanted *w, const char *given)
     char *out = w->names[w->num_names], account[13];
     int n;
 
-    w->bad = given;
-    if (w->num_names == sizeof w->names / sizeof w->names[0]) {
+    if (given == NULL || w->num_names == sizeof w->names / sizeof w->names[0]) {
         return NULL;
     }
     if (strncmp(given, "arn:", 4) == 0) {
@@ -82,7 +80,7 @@ static size_t many(const cs_args *a, const char *name, const char **out, size_t 
 
 static int read_roles(wanted *w, const cs_args *a, const char *option, const char **out, size_t *num)
 {
-    const char *given[CS_POLICY_ROLES];
+    const char *given[CS_POLICY_ROLES] = {0};
 
     *num = many(a, option, given, CS_POLICY_ROLES);
     if (*num > CS_POLICY_ROLES) {
@@ -105,7 +103,8 @@ static const char *partition_of(const char *region)
 
 static int read_who(wanted *w, const cs_args *a)
 {
-    const char *account = cs_args_str(a, "account"), *admin = cs_args_str(a, "admin-role"), *first[CS_POLICY_ROLES];
+    const char *account = cs_args_str(a, "account"), *admin = cs_args_str(a, "admin-role"),
+               *first[CS_POLICY_ROLES] = {0};
     int status;
 
     w->plan.partition = partition_of(cs_args_str(a, "region"));
@@ -114,7 +113,7 @@ static int read_who(wanted *w, const cs_args *a)
     }
     if (account != NULL) {
         (void)snprintf(w->account, sizeof w->account, "%s", account);
-    } else if (many(a, "role", first, CS_POLICY_ROLES) > 0) {
+    } else if (many(a, "role", first, CS_POLICY_ROLES) > 0 && first[0] != NULL) {
         account_of(w->account, first[0]);
     }
     w->plan.account = w->account;
@@ -138,7 +137,7 @@ static int read_who(wanted *w, const cs_args *a)
 
 static int read_releases(wanted *w, const cs_args *a)
 {
-    const char *given[CS_RELEASE_MAX], *pcr3 = cs_args_str(a, "pcr3");
+    const char *given[CS_RELEASE_MAX] = {0}, *pcr3 = cs_args_str(a, "pcr3");
     size_t num = many(a, "release", given, CS_RELEASE_MAX);
     cs_pcr role;
 

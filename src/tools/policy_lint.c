@@ -1,505 +1,373 @@
-/* The policy linter: every Allow is tried with each question; a Deny that surely applies closes it (specification: IAM). */
+/* The policy linter: every Allow is tried with every question, caller and key. See policy_lint.h; codes: docs/guides/policies.md. */
 #include "tools/policy_lint.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#include "tools/policy_doc.h"
+#include "tools/policy_advice.h"
+#include "tools/policy_value.h"
 
-#define ATT "kms:RecipientAttestation:"
-#define ZEROS "000000000000000000000000000000000000000000000000"
-#define MAX_STATEMENTS 512
-
-/* What the request carries. FOREIGN: an attested image that no policy names. */
-typedef enum state { NONE, DEBUG, FOREIGN } state;
-typedef enum tri { NO, MAYBE, YES } tri;
-typedef enum kind { KEY_POLICY, IAM_POLICY, TRUST_POLICY } kind;
-
-typedef struct request {
-    const char *action;
-    state state;
-} request;
-
-typedef struct lint {
-    cs_plint *out;
-    json_t *list;
-    kind kind;
-} lint;
-
-static const char *const rows[][3] = {
-    {"root-delegation",
-     "the account root may use the key, so any IAM policy of the account can decrypt without attestation",
-     "remove the statement for the account root"},
-    {"admin-all", "a principal has kms:* without attestation", "list the administrative actions it needs"},
-    {"unconditioned-decrypt", "Decrypt or DeriveSharedSecret succeeds without attestation",
-     "require " ATT "ImageSha384, and deny where it differs"},
-    {"unconditioned-datakey", "a plaintext data key is given out without attestation", "require " ATT "ImageSha384"},
-    {"create-grant", "a grant gives Decrypt without an attestation condition",
-     "deny kms:CreateGrant; do not allow kms:Create*"},
-    {"put-key-policy", "who uses the key may also rewrite its policy", "give PutKeyPolicy to another principal"},
-    {"re-encrypt", "ReEncrypt moves a ciphertext to another key without attestation", "deny kms:ReEncrypt*"},
-    {"debug-zero", "PCRs of zeros admit every debug enclave", "remove the value of zeros"},
-    {"presence-only", "any attested image is admitted", "require the value of " ATT "ImageSha384"},
-    {"pcr34-only", "only role or instance are bound: a debug enclave passes", "add " ATT "ImageSha384"},
-    {"ifexists", "...IfExists holds when no attestation is attached", "use the operator without IfExists"},
-    {"negated-allow", "a negated operator in an Allow holds when the key is missing", "use StringEqualsIgnoreCase"},
-    {"unknown-condition-key", "this attestation condition key does not exist, so nothing binds the image",
-     "use " ATT "ImageSha384 or PCR0..PCR31"},
-    {"wildcard-principal", "every AWS account is admitted", "name the role"},
-    {"not-action", "NotAction allows everything it does not list", "list the actions in Action"},
-    {"iam-decrypt", "the IAM policy allows Decrypt without attestation", "add the attestation condition here too"},
-    {"admin-may-change", "an administrator may change the policy", "watch PutKeyPolicy in CloudTrail"},
+static const char *const hole_codes[] = {
+    "root-delegation",
+    "admin-all",
+    "unconditioned-decrypt",
+    "iam-decrypt",
+    "unconditioned-datakey",
+    "create-grant",
+    "put-key-policy",
+    "re-encrypt",
+    "debug-zero",
+    "presence-only",
+    "unknown-condition-key",
+    "wildcard-principal",
+    "not-action",
 };
 
-static void add(lint *l, size_t statement, const char *code, bool hole)
+typedef enum reason {
+    ROOT_DELEGATION,
+    ADMIN_ALL,
+    DECRYPT,
+    IAM_DECRYPT,
+    DATA_KEY,
+    GRANT,
+    PUT_POLICY,
+    RE_ENCRYPT,
+    DEBUG_ZERO,
+    DEBUG_PARENT,
+    DEBUG_ANY,
+    PRESENCE,
+    UNKNOWN_KEY,
+    WILDCARD,
+    ANYBODY_ASSUMES,
+    NOT_ACTION,
+} reason;
+
+#define ATT "kms:RecipientAttestation:"
+
+static const char *const rows[][3] = {
+    [ROOT_DELEGATION] =
+        {"root-delegation",
+         "the account root may use the key, so any IAM policy of the account can decrypt without attestation",
+         "remove the statement for the account root, or deny use without attestation"},
+    [ADMIN_ALL] = {"admin-all", "a principal has kms:* without attestation",
+                   "list the administrative actions it needs"},
+    [DECRYPT] = {"unconditioned-decrypt", "Decrypt or DeriveSharedSecret succeeds without attestation",
+                 "require " ATT "ImageSha384, and deny where it differs"},
+    [IAM_DECRYPT] = {"iam-decrypt", "the IAM policy allows Decrypt without attestation",
+                     "remove it (the key policy names the role), or add the attestation condition here too"},
+    [DATA_KEY] = {"unconditioned-datakey", "a plaintext data key is given out without attestation",
+                  "require " ATT "ImageSha384, or allow GenerateDataKeyWithoutPlaintext only"},
+    [GRANT] = {"create-grant", "a grant gives rights to key material without an attestation condition",
+               "deny kms:CreateGrant; do not allow kms:Create*"},
+    [PUT_POLICY] = {"put-key-policy", "who uses the key may also rewrite its policy",
+                    "give PutKeyPolicy to another principal"},
+    [RE_ENCRYPT] = {"re-encrypt", "ReEncrypt moves a ciphertext to another key without attestation",
+                    "deny kms:ReEncrypt*"},
+    [DEBUG_ZERO] = {"debug-zero", "a value of zeros is listed, which every debug enclave has",
+                    "remove the value of zeros"},
+    [DEBUG_PARENT] = {"debug-zero", "only role or instance (PCR3, PCR4) are bound: a debug enclave passes too",
+                      "add " ATT "ImageSha384"},
+    [DEBUG_ANY] = {"debug-zero", "no value of the image is asked for, so debug enclaves are admitted",
+                   "require " ATT "ImageSha384"},
+    [PRESENCE] = {"presence-only", "images that the policy does not name are admitted",
+                  "require the value of " ATT "ImageSha384"},
+    [UNKNOWN_KEY] = {"unknown-condition-key", "this condition key does not exist, so nothing binds the image",
+                     "use " ATT "ImageSha384 or " ATT "PCR0 to PCR15"},
+    [WILDCARD] = {"wildcard-principal", "every AWS account may use the key, with the image as an oracle",
+                  "name the role"},
+    [ANYBODY_ASSUMES] = {"wildcard-principal", "every AWS account may assume the role", "name who may assume it"},
+    [NOT_ACTION] = {"not-action", "NotAction allows everything that it does not list", "list the actions in Action"},
+};
+
+static void add(cs_lint *l, size_t statement, reason r)
+{
+    cs_lint_add(l, statement, rows[r], true);
+}
+
+void cs_lint_add(cs_lint *l, size_t statement, const char *const row[3], bool hole)
 {
     cs_plint *o = l->out;
 
     for (size_t i = 0; i < o->num; i++) {
-        if (o->found[i].statement == statement && strcmp(o->found[i].code, code) == 0) {
+        if (o->found[i].statement == statement && strcmp(o->found[i].code, row[0]) == 0) {
             return;
         }
     }
     o->holes += hole;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0] && o->num < CS_PLINT_MAX; i++) {
-        if (strcmp(rows[i][0], code) == 0) {
-            o->found[o->num++] = (cs_plint_finding){rows[i][0], rows[i][1], rows[i][2], hole, statement};
-        }
-    }
-}
-
-/* "*" and "?" as IAM has them; linear back-tracking to the last star only. */
-static bool glob(const char *pattern, const char *text, bool ignore_case)
-{
-    const char *star = NULL, *mark = text;
-
-    while (*text != '\0') {
-        bool same = ignore_case ? strncasecmp(pattern, text, 1) == 0 : *pattern == *text;
-        if (*pattern == '*') {
-            star = pattern++;
-            mark = text;
-        } else if (*pattern != '\0' && (*pattern == '?' || same)) {
-            pattern++;
-            text++;
-        } else if (star != NULL) {
-            pattern = star + 1;
-            text = ++mark;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*') {
-        pattern++;
-    }
-    return *pattern == '\0';
-}
-
-static bool lists(const json_t *v, const char *text)
-{
-    const char *s;
-
-    for (size_t i = 0; (s = cs_policy_item(v, i)) != NULL; i++) {
-        if (glob(s, text, true)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool has_action(const json_t *st, const char *action)
-{
-    const json_t *not = json_object_get(st, "NotAction");
-
-    return not != NULL ? !lists(not, action) : lists(json_object_get(st, "Action"), action);
-}
-
-static bool is(const char *a, const char *b)
-{
-    return strcasecmp(a, b) == 0;
-}
-
-static bool is_attestation(const char *key)
-{
-    return strncasecmp(key, ATT, strlen(ATT)) == 0;
-}
-
-/* N of PCRn, 0 for ImageSha384, -1 when the key does not exist. */
-static int pcr_of(const char *key)
-{
-    const char *name = key + strlen(ATT);
-    char again[16];
-
-    if (is(name, "ImageSha384")) {
-        return 0;
-    }
-    for (int n = 0; n < 32; n++) {
-        (void)snprintf(again, sizeof again, "PCR%d", n);
-        if (is(name, again)) {
-            return n;
-        }
-    }
-    return -1;
-}
-
-/* The value of a key in a request: *out NULL and true is absent; false: cannot be known. */
-static bool value_of(const char **out, const char *key, const request *r)
-{
-    bool grant = is(r->action, "kms:CreateGrant");
-
-    *out = NULL;
-    if (is_attestation(key)) {
-        int n = pcr_of(key);
-        if (r->state == NONE || n < 0) {
-            return true;
-        }
-        *out = r->state == DEBUG ? ZEROS ZEROS : "foreign";
-        return n <= 2 || n == 8;
-    }
-    if (is(key, "kms:GrantIsForAWSResource")) {
-        *out = grant ? "false" : NULL;
-        return true;
-    }
-    if (is(key, "kms:GrantOperations")) {
-        *out = grant ? "Decrypt" : NULL;
-        return true;
-    }
-    return false;
-}
-
-static bool compares(const char *op, const json_t *wanted, const char *have)
-{
-    bool like = strcasestr(op, "Like") != NULL || strncasecmp(op, "Arn", 3) == 0;
-    bool fold = strcasestr(op, "IgnoreCase") != NULL || strncasecmp(op, "Bool", 4) == 0;
-    const char *s;
-
-    for (size_t i = 0; (s = cs_policy_item(wanted, i)) != NULL; i++) {
-        if (like ? glob(s, have, false) : fold ? is(s, have) : strcmp(s, have) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static tri one_condition(const char *op, const char *key, const json_t *wanted, const request *r)
-{
-    const char *have;
-    bool known = value_of(&have, key, r), all = strncasecmp(op, "ForAllValues:", 13) == 0;
-    bool any = strncasecmp(op, "ForAnyValue:", 12) == 0;
-
-    op += all ? 13 : any ? 12 : 0;
-    bool negated = strcasestr(op, "Not") != NULL;
-    if (is(op, "Null")) {
-        /* an attested request has every PCR, also those whose value cannot be known */
-        if (!known && !is_attestation(key)) {
-            return MAYBE;
-        }
-        return compares("Bool", wanted, known && have == NULL ? "true" : "false") ? YES : NO;
-    }
-    if (!known) {
-        return MAYBE;
-    }
-    if (have == NULL) {
-        bool if_exists = strlen(op) > 8 && is(op + strlen(op) - 8, "IfExists");
-        return if_exists || all || (negated && !any) ? YES : NO;
-    }
-    if (strncasecmp(op, "String", 6) != 0 && strncasecmp(op, "Bool", 4) != 0 && strncasecmp(op, "Arn", 3) != 0) {
-        return MAYBE;
-    }
-    return compares(op, wanted, have) != negated ? YES : NO;
-}
-
-static tri conditions(const json_t *st, const request *r)
-{
-    json_t *keys, *wanted;
-    const char *op, *key;
-    tri t, all = YES;
-
-    json_object_foreach(json_object_get(st, "Condition"), op, keys)
-    {
-        json_object_foreach(keys, key, wanted)
-        {
-            t = one_condition(op, key, wanted, r);
-            all = t < all ? t : all;
-        }
-    }
-    return all;
-}
-
-static bool principal_covers(const json_t *deny, const char *who)
-{
-    const json_t *p = json_object_get(deny, "Principal"), *v;
-    const char *s = json_string_value(p), *key;
-
-    if (s != NULL) {
-        return strcmp(s, "*") == 0;
-    }
-    json_object_foreach((json_t *)p, key, v)
-    {
-        for (size_t i = 0; (s = cs_policy_item(v, i)) != NULL; i++) {
-            if (strcmp(s, who) == 0 || (is(key, "AWS") && strcmp(s, "*") == 0)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-static bool resource_covers(const lint *l, const json_t *deny, const json_t *allow)
-{
-    const json_t *d = json_object_get(deny, "Resource"), *a = json_object_get(allow, "Resource");
-    const char *s;
-
-    if (json_object_get(deny, "NotResource") != NULL) {
-        return false;
-    }
-    if (l->kind != IAM_POLICY) {
-        return true; /* of a key policy, the key itself */
-    }
-    for (size_t i = 0; (s = cs_policy_item(a, i)) != NULL; i++) {
-        if (!lists(d, s)) {
-            return false;
-        }
-    }
-    return a != NULL || lists(d, "*");
-}
-
-static bool denied(const lint *l, const json_t *allow, const char *who, const request *r)
-{
-    json_t *st;
-    size_t i;
-
-    json_array_foreach(l->list, i, st)
-    {
-        if (strcmp(json_string_value(json_object_get(st, "Effect")), "Deny") == 0 && has_action(st, r->action) &&
-            (l->kind == IAM_POLICY || principal_covers(st, who)) && resource_covers(l, st, allow) &&
-            conditions(st, r) == YES) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool allowed(const lint *l, const json_t *st, const char *who, const char *action, state s)
-{
-    const request r = {action, s};
-
-    return has_action(st, action) && conditions(st, &r) != NO && !denied(l, st, who, &r);
-}
-
-/* Why an Allow with attestation conditions lets a request through that it should not. */
-static void explain(lint *l, const json_t *st, size_t n, state s)
-{
-    bool image = false, parent = false, zero = false;
-    const char *op, *key;
-    json_t *keys, *v;
-
-    json_object_foreach(json_object_get(st, "Condition"), op, keys)
-    {
-        json_object_foreach(keys, key, v)
-        {
-            int p = is_attestation(key) ? pcr_of(key) : -1;
-            if (p < 0) {
-                continue;
-            }
-            image = image || p <= 2 || p == 8;
-            parent = parent || p == 3 || p == 4;
-            zero = zero || ((p <= 2 || p == 8) && compares("StringEqualsIgnoreCase", v, ZEROS ZEROS) &&
-                            strcasestr(op, "Not") == NULL && !is(op, "Null"));
-            if (s == NONE && strcasestr(op, "IfExists") != NULL) {
-                add(l, n, "ifexists", true);
-            }
-            if (s == NONE && strcasestr(op, "Not") != NULL) {
-                add(l, n, "negated-allow", true);
-            }
-        }
-    }
-    if (s == DEBUG && zero) {
-        add(l, n, "debug-zero", true);
-    } else if (s != NONE && parent && !image) {
-        add(l, n, "pcr34-only", true);
-    } else if (s != NONE) {
-        add(l, n, "presence-only", true);
-    }
-}
-
-static void try_material(lint *l, const json_t *st, size_t n, const char *who)
-{
-    static const char *const actions[] = {"kms:Decrypt", "kms:DeriveSharedSecret", "kms:GenerateDataKey",
-                                          "kms:GenerateDataKeyPair"};
-
-    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
-        state s = NONE;
-        while (s <= FOREIGN && !allowed(l, st, who, actions[i], s)) {
-            s++;
-        }
-        if (s > FOREIGN) {
-            continue;
-        }
-        explain(l, st, n, s);
-        if (s == NONE) {
-            add(l, n,
-                i >= 2                  ? "unconditioned-datakey"
-                : l->kind == IAM_POLICY ? "iam-decrypt"
-                                        : "unconditioned-decrypt",
-                true);
-        }
-    }
-}
-
-static bool is_root(const char *who)
-{
-    const char *tail = strrchr(who, ':');
-
-    return tail != NULL ? strcmp(tail, ":root") == 0 : strlen(who) == 12 && strspn(who, "0123456789") == 12;
-}
-
-/* A condition on something else than the attestation, e.g. the caller's account. */
-static bool narrows(const json_t *st)
-{
-    const char *op, *key;
-    json_t *keys, *v;
-
-    json_object_foreach(json_object_get(st, "Condition"), op, keys)
-    {
-        json_object_foreach(keys, key, v)
-        {
-            if (!is_attestation(key)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* The same principal may use the key somewhere, attested or not. */
-static bool uses_key(const lint *l, const char *who)
-{
-    json_t *st;
-    size_t i;
-
-    json_array_foreach(l->list, i, st)
-    {
-        if (strcmp(json_string_value(json_object_get(st, "Effect")), "Allow") == 0 && principal_covers(st, who) &&
-            (has_action(st, "kms:Decrypt") || has_action(st, "kms:GenerateDataKey"))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void try_allow(lint *l, const json_t *st, size_t n, const char *who)
-{
-    bool any = allowed(l, st, who, "kms:Decrypt", NONE);
-
-    if (any && is_root(who)) {
-        add(l, n, "root-delegation", true);
-    }
-    if (any && !is_root(who) && allowed(l, st, who, "kms:PutKeyPolicy", NONE) && has_action(st, "kms:AnyOther")) {
-        add(l, n, "admin-all", true);
-    }
-    try_material(l, st, n, who);
-    if (allowed(l, st, who, "kms:CreateGrant", NONE)) {
-        add(l, n, "create-grant", true);
-    }
-    if (allowed(l, st, who, "kms:ReEncryptFrom", NONE)) {
-        add(l, n, "re-encrypt", true);
-    }
-    if (allowed(l, st, who, "kms:PutKeyPolicy", NONE)) {
-        bool hole = l->kind == IAM_POLICY ? has_action(st, "kms:Decrypt") : uses_key(l, who);
-        add(l, n, hole ? "put-key-policy" : "admin-may-change", hole);
-    }
-    if (json_object_get(st, "NotAction") != NULL && any) {
-        add(l, n, "not-action", true);
-    }
-    if (strcmp(who, "*") == 0 && l->kind != IAM_POLICY) {
-        bool open = !narrows(st) && has_action(st, l->kind == TRUST_POLICY ? "sts:AssumeRole" : "kms:Decrypt");
-        add(l, n, "wildcard-principal", open);
-    }
-}
-
-static void unknown_keys(lint *l, const json_t *st, size_t n)
-{
-    const char *op, *key;
-    json_t *keys, *v;
-
-    json_object_foreach(json_object_get(st, "Condition"), op, keys)
-    {
-        json_object_foreach(keys, key, v)
-        {
-            if (is_attestation(key) && pcr_of(key) < 0 && strncasecmp(key + strlen(ATT), "NitroTPMPCR", 11) != 0) {
-                add(l, n, "unknown-condition-key", true);
-            }
-        }
-    }
-}
-
-static void check_statement(lint *l, const json_t *st, size_t n)
-{
-    const json_t *p = json_object_get(st, "Principal"), *v;
-    const char *who, *key;
-
-    if (strcmp(json_string_value(json_object_get(st, "Effect")), "Allow") != 0) {
+    if (o->num == CS_PLINT_MAX) {
         return;
     }
-    unknown_keys(l, st, n);
-    if (json_object_get(st, "NotPrincipal") != NULL || json_is_string(p)) {
-        try_allow(l, st, n, "*");
-    } else if (p == NULL) {
-        try_allow(l, st, n, "");
+    cs_plint_finding *f = &o->found[o->num++];
+    *f = (cs_plint_finding){.code = row[0], .cause = row[1], .fix = row[2], .hole = hole, .statement = statement};
+    if (statement > 0) {
+        (void)snprintf(f->sid, sizeof f->sid, "%s", l->doc->st[statement - 1].sid);
     }
-    json_object_foreach((json_t *)p, key, v)
-    {
-        for (size_t i = 0; (who = cs_policy_item(v, i)) != NULL; i++) {
-            try_allow(l, st, n, who);
+}
+
+bool cs_lint_may(const cs_lint_try *t, const char *action, cs_pstate state)
+{
+    const cs_prequest q = {t->who, action, t->resource, "Decrypt", state};
+
+    return cs_psolve(&t->l->solver, t->st, &q);
+}
+
+static bool may_grant(const cs_lint_try *t)
+{
+    static const char *const ops[] = {"Decrypt", "GenerateDataKey", "GenerateDataKeyPair", "ReEncryptFrom",
+                                      "DeriveSharedSecret"};
+
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) {
+        const cs_prequest q = {t->who, "kms:CreateGrant", t->resource, ops[i], CS_ATTESTED_NOT};
+        if (cs_psolve(&t->l->solver, t->st, &q)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *const cs_lint_material[CS_LINT_MATERIAL] = {"kms:Decrypt", "kms:DeriveSharedSecret", "kms:GenerateDataKey",
+                                                        "kms:GenerateDataKeyPair"};
+
+/* How a debug enclave comes in. */
+static reason debug_reason(const cs_pstatement *st)
+{
+    bool image = false, parent = false, zero = false;
+
+    for (size_t i = 0; i < st->num_cond; i++) {
+        const cs_pcond *c = &st->cond[i];
+        int n = cs_pkey_pcr(c->key);
+        bool of_image = (n >= 0 && n <= 2) || n == 8;
+        image = image || of_image;
+        parent = parent || n == 3 || n == 4;
+        zero =
+            zero || (of_image && !c->negated && c->match == CS_PM_EQUAL && cs_policy_lists(c->values, CS_LINT_ZEROS));
+    }
+    return zero ? DEBUG_ZERO : parent && !image ? DEBUG_PARENT : DEBUG_ANY;
+}
+
+/* Use of key material by this caller through this statement. */
+static void try_material(const cs_lint_try *t)
+{
+    cs_lint *l = t->l;
+
+    for (size_t i = 0; i < CS_LINT_MATERIAL; i++) {
+        const char *action = cs_lint_material[i];
+        if (!cs_psolve_covers(t->st, action, t->resource)) {
+            continue;
+        }
+        if (cs_lint_may(t, action, CS_ATTESTED_NOT)) {
+            add(l, t->n, i >= 2 ? DATA_KEY : l->kind == CS_LINT_IAM ? IAM_DECRYPT : DECRYPT);
+            l->out->possible |= i >= 2 ? CS_PMAY_DATA_KEY : CS_PMAY_DECRYPT;
+            cs_lint_hint_unattested(l, t->n);
+            continue;
+        }
+        if (cs_lint_may(t, action, CS_ATTESTED_DEBUG)) {
+            add(l, t->n, debug_reason(t->st));
+            l->out->possible |= CS_PMAY_DEBUG;
+        }
+        if (cs_lint_may(t, action, CS_ATTESTED_OTHER)) {
+            add(l, t->n, PRESENCE);
+            l->out->possible |= CS_PMAY_OTHER_IMAGE;
         }
     }
 }
 
-static cs_err run(lint *l)
+bool cs_lint_uses_key(const cs_lint_try *t)
 {
-    static const char *const names[] = {"key-policy", "iam-policy", "trust-policy"};
-    bool principal = false, kms = false, sts = false;
-    json_t *st;
-    size_t i;
+    cs_lint_try other = *t;
 
-    json_array_foreach(l->list, i, st)
-    {
-        if (!cs_policy_statement_ok(st)) {
-            return CS_E_FORMAT;
+    for (size_t i = 0; i < t->l->doc->num; i++) {
+        other.st = &t->l->doc->st[i];
+        for (size_t k = 0; k < CS_LINT_MATERIAL; k++) {
+            if (cs_lint_may(&other, cs_lint_material[k], CS_ATTESTED_NOT) ||
+                cs_lint_may(&other, cs_lint_material[k], CS_ATTESTED_ANY)) {
+                return true;
+            }
         }
+    }
+    return false;
+}
+
+static void try_ways_round(const cs_lint_try *t)
+{
+    cs_lint *l = t->l;
+
+    if (may_grant(t)) {
+        add(l, t->n, GRANT);
+        l->out->possible |= CS_PMAY_GRANT;
+    }
+    if (cs_lint_may(t, "kms:ReEncryptFrom", CS_ATTESTED_NOT)) {
+        add(l, t->n, RE_ENCRYPT);
+        l->out->possible |= CS_PMAY_REENCRYPT;
+    }
+    if (cs_lint_may(t, "kms:PutKeyPolicy", CS_ATTESTED_NOT)) {
+        l->changeable = true;
+        if (cs_lint_uses_key(t)) {
+            add(l, t->n, PUT_POLICY);
+        } else {
+            cs_lint_advise(l, t->n, CS_ADVICE_ADMIN);
+        }
+    }
+}
+
+static void try_whom(const cs_lint_try *t)
+{
+    bool open = cs_lint_may(t, "kms:Decrypt", CS_ATTESTED_NOT),
+         all = cs_psolve_covers(t->st, "kms:AnyOther", t->resource);
+    bool account = t->who->kind == CS_WHO_ROOT || cs_pwho_named(t->st, t->who) == CS_NAMED_ACCOUNT;
+
+    if (open && account) {
+        add(t->l, t->n, ROOT_DELEGATION);
+    }
+    if (open && !account && all && cs_lint_may(t, "kms:PutKeyPolicy", CS_ATTESTED_NOT)) {
+        add(t->l, t->n, ADMIN_ALL);
+    }
+    if (open && json_object_get(t->st->json, "NotAction") != NULL) {
+        add(t->l, t->n, NOT_ACTION);
+    }
+    for (size_t i = 0; t->who->foreign && cs_pwho_named(t->st, t->who) == CS_NAMED_DIRECT && i < CS_LINT_MATERIAL;
+         i++) {
+        if (cs_lint_may(t, cs_lint_material[i], CS_ATTESTED_NOT) ||
+            cs_lint_may(t, cs_lint_material[i], CS_ATTESTED_ANY)) {
+            add(t->l, t->n, WILDCARD);
+        }
+    }
+}
+
+/* A key that does not exist, where no other condition of the statement binds the image. */
+static void try_keys(cs_lint *l, const cs_pstatement *st, size_t n)
+{
+    bool bound = false, unknown = false, material = false;
+
+    for (size_t i = 0; i < st->num_cond; i++) {
+        int p = cs_pkey_pcr(st->cond[i].key);
+        bound =
+            bound || (p >= 0 && p != 3 && p != 4 && p < 16 && !st->cond[i].negated && st->cond[i].match != CS_PM_NULL);
+        unknown = unknown || p == CS_PKEY_UNKNOWN || !cs_pkey_exists(st->cond[i].key);
+    }
+    for (size_t i = 0; i < CS_LINT_MATERIAL; i++) {
+        for (size_t k = 0; k < json_array_size(l->keys); k++) {
+            material =
+                material || cs_psolve_covers(st, cs_lint_material[i], json_string_value(json_array_get(l->keys, k)));
+        }
+    }
+    if (unknown && material && !bound) {
+        add(l, n, UNKNOWN_KEY);
+    }
+}
+
+static void check_allow(cs_lint *l, const cs_pstatement *st, size_t n)
+{
+    cs_lint_try t = {.l = l, .st = st, .n = n};
+
+    if (l->kind != CS_LINT_TRUST) {
+        try_keys(l, st, n);
+    }
+    for (size_t w = 0; w < l->whos.num; w++) {
+        t.who = &l->whos.who[w];
+        if (cs_pwho_named(st, t.who) == CS_NAMED_NO) {
+            continue;
+        }
+        if (l->kind == CS_LINT_TRUST) {
+            if (t.who->foreign && cs_lint_may(&t, "sts:AssumeRole", CS_ATTESTED_NOT)) {
+                add(l, n, ANYBODY_ASSUMES);
+            }
+            continue;
+        }
+        for (size_t k = 0; k < json_array_size(l->keys); k++) {
+            t.resource = json_string_value(json_array_get(l->keys, k));
+            try_whom(&t);
+            try_material(&t);
+            try_ways_round(&t);
+            cs_lint_advise_use(&t);
+        }
+    }
+}
+
+/* Does a statement name an action of this service? */
+static bool names_service(const json_t *st, const char *prefix)
+{
+    static const char *const lists[] = {"Action", "NotAction"};
+    const char *s;
+
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; (s = cs_policy_item(json_object_get(st, lists[k]), i)) != NULL; i++) {
+            if (strncasecmp(s, prefix, strlen(prefix)) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static cs_lint_kind kind_of(const cs_pdoc *d)
+{
+    bool principal = false, kms = false, sts = false;
+
+    for (size_t i = 0; i < d->num; i++) {
+        const json_t *st = d->st[i].json;
         principal =
             principal || json_object_get(st, "Principal") != NULL || json_object_get(st, "NotPrincipal") != NULL;
-        kms = kms || has_action(st, "kms:Decrypt");
-        sts = sts || has_action(st, "sts:AssumeRole");
+        kms = kms || names_service(st, "kms:");
+        sts = sts || names_service(st, "sts:");
     }
-    l->kind = !principal ? IAM_POLICY : sts && !kms ? TRUST_POLICY : KEY_POLICY;
+    return !principal ? CS_LINT_IAM : sts && !kms ? CS_LINT_TRUST : CS_LINT_KEY;
+}
+
+static cs_err run(cs_lint *l)
+{
+    static const char *const names[] = {"key-policy", "iam-policy", "trust-policy"};
+
+    l->kind = kind_of(l->doc);
     l->out->kind = names[l->kind];
-    json_array_foreach(l->list, i, st)
-    {
-        check_statement(l, st, i + 1);
+    l->solver = (cs_psolver){.doc = l->doc, .iam = l->kind == CS_LINT_IAM};
+    CS_TRY(cs_pwhos_collect(&l->whos, l->doc, l->kind == CS_LINT_IAM));
+    CS_TRY(cs_lint_keys(l));
+    for (size_t i = 0; i < l->doc->num; i++) {
+        cs_lint_advise_statement(l, &l->doc->st[i], i + 1);
+        if (!l->doc->st[i].deny) {
+            check_allow(l, &l->doc->st[i], i + 1);
+        }
     }
+    cs_lint_advise_document(l);
     return CS_OK;
 }
 
 cs_err cs_policy_lint(cs_plint *out, cs_slice text)
 {
-    lint l = {.out = out};
-    json_error_t e;
-    cs_err err = CS_E_FORMAT;
+    static cs_pdoc doc;
+    cs_lint l = {.out = out, .doc = &doc};
+    cs_err err;
 
-    *out = (cs_plint){0};
+    memset(out, 0, sizeof *out);
     if (text.len > CS_POLICY_MAX) {
         return CS_E_TOO_LARGE;
     }
-    json_t *doc = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, &e);
-    json_t *list = json_object_get(doc, "Statement");
-    l.list = json_is_object(list) ? json_pack("[O]", list) : json_incref(list);
-    if (json_is_array(l.list) && json_array_size(l.list) > 0 && json_array_size(l.list) <= MAX_STATEMENTS) {
+    err = cs_pdoc_read(&doc, text);
+    if (err == CS_OK) {
         err = run(&l);
     }
-    json_decref(l.list);
-    json_decref(doc);
+    cs_pwhos_free(&l.whos);
+    json_decref(l.keys);
+    cs_pdoc_close(&doc);
+    if (err != CS_OK) {
+        memset(out, 0, sizeof *out);
+    }
     return err;
+}
+
+size_t cs_plint_codes(const char *out[CS_PLINT_CODES], const cs_plint *l)
+{
+    size_t n = 0;
+
+    for (size_t c = 0; c < sizeof hole_codes / sizeof hole_codes[0]; c++) {
+        for (size_t i = 0; i < l->num; i++) {
+            if (l->found[i].hole && strcmp(l->found[i].code, hole_codes[c]) == 0) {
+                out[n++] = hole_codes[c];
+                break;
+            }
+        }
+    }
+    return n;
 }
