@@ -435,6 +435,7 @@ void cs_stream_free_when_sent(cs_stream *s, uint32_t timeout_ms)
     s->reading = true;
     set_watch(s, false);
     cs_timer_start(s->linger, timeout_ms, 0);
+    cs_defer_arm(s->loop, &s->flush); /* both directions may have ended before: then nothing else would tell */
 }
 
 void cs_stream_free(cs_stream *s)

@@ -184,6 +184,27 @@ static void link_closed(void *cookie, cs_err err)
     e->k = NULL;
 }
 
+static void stream_that_has_ended_both_ways_does_not_linger(void **state)
+{
+    cs_loop *l;
+    int fds[2];
+    end a;
+    assert_int_equal(cs_loop_new(&l), CS_OK);
+    nonblocking_pair(fds, SOCK_STREAM);
+    make_end(&a, l, fds[0], 16, NULL);
+    cs_stream_read(a.s, true);
+    cs_stream_shutdown(a.s);
+    assert_int_equal(shutdown(fds[1], SHUT_WR), 0);
+    assert_true(until(l, &a.eof));
+    cs_stream_free_when_sent(a.s, 600000);
+    a.s = NULL;
+    (void)alarm(60); /* cs_loop_free waits for what lingers */
+    free_end(&a);
+    cs_loop_free(l);
+    (void)alarm(0);
+    close(fds[1]);
+}
+
 static void link_carries_packets_up_to_256_kib_with_backpressure(void **state)
 {
     static const cs_link_events le = {on_packet, link_drained, link_closed};
@@ -346,6 +367,7 @@ int main(void)
         cmocka_unit_test(stream_carries_bytes_in_order_and_half_close),
         cmocka_unit_test(stream_refuses_above_its_maximum_and_releases_references),
         cmocka_unit_test(stream_tells_of_a_dead_peer),
+        cmocka_unit_test(stream_that_has_ended_both_ways_does_not_linger),
         cmocka_unit_test(link_carries_packets_up_to_256_kib_with_backpressure),
         cmocka_unit_test(pump_passes_bytes_and_half_close_both_ways),
         cmocka_unit_test(pump_ends_when_idle),
