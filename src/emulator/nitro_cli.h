@@ -1,14 +1,15 @@
 /*
  * nitro-cli-emulated: stands for AWS's nitro-cli in tests; never installed. The same commands, flags, JSON on standard output, progress and
  * E-codes on standard error, exit status. Behind it one process per "enclave" (as nitro-cli has), which plays the hypervisor:
- * heartbeat port, log port, security module; what runs in the enclave is one of two back ends.
+ * heartbeat port, security module, console; what runs in the enclave is one of two back ends.
  *   local      config.cbor and PCRs come from the image file; the *-local programs run below `sign-host run --driver local`
- *   namespace  the image's ramdisks are unpacked and its /init is run in namespaces (emulator/ns_enclave.h)
+ *   namespace  the image's ramdisks are unpacked and its /init is run in namespaces (emulator/ns_enclave.h), on AF_VSOCK, where CID 1 is
+ *              both sides (sign-host run --peer-cid 1); one at a time; needs root, as in the guest of the boot test
  * Files: nitro_cli.c (commands), nitro_cli_run.c (run-enclave), nitro_cli_vm.c (the process of one enclave), nitro_cli_local.c (back
- * end local), nitro_cli_state.c (what runs, faults), nitro_cli_eif.c (describe-eif and the image file).
+ * end local), nitro_cli_ns.c (back end namespace), nitro_cli_state.c (what runs, faults), nitro_cli_eif.c (describe-eif and the image file).
  *
  * Environment: NITRO_FAKE_DIR (state and sockets, required), NITRO_FAKE_BACKEND (local), NITRO_FAKE_NSM_CONTROL (sign-emulator's control
- * socket), NITRO_FAKE_FAIL (faults, see nitro_cli_state.c), NITRO_FAKE_DELAY_MS (of each command), NITRO_FAKE_BOOT_MS (how long run-enclave waits
+ * socket; namespace: the root in the socket's folder signs documents), NITRO_FAKE_FAIL (faults, see nitro_cli_state.c), NITRO_FAKE_DELAY_MS (of each command), NITRO_FAKE_BOOT_MS (how long run-enclave waits
  * for the heartbeat; 180000).
  * Source: specs/nitro-kms.md 8.3.
  */
@@ -56,7 +57,7 @@ int cs_nitro_fail_wrapped(int code, const char *text);
 
 /* ---- nitro_cli_eif.c ---- */
 typedef struct cs_nitro_image {
-    cs_buf bytes;
+    cs_slice bytes;
     cs_eif eif;
     cs_err parsed; /* CS_OK, CS_E_EIF_CRC, ... */
     cs_pcr pcr[3];
@@ -89,11 +90,15 @@ typedef struct cs_nitro_backend {
     cs_err (*start)(pid_t *out, const cs_nitro_vm *vm, int out_fd, bool heartbeat);
     void (*cleanup)(const cs_nitro_vm *vm);
 } cs_nitro_backend;
-extern const cs_nitro_backend cs_nitro_backend_local;
+extern const cs_nitro_backend cs_nitro_backend_local, cs_nitro_backend_namespace;
+/* cs_nitro_backend_chosen - by NITRO_FAKE_BACKEND; exits with a message for a name that is none. */
+const cs_nitro_backend *cs_nitro_backend_chosen(void);
 /* cs_nitro_local_nsm - a connection of the local run to its security module's control socket: answered with the image's PCRs. */
 void cs_nitro_local_nsm(const cs_nitro_vm *vm, int fd_take);
 /* cs_nitro_socket - a listening unix socket at path; -1 when it is taken. cs_nitro_connect - to one; -1. */
 int cs_nitro_socket(const char *path);
 int cs_nitro_connect(const char *path);
+/* cs_nitro_vsock - a listener on a vsock port of any CID; -1. */
+int cs_nitro_vsock(uint32_t port);
 
 #endif

@@ -1,40 +1,23 @@
 /* The image file, and describe-eif. See nitro_cli.h. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "emulator/nitro_cli.h"
+#include "emulator/ns_enclave.h"
 
 cs_err cs_nitro_image_read(cs_nitro_image *out, const char *path)
 {
-    static uint8_t block[65536];
-    size_t n;
-    FILE *f = fopen(path, "re");
-    cs_err err = CS_OK;
-
-    *out = (cs_nitro_image){.bytes = cs_buf_heap((size_t)1 << 31)};
-    if (f == NULL) {
-        return errno == ENOENT ? CS_E_NOT_FOUND : CS_E_IO;
-    }
-    while (err == CS_OK && (n = fread(block, 1, sizeof block, f)) > 0) {
-        err = cs_put(&out->bytes, block, n);
-    }
-    if (ferror(f) && err == CS_OK) {
-        err = CS_E_IO;
-    }
-    (void)fclose(f);
-    CS_TRY(err);
-    out->parsed = cs_eif_parse(&out->eif, cs_buf_slice(&out->bytes));
-    if (out->parsed == CS_OK || out->parsed == CS_E_EIF_CRC) {
-        err = cs_eif_measure(out->pcr, &out->eif);
-    }
-    return err;
+    *out = (cs_nitro_image){0};
+    CS_TRY(cs_ns_read_image(&out->bytes, path));
+    out->parsed = cs_eif_parse(&out->eif, out->bytes);
+    return out->parsed == CS_OK || out->parsed == CS_E_EIF_CRC ? cs_eif_measure(out->pcr, &out->eif) : CS_OK;
 }
 
 void cs_nitro_image_free(cs_nitro_image *i)
 {
-    cs_buf_free(&i->bytes);
+    cs_ns_free_image(i->bytes);
+    *i = (cs_nitro_image){0};
 }
 
 json_t *cs_nitro_measurements(const cs_pcr pcr[3])

@@ -21,6 +21,7 @@
 #define TURN_MS 50
 #define RING 65536
 #define CONSOLES 4
+#define HEARTBEAT_PORT 9000u
 
 struct vm {
     cs_nitro_vm *d;
@@ -85,7 +86,9 @@ static void close_heartbeat(struct vm *v)
 
     if (v->heartbeat >= 0) {
         heartbeat_path(path);
-        (void)unlink(path);
+        if (v->backend->unix_ports) {
+            (void)unlink(path);
+        }
         (void)close(v->heartbeat);
         v->heartbeat = -1;
     }
@@ -329,24 +332,37 @@ static void detach(const cs_nitro_vm *vm)
     (void)dup2(log >= 0 ? log : null, STDERR_FILENO);
 }
 
+static void open_heartbeat(struct vm *v)
+{
+    char path[CS_NITRO_PATH];
+
+    heartbeat_path(path);
+    v->heartbeat = v->backend->unix_ports ? cs_nitro_socket(path) : cs_nitro_vsock(HEARTBEAT_PORT);
+    if (v->heartbeat < 0) { /* two starts at once [nitro-kms.md 8.3, issue 516] */
+        answer(v, "E36 Enclave boot failure. Could not bind the heartbeat port.\n");
+        _exit(1);
+    }
+}
+
 static void open_ports(struct vm *v)
+{
+    char path[CS_NITRO_PATH], name[80];
+
+    (void)snprintf(name, sizeof name, "%s.sock", v->d->id);
+    cs_nitro_path(v->control_path, name);
+    v->control = cs_nitro_socket(v->control_path);
+    if (v->backend->unix_ports) {
+        (void)snprintf(path, sizeof path, "%s/%u/nsm.sock", cs_nitro_dir(), v->d->cid);
+        v->nsm = cs_nitro_socket(path);
+    }
+}
+
+static void make_dir(const struct vm *v)
 {
     char path[CS_NITRO_PATH];
 
     (void)snprintf(path, sizeof path, "%s/%u", cs_nitro_dir(), v->d->cid);
     (void)mkdir(path, 0700);
-    heartbeat_path(path);
-    v->heartbeat = cs_nitro_socket(path);
-    if (v->heartbeat < 0) { /* two starts at once [nitro-kms.md 8.3, issue 516] */
-        answer(v, "E36 Enclave boot failure. Could not bind the heartbeat port.\n");
-        _exit(1);
-    }
-    char name[80];
-    (void)snprintf(name, sizeof name, "%s.sock", v->d->id);
-    cs_nitro_path(v->control_path, name);
-    v->control = cs_nitro_socket(v->control_path);
-    (void)snprintf(path, sizeof path, "%s/%u/nsm.sock", cs_nitro_dir(), v->d->cid);
-    v->nsm = cs_nitro_socket(path);
 }
 
 _Noreturn void cs_nitro_vm_main(cs_nitro_vm *vm, const char *fault, int result_fd)
@@ -355,18 +371,25 @@ _Noreturn void cs_nitro_vm_main(cs_nitro_vm *vm, const char *fault, int result_f
     int out[2];
     uint64_t deadline = cs_clock_mono_ms() + cs_nitro_ms("NITRO_FAKE_BOOT_MS", 180000);
 
-    v = (struct vm){.d = vm, .backend = &cs_nitro_backend_local, .result = result_fd, .log = -1};
+    bool silent = strcmp(fault, "silent") == 0;
+
+    v = (struct vm){
+        .d = vm, .backend = cs_nitro_backend_chosen(), .result = result_fd, .heartbeat = -1, .nsm = -1, .log = -1};
     memset(v.consoles, -1, sizeof v.consoles);
     v.die = strcmp(fault, "die") == 0;
     detach(vm);
     vm->pid = getpid();
+    make_dir(&v);
+    if (v.backend->unix_ports || !silent) {
+        open_heartbeat(&v);
+    }
     open_ports(&v);
     if (cs_nitro_save(vm) != CS_OK || pipe2(out, O_CLOEXEC) != 0) {
         answer(&v, "E07 File operation failure.\n");
         finish(&v, 1);
     }
     v.out = out[0];
-    cs_err err = v.backend->start(&v.pid, vm, out[1], strcmp(fault, "silent") != 0);
+    cs_err err = v.backend->start(&v.pid, vm, out[1], !silent);
     (void)close(out[1]);
     if (err != CS_OK) {
         (void)fprintf(stderr, "back end %s: %s\n", v.backend->name, cs_err_code(err));

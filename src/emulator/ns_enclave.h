@@ -47,6 +47,14 @@ const char *cs_ns_enclave_end(int wait_status);
 /* cs_ns_enclave_cleanup - kills every process of the enclave, and the device; waits for both. The zero state is allowed. */
 void cs_ns_enclave_cleanup(cs_ns_enclave *e);
 
+/*
+ * cs_ns_read_image - the whole file, read-only, to be given back by cs_ns_free_image. It is made present at once and its protection is changed
+ * then: user-mode Linux pays a tenth of a millisecond for each page that is met by a fault, and next to nothing for pages that a
+ * change of protection covers. CS_E_NOT_FOUND | CS_E_IO.
+ */
+CS_MUST cs_err cs_ns_read_image(cs_slice *out, const char *path);
+void cs_ns_free_image(cs_slice image);
+
 /* cs_ns_unpack - a ramdisk below the current root directory, as the kernel does it. CS_E_FORMAT | CS_E_UNSUPPORTED | CS_E_IO. */
 CS_MUST cs_err cs_ns_unpack(cs_slice ramdisk);
 

@@ -8,8 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,43 +20,6 @@ static void on_signal(int number)
 {
     (void)number;
     stopped = 1;
-}
-
-static bool read_all(uint8_t *to, size_t len, int fd)
-{
-    while (len > 0) {
-        ssize_t n = read(fd, to, len);
-        if (n <= 0) {
-            return false;
-        }
-        to += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-/*
- * The whole image, in memory of its own until the program ends. Made present at once and then read-only: user-mode Linux pays a
- * tenth of a millisecond for each page that is met by a fault, and nothing for pages that a change of protection covers.
- */
-static cs_err read_file(cs_slice *out, const char *path)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0) {
-        return CS_E_NOT_FOUND;
-    }
-    size_t len = fstat(fd, &st) == 0 && st.st_size > 0 ? (size_t)st.st_size : 0;
-    void *p = len > 0 ? mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
-                      : MAP_FAILED;
-    bool ok = p != MAP_FAILED && read_all(p, len, fd) && mprotect(p, len, PROT_READ) == 0;
-    (void)close(fd);
-    if (!ok) {
-        return CS_E_IO;
-    }
-    *out = cs_slice_of(p, len);
-    return CS_OK;
 }
 
 static bool copy_console(int from, int to)
@@ -142,7 +103,7 @@ static int run(const cs_args *a)
         memcpy(slash + 1, "nsm-device", sizeof "nsm-device");
         o.nsm_device = device;
     }
-    cs_err err = read_file(&o.eif, a->pos[0]);
+    cs_err err = cs_ns_read_image(&o.eif, a->pos[0]);
     if (err != CS_OK) {
         return cs_refuse(a, err, false, a->pos[0]);
     }

@@ -21,6 +21,7 @@ typedef struct cs_driver_opts {
     bool debug;
     const char *tool;      /* program that starts it: path or name of nitro-cli, of QEMU */
     const char *dir;       /* run directory, mode 0700, for what the driver keeps */
+    uint32_t peer_cid;     /* tests: where the enclave's vsock ports are dialled instead of its CID; 0: there */
     const char *vsock_dir; /* NULL: real AF_VSOCK. Else unix sockets of tests (docs/operations.md) */
     uint32_t start_ms;     /* deadline of the start */
 } cs_driver_opts;

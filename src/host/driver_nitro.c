@@ -421,7 +421,9 @@ void cs_driver_parent_port(cs_endpoint *out, const char *vsock_dir, uint32_t por
 
 static void nitro_enclave_port(const cs_driver *d, cs_endpoint *out, uint32_t port)
 {
-    *out = (cs_endpoint){.scheme = CS_EP_VSOCK, .cid = d->me.cid, .port = port};
+    uint32_t cid = d->o.peer_cid != 0 ? d->o.peer_cid : d->me.cid;
+
+    *out = (cs_endpoint){.scheme = CS_EP_VSOCK, .cid = cid, .port = port};
     if (d->o.vsock_dir != NULL) {
         *out = (cs_endpoint){.scheme = CS_EP_UNIX};
         (void)snprintf(out->host, sizeof out->host, "%.200s/%u/enclave-%u.sock", d->o.vsock_dir, d->me.cid, port);

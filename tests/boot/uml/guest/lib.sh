@@ -3,6 +3,7 @@
 # What a parent host does, inside the guest: both sides of AF_VSOCK are here, CID 1 is the enclave for the one and the parent for the
 # other. To be sourced by boot.sh. RUN: folder in memory; CS_RUN: folder shared with the outside.
 enclave=0
+GRPC=tcp:127.0.0.1:50051
 failed=0
 
 step() { printf '# %6s s  %s\n' "$(cut -d' ' -f1 /proc/uptime)" "$*"; }
@@ -56,6 +57,22 @@ parent_down() {
     wait $parents 2>/dev/null
 }
 
+# host_up NAME [OPTION...]: sign-host run with the image NAME; returns when it serves or has ended. GRPC, host; its output in $CS_RUN/NAME.out
+host_up() {
+    local name=$1
+    shift
+    NITRO_FAKE_DIR=$RUN/nitro NITRO_FAKE_BACKEND=namespace NITRO_FAKE_NSM_CONTROL=$RUN/emu/nsm-control.sock IMDS_ENDPOINT=$IMDS S3_ENDPOINT=$S3 \
+        AGE_KEY_S3_URI=s3://enclave-artifacts/enclave/age-private.key.enc \
+        KEY_SHARES_S3_URI=s3://enclave-artifacts/enclave/service_key_shares.json.age \
+        sign-host run --driver nitro --nitro-cli "$CS_BIN/nitro-cli-emulated" --eif "$CS_RUN/$name.eif" --dir "$RUN/$name" --peer-cid 1 \
+        --console-log "$CS_RUN/$name.log" --kms-endpoint "tcp:127.0.0.1:$KMS_PORT" --egress none --listen "$GRPC" "$@" \
+        >"$CS_RUN/$name.out" 2>"$CS_RUN/$name.err" &
+    host=$!
+    wait_until 60 served_or_over "$name"
+    grep -q ' serving .* ok' "$CS_RUN/$name.out"
+}
+served_or_over() { grep -q ' serving ' "$CS_RUN/$1.out" || ! kill -0 "$host"; }
+
 # enclave_up NAME [OPTION...]: the image NAME in namespaces; console in $CS_RUN/NAME.console, how it ended in $RUN/NAME.ns
 enclave_up() {
     local name=$1
@@ -91,7 +108,7 @@ preload() {
 # sign NAME N: with the image's measurements as policy; sign_with PCR0 PCR1 PCR2 N
 sign() { sign_with "$(pcr "$1" 0)" "$(pcr "$1" 1)" "$(pcr "$1" 2)" "$2"; }
 sign_with() {
-    signctl sign -s vsock:1:50051 --shares "$CS_RUN/shares/client_key_shares.json" --root "$RUN/emu/nsm-root.pem" \
+    signctl sign -s "$GRPC" --shares "$CS_RUN/shares/client_key_shares.json" --root "$RUN/emu/nsm-root.pem" \
         --pcr "0=$1" --pcr "1=$2" --pcr "2=$3" -a account-1 --digest "$(printf '%064d' "$4")" --json >"$RUN/sign.json" 2>"$RUN/sign.err"
 }
 # pcr NAME INDEX: as eif describe predicted it
