@@ -33,13 +33,13 @@ static cs_err check_counts(const cs_eif *e)
 
     for (size_t i = 0; i < e->num_sections; i++) {
         if (cs_eif_type_name(e->sections[i].type) == NULL) {
-            return CS_E_EIF_FORMAT;
+            return CS_E_EIF_SECTIONS;
         }
         count[e->sections[i].type]++;
     }
     for (size_t t = 1; t < NUM_TYPES; t++) {
         if (count[t] < type_rule[t].min || count[t] > type_rule[t].max) {
-            return CS_E_EIF_FORMAT;
+            return CS_E_EIF_SECTIONS;
         }
     }
     return CS_OK;
@@ -71,12 +71,20 @@ static cs_err parse_section(cs_eif_section *out, cs_slice file, size_t index, si
                    size = cs_load_u64(file.p + SIZES_AT + 8 * index);
     const uint8_t *head = file.p + *at;
 
-    if (offset != *at || file.len - *at < CS_EIF_SECTION_HEADER_LEN) {
-        return CS_E_EIF_FORMAT;
+    if (offset != *at) {
+        return CS_E_EIF_TABLE; /* overlapping, or with a gap */
     }
-    if (cs_load_u64(head + 4) != size || size > file.len - *at - CS_EIF_SECTION_HEADER_LEN ||
-        cs_load_u16(head + 2) != 0) {
-        return CS_E_EIF_FORMAT;
+    if (file.len - *at < CS_EIF_SECTION_HEADER_LEN) {
+        return CS_E_EIF_TRUNCATED;
+    }
+    if (cs_load_u64(head + 4) != size) {
+        return CS_E_EIF_TABLE;
+    }
+    if (size > file.len - *at - CS_EIF_SECTION_HEADER_LEN) {
+        return CS_E_EIF_TRUNCATED;
+    }
+    if (cs_load_u16(head + 2) != 0) {
+        return CS_E_EIF_FORMAT; /* flags that nobody has given a meaning */
     }
     out->type = (cs_eif_type)cs_load_u16(head);
     out->body = cs_slice_of(head + CS_EIF_SECTION_HEADER_LEN, (size_t)size);
@@ -89,7 +97,7 @@ static cs_err check_rest(const uint8_t *header, size_t num)
 {
     for (size_t i = num; i < CS_EIF_MAX_SECTIONS; i++) {
         if (cs_load_u64(header + OFFSETS_AT + 8 * i) != 0 || cs_load_u64(header + SIZES_AT + 8 * i) != 0) {
-            return CS_E_EIF_FORMAT;
+            return CS_E_EIF_TABLE;
         }
     }
     return cs_load_u16(header + 24) == 0 && cs_load_u32(header + 540) == 0 ? CS_OK : CS_E_EIF_FORMAT;
@@ -100,8 +108,11 @@ cs_err cs_eif_parse(cs_eif *out, cs_slice file)
     size_t at = CS_EIF_HEADER_LEN;
     cs_eif e = {0};
 
-    if (file.len < CS_EIF_HEADER_LEN || !cs_slice_eq(cs_slice_of(file.p, 4), cs_slice_of(magic, 4))) {
+    if (file.len < sizeof magic || !cs_slice_eq(cs_slice_of(file.p, 4), cs_slice_of(magic, 4))) {
         return CS_E_EIF_FORMAT;
+    }
+    if (file.len < CS_EIF_HEADER_LEN) {
+        return CS_E_EIF_TRUNCATED;
     }
     e.version = cs_load_u16(file.p + 4);
     e.flags = cs_load_u16(file.p + 6);
@@ -112,8 +123,11 @@ cs_err cs_eif_parse(cs_eif *out, cs_slice file)
     if (e.version < 2 || e.version > CS_EIF_VERSION) {
         return CS_E_UNSUPPORTED; /* 1 has no checksum */
     }
-    if (e.num_sections > CS_EIF_MAX_SECTIONS || (e.flags & ~CS_EIF_ARM64) != 0) {
+    if ((e.flags & ~CS_EIF_ARM64) != 0) {
         return CS_E_EIF_FORMAT;
+    }
+    if (e.num_sections > CS_EIF_MAX_SECTIONS) {
+        return CS_E_EIF_SECTIONS;
     }
     CS_TRY(check_rest(file.p, e.num_sections));
     for (size_t i = 0; i < e.num_sections; i++) {
@@ -190,8 +204,11 @@ cs_err cs_eif_write(cs_buf *out, const cs_eif *eif)
     const size_t before = out->len;
     cs_err err;
 
-    if (eif->num_sections > CS_EIF_MAX_SECTIONS || (eif->flags & ~CS_EIF_ARM64) != 0) {
+    if ((eif->flags & ~CS_EIF_ARM64) != 0) {
         return CS_E_EIF_FORMAT;
+    }
+    if (eif->num_sections > CS_EIF_MAX_SECTIONS) {
+        return CS_E_EIF_SECTIONS;
     }
     CS_TRY(check_counts(eif));
     err = put_file(out, eif);

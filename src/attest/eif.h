@@ -39,15 +39,16 @@ typedef struct cs_eif {
 const char *cs_eif_type_name(cs_eif_type t);
 /*
  * cs_eif_parse - slices point into file. Exactly one kernel and one cmdline, at least one ramdisk, at most one metadata and one
- * signature section; nothing behind the last section. CS_E_EIF_FORMAT | CS_E_UNSUPPORTED (version) | CS_E_EIF_CRC (all else is
- * well formed; *out is written then too, for showing).
+ * signature section; nothing behind the last section. CS_E_EIF_FORMAT (not an EIF, flags, bytes behind) | CS_E_EIF_TRUNCATED |
+ * CS_E_EIF_SECTIONS (how many of which kind) | CS_E_EIF_TABLE (the table and the sequence differ: overlaps, gaps, sizes) |
+ * CS_E_UNSUPPORTED (version) | CS_E_EIF_CRC (all else is well formed; *out is written then too, for showing).
  */
 CS_MUST cs_err cs_eif_parse(cs_eif *out, cs_slice file);
 /* cs_eif_measure - PCR0, PCR1, PCR2. CS_E_NO_MEMORY. */
 CS_MUST cs_err cs_eif_measure(cs_pcr out[3], const cs_eif *eif);
 /*
- * cs_eif_write - append the whole file; version is 4 and crc is computed, whatever eif says. CS_E_EIF_FORMAT (sections that cs_eif_parse
- * would refuse) | CS_E_RANGE | CS_E_NO_MEMORY; out is then as before.
+ * cs_eif_write - append the whole file; version is 4 and crc is computed, whatever eif says. CS_E_EIF_FORMAT | CS_E_EIF_SECTIONS (what
+ * cs_eif_parse would refuse) | CS_E_RANGE | CS_E_NO_MEMORY; out is then as before.
  */
 CS_MUST cs_err cs_eif_write(cs_buf *out, const cs_eif *eif);
 /* cs_eif_find - the first section of that type; NULL: none. */

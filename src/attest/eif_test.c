@@ -80,7 +80,7 @@ static void every_cut_and_every_longer_file_is_refused(void **state)
     cs_eif e;
 
     for (size_t n = 0; n < b.len; n++) {
-        assert_int_equal(cs_eif_parse(&e, cs_slice_of(b.p, n)), CS_E_EIF_FORMAT);
+        assert_int_equal(cs_eif_parse(&e, cs_slice_of(b.p, n)), n < 4 ? CS_E_EIF_FORMAT : CS_E_EIF_TRUNCATED);
     }
     b.p[b.len] = 0;
     assert_int_equal(cs_eif_parse(&e, cs_slice_of(b.p, b.len + 1)), CS_E_EIF_FORMAT);
@@ -95,7 +95,8 @@ static void every_flipped_bit_is_noticed(void **state)
         cs_err err;
         b.p[i / 8] ^= (uint8_t)(1u << i % 8);
         err = cs_eif_parse(&e, cs_buf_slice(&b));
-        assert_true(err == CS_E_EIF_FORMAT || err == CS_E_EIF_CRC || err == CS_E_UNSUPPORTED);
+        assert_true(err == CS_E_EIF_FORMAT || err == CS_E_EIF_CRC || err == CS_E_UNSUPPORTED || err == CS_E_EIF_TABLE ||
+                    err == CS_E_EIF_TRUNCATED || err == CS_E_EIF_SECTIONS);
         b.p[i / 8] ^= (uint8_t)(1u << i % 8);
     }
 }
@@ -110,9 +111,9 @@ static void tables_that_disagree_with_the_sequence_are_refused(void **state)
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         uint64_t old = cs_load_u64(b.p + fields[i]);
         cs_store_u64(b.p + fields[i], old + 1);
-        assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_FORMAT);
+        assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_TABLE);
         cs_store_u64(b.p + fields[i], UINT64_MAX);
-        assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_FORMAT);
+        assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_TABLE);
         cs_store_u64(b.p + fields[i], old);
     }
     assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_OK);
@@ -125,7 +126,7 @@ static void a_section_too_many_or_too_few_is_neither_read_nor_written(void **sta
     for (size_t i = 0; i < 5; i++) {
         cs_eif e = toy();
         cs_err expected =
-            i == 2 || i == 3 ? CS_OK : CS_E_EIF_FORMAT; /* metadata, and one of two ramdisks, may be missing */
+            i == 2 || i == 3 ? CS_OK : CS_E_EIF_SECTIONS; /* metadata, and one of two ramdisks, may be missing */
         for (size_t k = i; k + 1 < e.num_sections; k++) {
             e.sections[k] = e.sections[k + 1];
         }
@@ -135,17 +136,44 @@ static void a_section_too_many_or_too_few_is_neither_read_nor_written(void **sta
         e = toy();
         e.sections[e.num_sections++] = e.sections[i];
         b.len = 0;
-        assert_int_equal(cs_eif_write(&b, &e), i >= 3 ? CS_OK : CS_E_EIF_FORMAT);
+        assert_int_equal(cs_eif_write(&b, &e), i >= 3 ? CS_OK : CS_E_EIF_SECTIONS);
     }
     cs_eif e = toy();
     e.sections[0].type = (cs_eif_type)6;
     b.len = 0;
-    assert_int_equal(cs_eif_write(&b, &e), CS_E_EIF_FORMAT);
+    assert_int_equal(cs_eif_write(&b, &e), CS_E_EIF_SECTIONS);
     assert_int_equal(b.len, 0);
     e = toy();
     b = cs_buf_wrap(mem, 639);
     assert_int_equal(cs_eif_write(&b, &e), CS_E_RANGE);
     assert_int_equal(b.len, 0);
+}
+
+/* Sections as they stand in the file, one after the other; what the header says of them can be changed. */
+static void what_the_header_counts_is_held_against_the_sections(void **state)
+{
+    cs_buf b = toy_file();
+    cs_eif e;
+
+    cs_store_u16(b.p + 26, 33);
+    assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_SECTIONS);
+    cs_store_u16(b.p + 26, 4);
+    assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_TABLE);
+    cs_store_u16(b.p + 26, 6);
+    assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_TABLE);
+    b = toy_file();
+    cs_store_u16(b.p + 566, CS_EIF_KERNEL); /* the command line becomes a second kernel */
+    assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_SECTIONS);
+    b = toy_file();
+    cs_store_u64(b.p + 28 + 8, 548); /* the second section lies over the first */
+    assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_TABLE);
+    b = toy_file();
+    cs_store_u16(b.p + 548 + 2, 1); /* flags of a section */
+    assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_FORMAT);
+    b = toy_file();
+    cs_store_u64(b.p + 284 + 4 * 8, 1u << 20);
+    cs_store_u64(b.p + 620 + 4, 1u << 20); /* both say that the last section is longer than the file */
+    assert_int_equal(cs_eif_parse(&e, cs_buf_slice(&b)), CS_E_EIF_TRUNCATED);
 }
 
 static void old_and_new_versions_are_told_apart(void **state)
@@ -214,6 +242,7 @@ int main(void)
         cmocka_unit_test(every_flipped_bit_is_noticed),
         cmocka_unit_test(tables_that_disagree_with_the_sequence_are_refused),
         cmocka_unit_test(a_section_too_many_or_too_few_is_neither_read_nor_written),
+        cmocka_unit_test(what_the_header_counts_is_held_against_the_sections),
         cmocka_unit_test(old_and_new_versions_are_told_apart),
         cmocka_unit_test(a_signature_section_is_read_as_serde_writes_it),
         cmocka_unit_test(a_signature_section_of_another_shape_is_refused),

@@ -161,6 +161,16 @@
       "add it to the allow-list")                                                                                      \
     X(EIF_FORMAT, INPUT, INVALID_ARGUMENT, 0, "not a well-formed enclave image file", "build it again")                \
     X(EIF_CRC, INPUT, INVALID_ARGUMENT, 0, "the enclave image file's checksum is wrong", "fetch or build it again")    \
+    X(EIF_TRUNCATED, INPUT, INVALID_ARGUMENT, 0, "the enclave image file ends inside a section",                       \
+      "fetch or build it again")                                                                                       \
+    X(EIF_SECTIONS, INPUT, INVALID_ARGUMENT, 0,                                                                        \
+      "the enclave image has too many sections, or not one kernel and cmdline", "build it again")                      \
+    X(EIF_TABLE, INPUT, INVALID_ARGUMENT, 0, "the enclave image's table of sections is not what its sections are",     \
+      "build it again")                                                                                                \
+    X(EIF_SIGNATURE, AUTH, PERMISSION_DENIED, 0,                                                                       \
+      "the enclave image's signature is not its certificate's over its PCR0", "sign it again with signctl eif sign")   \
+    X(EIF_SIGNER, INPUT, INVALID_ARGUMENT, 0, "the signing certificate or private key cannot sign an enclave image",   \
+      "give PEM files of one P-256, P-384 or P-521 key, unencrypted, the certificate within its validity")             \
     X(IMAGE_KERNEL, INPUT, INVALID_ARGUMENT, 0, "there is no kernel for the image, or it is none",                     \
       "give --kernel FILE (a bzImage; make eif builds one) or --blobs DIR of nitro-cli, and a command line")           \
     X(IMAGE_PROGRAM, INPUT, INVALID_ARGUMENT, 0, "a program for the image is missing or is not static-pie for x86-64", \

@@ -8,8 +8,10 @@
 #include "base/text.h"
 #include "tools/cmds.h"
 #include "tools/config_file.h"
+#include "tools/eif_sign.h"
 #include "tools/image_file.h"
 #include "tools/image_layout.h"
+#include "tools/secret_io.h"
 #include "tools/tool_file.h"
 
 #define KERNEL_MAX ((size_t)256 << 20)
@@ -95,7 +97,10 @@ static cs_err read_kernel(inputs *in, const cs_args *a)
         (void)snprintf(in->detail, sizeof in->detail, "no --kernel, no --blobs, no %s", BLOBS);
         return CS_E_IMAGE_KERNEL;
     }
-    CS_TRY(read_to(&in->kernel, in, KERNEL_MAX, kernel != NULL ? NULL : blobs, kernel != NULL ? kernel : "bzImage"));
+    err = read_to(&in->kernel, in, KERNEL_MAX, kernel != NULL ? NULL : blobs, kernel != NULL ? kernel : "bzImage");
+    if (err != CS_OK) {
+        return err == CS_E_NOT_FOUND ? CS_E_IMAGE_KERNEL : err;
+    }
     CS_TRY(read_cmdline(in, cs_args_str(a, "cmdline"), blobs));
     if (blobs == NULL) {
         return CS_OK;
@@ -201,19 +206,40 @@ static void progress(const char *text)
     }
 }
 
+static cs_err sign(cs_eif *eif, cs_buf *section, cs_pcr *pcr8, inputs *in, const cs_args *a, const cs_pcr *pcr0)
+{
+    const char *what = "memory for secrets";
+    cs_err err = cs_tool_arena(CS_EIF_SIGN_ARENA);
+
+    if (err == CS_OK) {
+        err = cs_eif_sign(section, pcr8, &what, cs_args_str(a, "signing-certificate"), cs_args_str(a, "private-key"),
+                          pcr0);
+    }
+    (void)snprintf(in->detail, sizeof in->detail, "%s", what);
+    CS_TRY(err);
+    return cs_eif_attach(eif, cs_buf_slice(section));
+}
+
 static int run(const cs_args *a)
 {
-    const char *output = cs_args_str(a, "output");
-    cs_buf file = cs_buf_heap(EIF_MAX);
+    const char *output = cs_args_str(a, cs_args_str(a, "output-file") != NULL ? "output-file" : "output");
+    cs_buf file = cs_buf_heap(EIF_MAX), signature = cs_buf_heap(CS_EIF_SIGNATURE_MAX);
+    const bool with_signature = cs_args_str(a, "private-key") != NULL;
     cs_image_made made = {0};
     inputs in = {0};
-    cs_pcr pcr[3];
+    cs_pcr pcr[3], pcr8;
     cs_err err;
 
+    if (with_signature != (cs_args_str(a, "signing-certificate") != NULL)) {
+        return cs_usage_error(a, "--signing-certificate and --private-key are given together");
+    }
     progress("Start building the Enclave Image...");
     err = make(&made, &in, a);
     if (err == CS_OK) {
         err = cs_eif_measure(pcr, &made.eif);
+    }
+    if (err == CS_OK && with_signature) {
+        err = sign(&made.eif, &signature, &pcr8, &in, a, &pcr[0]);
     }
     if (err == CS_OK) {
         err = cs_eif_write(&file, &made.eif);
@@ -224,12 +250,13 @@ static int run(const cs_args *a)
     }
     if (err == CS_OK) {
         (void)fprintf(stderr, "Enclave Image successfully created.\n");
-        err = cs_image_print_measurements(stdout, pcr, NULL);
+        err = cs_image_print_measurements(stdout, pcr, with_signature ? &pcr8 : NULL);
     }
     int status = err == CS_OK ? 0 : cs_refuse(a, err, cs_args_flag(a, "json"), in.detail);
     cs_image_made_cleanup(&made);
     cleanup(&in);
     cs_buf_free(&file);
+    cs_buf_free(&signature);
     return status;
 }
 
@@ -246,6 +273,7 @@ static const cs_opt opts[] = {
      .arg = "FILE",
      .help = "where the image goes, whole or not at all",
      .def = "target/sign-service.enclave.eif"},
+    {.name = "output-file", .kind = CS_OPT_STR, .arg = "FILE", .help = "the same, as nitro-cli has it"},
     {.name = "set",
      .kind = CS_OPT_MANY,
      .arg = "KEY=VALUE",
@@ -276,6 +304,11 @@ static const cs_opt opts[] = {
      .arg = "TEXT",
      .help = "ImageVersion of the metadata (not measured)",
      .def = CS_VERSION},
+    {.name = "signing-certificate",
+     .kind = CS_OPT_STR,
+     .arg = "PEM",
+     .help = "sign the image, as signctl eif sign does: PCR8"},
+    {.name = "private-key", .kind = CS_OPT_STR, .arg = "PEM", .help = "of --signing-certificate, not encrypted"},
     {.name = "json", .letter = 'j', .kind = CS_OPT_FLAG, .help = "a refusal as JSON too (measurements always are)"},
     {0},
 };

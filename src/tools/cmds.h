@@ -12,7 +12,10 @@
     X(cms)                                                                                                             \
     X(attest)                                                                                                          \
     X(eif_build)                                                                                                       \
-    X(image)                                                                                                           \
+    X(eif_describe)                                                                                                    \
+    X(eif_diff)                                                                                                        \
+    X(eif_sign)                                                                                                        \
+    X(pcr)                                                                                                             \
     X(kms)                                                                                                             \
     X(kms_policy)                                                                                                      \
     X(keygen)                                                                                                          \

@@ -2,11 +2,126 @@
 #include "tools/image_file.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/text.h"
 #include "tools/tool_file.h"
+
+#define FILE_MAX ((size_t)1 << 31)
+
+cs_err cs_image_file_read(cs_image_file *out, const char *path)
+{
+    const cs_eif_section *s;
+
+    *out = (cs_image_file){.file = cs_buf_heap(FILE_MAX)};
+    CS_TRY(cs_tfile_read(&out->file, path));
+    out->crc = cs_eif_parse(&out->eif, cs_buf_slice(&out->file));
+    if (out->crc != CS_OK && out->crc != CS_E_EIF_CRC) {
+        return out->crc;
+    }
+    CS_TRY(cs_eif_measure(out->pcr, &out->eif));
+    s = cs_eif_find(&out->eif, CS_EIF_SIGNATURE);
+    if (s != NULL) {
+        out->is_signed = true;
+        out->signature = cs_eif_signature_check(&out->signer, s->body, &out->pcr[0]);
+    }
+    return out->signature == CS_E_NO_MEMORY ? CS_E_NO_MEMORY : CS_OK;
+}
+
+cs_err cs_image_file_verdict(const cs_image_file *i)
+{
+    return i->crc != CS_OK ? i->crc : i->signature;
+}
+
+void cs_image_file_cleanup(cs_image_file *i)
+{
+    cs_eif_signed_cleanup(&i->signer);
+    cs_buf_free(&i->file);
+}
+
+cs_image_validity cs_image_validity_now(const X509 *certificate)
+{
+    if (X509_cmp_current_time(X509_get0_notBefore(certificate)) >= 0) {
+        return CS_IMAGE_NOT_YET;
+    }
+    return X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0 ? CS_IMAGE_EXPIRED : CS_IMAGE_VALID;
+}
+
+/* ---------------------------------------------------------------- files of a ramdisk */
+
+static int by_path(const void *a, const void *b)
+{
+    const cs_newc_file *x = a, *y = b;
+    const size_t len = x->path.len < y->path.len ? x->path.len : y->path.len;
+    int order = memcmp(x->path.p, y->path.p, len);
+
+    if (order == 0) {
+        order = x->path.len < y->path.len ? -1 : x->path.len > y->path.len;
+    }
+    /* as they follow in the archive */
+    return order != 0 ? order : x->path.p < y->path.p ? -1 : 1;
+}
+
+/* Entries of one path stand side by side: the last one counts. */
+static size_t keep_last(cs_newc_file *files, size_t num)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < num; i++) {
+        if (i + 1 == num || !cs_slice_eq(files[i].path, files[i + 1].path)) {
+            files[kept++] = files[i];
+        }
+    }
+    return kept;
+}
+
+static cs_err add_file(cs_image_tree *t, size_t *room, const cs_newc_file *f)
+{
+    if (t->num == *room) {
+        size_t wanted = *room == 0 ? 64 : 2 * *room;
+        cs_newc_file *more = reallocarray(t->files, wanted, sizeof *more);
+        if (more == NULL) {
+            return CS_E_NO_MEMORY;
+        }
+        t->files = more;
+        *room = wanted;
+    }
+    t->files[t->num++] = *f;
+    return CS_OK;
+}
+
+cs_err cs_image_tree_read(cs_image_tree *out, cs_slice ramdisk)
+{
+    cs_newc r = cs_newc_of(ramdisk);
+    cs_newc_file f;
+    size_t room = 0;
+    bool more = true;
+    cs_err err = CS_OK;
+
+    *out = (cs_image_tree){.compressed = cs_newc_compressed(ramdisk)};
+    while (out->compressed == NULL && more && (err = cs_newc_next(&r, &f, &more)) == CS_OK) {
+        if (more && (err = add_file(out, &room, &f)) != CS_OK) {
+            cs_image_tree_cleanup(out);
+            return err;
+        }
+    }
+    out->readable = out->compressed == NULL && err == CS_OK;
+    if (out->num > 0) {
+        qsort(out->files, out->num, sizeof *out->files, by_path);
+        out->num = keep_last(out->files, out->num);
+    }
+    return CS_OK;
+}
+
+void cs_image_tree_cleanup(cs_image_tree *t)
+{
+    free(t->files);
+    *t = (cs_image_tree){0};
+}
+
+/* ---------------------------------------------------------------- output */
 
 /* Images are no secrets: others may read them, as the umask says. */
 static mode_t public_mode(void)
