@@ -215,6 +215,12 @@
       "start it with sign-host run; check --dir")                                                                      \
     X(REPLACE_BUSY, STATE, UNAVAILABLE, 1, "a replacement or a start is under way", "wait for it: sign-host status")   \
     X(DNS, IO, UNAVAILABLE, 1, "the name could not be resolved", "check the name and the resolver")                    \
+    X(PROXY_FULL, LIMIT, RESOURCE_EXHAUSTED, 1, "as many connections are open as this destination may have",           \
+      "retry later, raise the limit (-w), or find out who keeps them open")                                            \
+    X(PROXY_PEER, AUTH, PERMISSION_DENIED, 0, "the peer's CID may not use this port",                                  \
+      "enclaves (CID 4 and above) may; another one by --peer-cid")                                                     \
+    X(ALLOWLIST, INPUT, INVALID_ARGUMENT, 0, "the allow-list is not one: nothing is allowed",                          \
+      "correct the line; sign-host allowlist prints one with every AWS region")                                        \
     /* gateway and rooms */                                                                                            \
     X(UPSTREAM, IO, UNAVAILABLE, 1, "the gateway cannot reach sign-service",                                           \
       "check sign_service.url and that sign-service runs")                                                             \

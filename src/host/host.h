@@ -10,7 +10,7 @@
 
 #include "attest/pcr.h"
 #include "base/launch_table.h"
-#include "net/loop.h"
+#include "host/proxy.h"
 
 #define CS_HOST_PATH_MAX 512
 
@@ -67,28 +67,6 @@ void cs_logs_watch(cs_logs *g, void (*seen)(void *cookie), void *cookie);
 /* cs_logs_read - take what is in the pipes now, without the loop. */
 void cs_logs_read(cs_logs *g);
 void cs_logs_free(cs_logs *g);
-
-/* ---- proxy.c ---- */
-typedef struct cs_proxy cs_proxy;
-typedef struct cs_proxy_opts {
-    const char *name;   /* in the log; borrowed */
-    unsigned conns_max; /* at once */
-    uint32_t idle_ms;   /* silence in both directions ends a connection */
-    /* NULL: anybody may connect; else who may (vsock peers by CID) */
-    bool (*admit)(void *cookie, const cs_ep_peer *peer);
-    void *cookie;
-} cs_proxy_opts;
-/*
- * cs_proxy_new - pump each connection of the listener (taken on CS_OK) to `to`. Only this one destination exists: the allow-list
- * of a local run.
- */
-CS_MUST cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to,
-                            const cs_proxy_opts *o);
-/* cs_proxy_close - accepts no more; what is open goes on. cs_proxy_open - connections open now. cs_proxy_total - taken so far. */
-void cs_proxy_close(cs_proxy *p);
-unsigned cs_proxy_open(const cs_proxy *p);
-uint64_t cs_proxy_total(const cs_proxy *p);
-void cs_proxy_free(cs_proxy *p);
 
 /* ---- enclave.c ---- */
 /* The vsock ports of seeds 000 and 002; 0: the launch table's. In a local run they name the sockets in the run directory. */

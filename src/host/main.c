@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/opts.h"
 #include "base/text.h"
+#include "host/cmd_bridge.h"
 #include "host/run.h"
 
 /* ---------------------------------------------------------------- pcrs, image */
@@ -208,6 +209,27 @@ static const cs_cmd commands[] = {
      .summary = "inject into a running enclave (a new pair of 7101 and 7102 is a reload)",
      .opts = inject_opts,
      .run = cmd_inject},
+    {.name = "proxy",
+     .synopsis = "[-4|-6] [-w N] [--config FILE] LOCAL_PORT REMOTE_ADDR REMOTE_PORT",
+     .summary = "pass connections of enclaves on to one allowed destination (as vsock-proxy does)",
+     .text = cs_host_proxy_text,
+     .opts = cs_host_proxy_opts,
+     .min_args = 3,
+     .max_args = 3,
+     .run = cs_host_proxy},
+    {.name = "bridge",
+     .synopsis = "--listen ENDPOINT --to ENDPOINT [--listen ENDPOINT --to ENDPOINT...]",
+     .summary = "pass connections on between TCP, vsock and unix sockets",
+     .text = cs_host_bridge_text,
+     .opts = cs_host_bridge_opts,
+     .run = cs_host_bridge},
+    {.name = "allowlist",
+     .synopsis = "[--config FILE] [HOST PORT]",
+     .summary = "print the proxy's allow-list, or ask it",
+     .text = cs_host_allowlist_text,
+     .opts = cs_host_allowlist_opts,
+     .max_args = 2,
+     .run = cs_host_allowlist},
     {.name = "status",
      .synopsis = "--dir DIR",
      .summary = "the enclave's status, JSON",

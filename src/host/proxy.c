@@ -1,105 +1,276 @@
-/*
- * The proxies of a local run: plain byte pumps, each to one fixed destination. To KMS: TLS end to end between sign-kms and KMS.
- * Egress: HTTP of the rooms between sign-service and the gateway. More connections than the limit are closed at once; connect 3 s.
- * Source: specs/nitro-kms.md 8.2, seeds 000 and 002.
- */
+/* Proxies: connections from the listener to the destination, and their end. See proxy.h. */
+#include "host/proxy.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "host/host.h"
-#include "net/pump.h"
+#include "host/dest.h"
+#include "host/relay.h"
 
-#define CONNECT_MS 3000u
+#define ENCLAVE_CID_MIN 4u
+#define LINES_PER_SECOND 10u
+#define KEEPALIVE_FROM_MS 120000u
+#define KEEPALIVE_S 60
 
 struct conn {
     cs_proxy *owner;
-    int from; /* accepted, until the pump has it */
-    cs_dial *dial;
-    cs_pump *pump;
-    bool live;
+    TAILQ_ENTRY(conn) link;
+    int from; /* accepted, until the relay has it; then -1 */
+    cs_ep_peer peer;
+    cs_dest_dial *dial;
+    cs_relay_pair *pair;
+    uint64_t begun_ms;
 };
 
 struct cs_proxy {
     cs_loop *loop;
-    cs_endpoint to;
+    cs_relay *relay;
+    cs_dest *dest;
     cs_proxy_opts opts;
     cs_listener *listener;
-    uint64_t total;
-    struct conn conns[]; /* opts.conns_max */
+    TAILQ_HEAD(, conn) conns;
+    uint64_t open, ended[CS_PROXY_NUM_RESULTS];
+    uint64_t second_ms, lines, left_out; /* of the log */
 };
 
-static void on_done(void *cookie, cs_err why, uint64_t up, uint64_t down)
+const char *cs_proxy_result_name(cs_proxy_result r)
+{
+    static const char *const names[] = {
+#define CS_PROXY_ROW(id, name) [CS_PROXY_##id] = (name),
+        CS_PROXY_RESULTS(CS_PROXY_ROW)
+#undef CS_PROXY_ROW
+    };
+    return names[r];
+}
+
+/* ---------------------------------------------------------------- the end of a connection */
+
+static bool may_log(cs_proxy *p)
+{
+    uint64_t now = cs_loop_now(p->loop);
+
+    if (now - p->second_ms >= 1000) {
+        p->second_ms = now;
+        p->lines = 0;
+    }
+    if (p->lines++ < LINES_PER_SECOND) {
+        return true;
+    }
+    p->left_out++;
+    return false;
+}
+
+static void count(cs_proxy *p, cs_proxy_result result, cs_err err, const cs_ep_peer *peer, const uint64_t figures[3])
+{
+    p->ended[result]++;
+    if (!may_log(p)) {
+        return;
+    }
+    const cs_log_field fields[] = {CS_LC("proxy", p->opts.name),
+                                   CS_LC("result", cs_proxy_result_name(result)),
+                                   CS_LU("cid", peer->scheme == CS_EP_VSOCK ? peer->cid : 0),
+                                   CS_LU("bytes_out", figures[0]),
+                                   CS_LU("bytes_in", figures[1]),
+                                   CS_LU("ms", figures[2]),
+                                   CS_LU("left_out", p->left_out),
+                                   {0}};
+    p->left_out = 0;
+    if (err == CS_OK) {
+        cs_log_event(CS_LOG_INFO, "connection", fields);
+    } else {
+        cs_log_refusal(CS_LOG_WARN, "connection", err, fields);
+    }
+}
+
+static void conn_end(struct conn *c, cs_proxy_result result, cs_err err, const uint64_t bytes[2])
+{
+    cs_proxy *p = c->owner;
+    const uint64_t figures[3] = {bytes[0], bytes[1], cs_loop_now(p->loop) - c->begun_ms};
+
+    count(p, result, err, &c->peer, figures);
+    if (c->from >= 0) {
+        cs_relay_reset_close(c->from);
+    }
+    TAILQ_REMOVE(&p->conns, c, link);
+    p->open--;
+    free(c);
+}
+
+static void on_done(void *cookie, const cs_relay_end *end)
 {
     struct conn *c = cookie;
+    cs_proxy_result result = CS_PROXY_ERROR;
 
-    cs_log(CS_LOG_DEBUG, "proxy_closed", CS_LC("why", cs_err_code(why)), CS_LU("bytes_out", up),
-           CS_LU("bytes_in", down));
-    *c = (struct conn){.owner = c->owner};
+    if (end->why == CS_OK) {
+        result = CS_PROXY_DONE;
+    } else if (end->why == CS_E_CLOSED) {
+        result = CS_PROXY_RESET;
+    } else if (end->why == CS_E_TIMEOUT) {
+        result = CS_PROXY_IDLE;
+    }
+    /* silence and resets are the peers' business and no fault of the proxy */
+    conn_end(c, result, result == CS_PROXY_ERROR ? end->why : CS_OK, end->bytes);
+}
+
+/* ---------------------------------------------------------------- the beginning */
+
+static void refuse(struct conn *c, cs_err err)
+{
+    static const uint64_t none[2];
+    cs_proxy_result result = CS_PROXY_ERROR;
+
+    if (err == CS_E_DNS || err == CS_E_PROXY_DENIED) {
+        result = CS_PROXY_DNS;
+    } else if (err == CS_E_CONNECT) {
+        result = CS_PROXY_CONNECT;
+    } else if (err == CS_E_TIMEOUT) {
+        result = CS_PROXY_TIMEOUT;
+    }
+    conn_end(c, result, err, none);
+}
+
+static void keep_alive(int fd)
+{
+    int on = 1, after = KEEPALIVE_S;
+
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &after, sizeof after);
+}
+
+static void connected(struct conn *c, int fd)
+{
+    cs_proxy *p = c->owner;
+    int fds[2] = {c->from, fd};
+
+    if (p->opts.idle_ms == 0 || p->opts.idle_ms > KEEPALIVE_FROM_MS) {
+        keep_alive(fds[0]);
+        keep_alive(fds[1]);
+    }
+    cs_err err = cs_relay_add(&c->pair, p->relay, fds, on_done, c);
+    if (err != CS_OK) {
+        (void)close(fd);
+        refuse(c, err);
+        return;
+    }
+    c->from = -1; /* transferred */
 }
 
 static void on_dialled(void *cookie, cs_err err, int fd)
 {
     struct conn *c = cookie;
-    int fds[2] = {c->from, fd};
 
     c->dial = NULL;
     if (err == CS_OK) {
-        err = cs_pump_new(&c->pump, c->owner->loop, fds, c->owner->opts.idle_ms, on_done, c);
-        if (err != CS_OK) {
-            (void)close(fd);
-        }
+        connected(c, fd);
+    } else {
+        refuse(c, err);
     }
-    if (err != CS_OK) {
-        cs_log_err(CS_LOG_WARN, "proxy_connect", err, CS_LC("to", c->owner->opts.name));
-        (void)close(c->from);
-        *c = (struct conn){.owner = c->owner};
+}
+
+/* The CIDs below 4 are the hypervisor, the machine itself and the parent: programs of this machine, not enclaves. */
+static bool peer_may(const cs_proxy *p, const cs_ep_peer *peer)
+{
+    if (p->opts.admit != NULL) {
+        return p->opts.admit(p->opts.cookie, peer);
     }
+    if (peer->scheme != CS_EP_VSOCK || p->opts.peer_cid == CS_EP_CID_ANY) {
+        return true;
+    }
+    return p->opts.peer_cid == 0 ? peer->cid >= ENCLAVE_CID_MIN : peer->cid == p->opts.peer_cid;
+}
+
+static cs_err may_enter(cs_proxy_result *out, const cs_proxy *p, const cs_ep_peer *peer)
+{
+    if (!peer_may(p, peer)) {
+        *out = CS_PROXY_PEER;
+        return CS_E_PROXY_PEER;
+    }
+    *out = CS_PROXY_FULL;
+    return p->open < p->opts.conns_max ? CS_OK : CS_E_PROXY_FULL;
 }
 
 static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
 {
+    static const uint64_t none[3];
     cs_proxy *p = cookie;
-    struct conn *c = p->conns;
+    cs_proxy_result why = CS_PROXY_ERROR;
+    cs_err err = may_enter(&why, p, peer);
+    struct conn *c = err == CS_OK ? calloc(1, sizeof *c) : NULL;
 
-    if (p->opts.admit != NULL && !p->opts.admit(p->opts.cookie, peer)) {
-        cs_log_err(CS_LOG_WARN, "proxy_peer", CS_E_AUTH, CS_LC("to", p->opts.name), CS_LU("cid", peer->cid));
-        (void)close(fd);
+    if (c == NULL) {
+        why = err == CS_OK ? CS_PROXY_ERROR : why;
+        count(p, why, err == CS_OK ? CS_E_NO_MEMORY : err, peer, none);
+        cs_relay_reset_close(fd);
         return;
     }
-    p->total++;
-    while (c < p->conns + p->opts.conns_max && c->live) {
-        c++;
-    }
-    if (c == p->conns + p->opts.conns_max) {
-        cs_log_err(CS_LOG_WARN, "proxy_full", CS_E_SESSION_LIMIT, CS_LC("to", p->opts.name));
-        (void)close(fd);
-        return;
-    }
-    *c = (struct conn){.owner = p, .from = fd, .live = true};
-    cs_err err = cs_dial_new(&c->dial, p->loop, &p->to, CONNECT_MS, on_dialled, c);
+    *c = (struct conn){.owner = p, .from = fd, .peer = *peer, .begun_ms = cs_loop_now(p->loop)};
+    TAILQ_INSERT_TAIL(&p->conns, c, link);
+    p->open++;
+    int to = -1;
+    err = cs_dest_dial_new(&c->dial, &to, p->dest, on_dialled, c);
     if (err != CS_OK) {
-        on_dialled(c, err, -1);
+        refuse(c, err);
+    } else if (to >= 0) {
+        connected(c, to);
     }
 }
 
+/* ---------------------------------------------------------------- public */
+
 cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to, const cs_proxy_opts *o)
 {
-    cs_proxy *p = calloc(1, sizeof *p + o->conns_max * sizeof p->conns[0]);
+    cs_dest_opts dest = {.family = o->family,
+                         .connect_ms = o->connect_ms != 0 ? o->connect_ms : CS_PROXY_CONNECT_MS,
+                         .lookup = o->lookup};
+    cs_proxy *p = calloc(1, sizeof *p);
 
     if (p == NULL) {
         return CS_E_NO_MEMORY;
     }
+    if (o->only != NULL) {
+        dest.only = *o->only;
+    }
     p->loop = l;
-    p->to = *to;
     p->opts = *o;
-    cs_err err = cs_listener_new(&p->listener, l, listen_fd_take, CS_EP_CID_ANY, on_accept, p);
+    p->opts.only = NULL;
+    TAILQ_INIT(&p->conns);
+    cs_err err = cs_relay_new(&p->relay, l, o->idle_ms);
+    if (err == CS_OK) {
+        err = cs_dest_new(&p->dest, l, to, &dest);
+    }
+    if (err == CS_OK) {
+        err = cs_listener_new(&p->listener, l, listen_fd_take, CS_EP_CID_ANY, on_accept, p);
+    }
     if (err != CS_OK) {
-        free(p);
+        cs_proxy_free(p);
         return err;
     }
     *out = p;
     return CS_OK;
+}
+
+void cs_proxy_count(cs_proxy_stats *out, const cs_proxy *p)
+{
+    uint64_t bytes[2];
+
+    *out = (cs_proxy_stats){.open = p->open, .conns_max = p->opts.conns_max};
+    for (int i = 0; i < CS_PROXY_NUM_RESULTS; i++) {
+        out->ended[i] = p->ended[i];
+    }
+    cs_relay_bytes(p->relay, bytes);
+    out->bytes_out = bytes[0];
+    out->bytes_in = bytes[1];
+    cs_dest_lookups(p->dest, &out->lookups, &out->lookups_failed);
+}
+
+const char *cs_proxy_name(const cs_proxy *p)
+{
+    return p->opts.name;
 }
 
 void cs_proxy_close(cs_proxy *p)
@@ -110,32 +281,34 @@ void cs_proxy_close(cs_proxy *p)
 
 unsigned cs_proxy_open(const cs_proxy *p)
 {
-    unsigned n = 0;
-
-    for (size_t i = 0; p != NULL && i < p->opts.conns_max; i++) {
-        n += p->conns[i].live;
-    }
-    return n;
+    return p != NULL ? (unsigned)p->open : 0;
 }
 
 uint64_t cs_proxy_total(const cs_proxy *p)
 {
-    return p != NULL ? p->total : 0;
+    uint64_t total = p != NULL ? p->open : 0;
+
+    for (int i = 0; p != NULL && i < CS_PROXY_NUM_RESULTS; i++) {
+        total += p->ended[i];
+    }
+    return total;
 }
 
 void cs_proxy_free(cs_proxy *p)
 {
+    struct conn *c;
+
     if (p == NULL) {
         return;
     }
-    for (size_t i = 0; i < p->opts.conns_max; i++) {
-        struct conn *c = &p->conns[i];
-        if (c->dial != NULL) {
-            cs_dial_free(c->dial);
-            (void)close(c->from);
-        }
-        cs_pump_free(c->pump);
-    }
     cs_listener_free(p->listener);
+    while ((c = TAILQ_FIRST(&p->conns)) != NULL) {
+        uint64_t bytes[2] = {0, 0};
+        cs_dest_dial_free(c->dial);
+        cs_relay_cut(c->pair, bytes);
+        conn_end(c, CS_PROXY_CUT, CS_OK, bytes);
+    }
+    cs_relay_free(p->relay);
+    cs_dest_free(p->dest);
     free(p);
 }

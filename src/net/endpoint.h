@@ -76,7 +76,8 @@ CS_MUST cs_err cs_endpoint_adopt(cs_ep_scheme *out_scheme, int fd);
 CS_MUST cs_err cs_endpoint_connect(int *out_fd, const cs_endpoint *ep, uint32_t timeout_ms);
 /*
  * cs_endpoint_connect_begin - start; *out_pending when the caller must wait for writability and then call
- * cs_endpoint_connect_end (CS_E_CONNECT when it failed; the caller closes the descriptor).
+ * cs_endpoint_connect_end (CS_E_CONNECT when it failed; the caller closes the descriptor). errno says why on CS_E_CONNECT: EAGAIN
+ * of a unix socket is one whose backlog is full.
  */
 CS_MUST cs_err cs_endpoint_connect_begin(int *out_fd, bool *out_pending, const cs_endpoint *ep);
 CS_MUST cs_err cs_endpoint_connect_end(int fd);

@@ -244,8 +244,10 @@ cs_err cs_endpoint_connect_begin(int *out_fd, bool *out_pending, const cs_endpoi
     do {
         rc = connect(fd, (const struct sockaddr *)&a.ss, a.len);
     } while (rc != 0 && errno == EINTR);
-    if (rc != 0 && errno != EINPROGRESS) { /* EAGAIN of a unix socket: its backlog is full */
+    if (rc != 0 && errno != EINPROGRESS) {
+        int why = errno;
         close(fd);
+        errno = why;
         return CS_E_CONNECT;
     }
     *out_fd = fd;
