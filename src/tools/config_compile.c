@@ -36,6 +36,8 @@ static const cs_ckey keys[] = {
     {"server.host", NULL, CS_CK_LISTEN, HOST, "127.0.0.1", 0, 0, NULL},
     {"server.port", NULL, CS_CK_UINT, HOST, "50051", 1, 65535, NULL},
     {"server.index", "serverIndex", CS_CK_UINT, SERVICE, "1", 0, 1, NULL},
+    {"mpc.enabled", NULL, CS_CK_BOOL, 0, "true", 0, 0, NULL},
+    {"signerRpc.enabled", NULL, CS_CK_BOOL, 0, "false", 0, 0, NULL},
     {"mpc.threshold", NULL, CS_CK_FIXED, 0, "2", 0, 0, TWO_PARTIES},
     {"mpc.total_participants", NULL, CS_CK_FIXED, 0, "2", 0, 0, TWO_PARTIES},
     {"mpc.key_share_file", "keyShareFile", CS_CK_PATH, CORE, "", 0, 0, NULL},
@@ -132,6 +134,27 @@ static cs_err put_values(compiler *c)
     return CS_OK;
 }
 
+static bool is_true(const compiler *c, const char *name)
+{
+    static const uint8_t yes = 0xf5; /* CBOR */
+
+    return cs_slice_eq(cs_buf_slice(&c->value[index_of(name)]), cs_slice_of(&yes, 1));
+}
+
+/* What the image serves is part of what is measured: MPC, signatures with whole keys, or both. */
+static cs_err check_served(const compiler *c)
+{
+    if (is_true(c, "signerRpc.enabled")) {
+        return cs_yaml_fail(c->c.fault, 0, CS_E_NOT_IMPLEMENTED,
+                            "not implemented: signerRpc.enabled (signatures with whole keys)");
+    }
+    if (!is_true(c, "mpc.enabled")) {
+        return cs_yaml_fail(c->c.fault, 0, CS_E_CONFIG,
+                            "mpc.enabled and signerRpc.enabled are both false: the image would serve nothing");
+    }
+    return CS_OK;
+}
+
 /* ---------------------------------------------------------------- output */
 
 static int by_cbor_name(const void *a, const void *b)
@@ -200,6 +223,9 @@ cs_err cs_config_compile(cs_buf *out, cs_yaml_fault *fault, cs_slice yaml, const
     cs_err err = check_set(files, fault, known);
     if (err == CS_OK) {
         err = put_values(&c);
+    }
+    if (err == CS_OK) {
+        err = check_served(&c);
     }
     if (err == CS_OK) {
         err = put_all(&c, out);

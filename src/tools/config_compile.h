@@ -31,7 +31,7 @@ const char *cs_config_key(size_t i);
 /*
  * cs_config_compile - append the CBOR of the whole configuration to out (capacity CS_CONFIG_CBOR_MAX).
  * CS_E_TOO_LARGE (yaml over CS_CONFIG_YAML_MAX) | CS_E_CONFIG_KEY (unknown key) | CS_E_CONFIG (not YAML, twice, missing, wrong type or
- * range) | what read_ca said | CS_E_NO_MEMORY. On an error out is as before and *fault says more.
+ * range, nothing to serve) | CS_E_NOT_IMPLEMENTED (signerRpc.enabled) | what read_ca said | CS_E_NO_MEMORY. On an error out is as before and *fault says more.
  */
 CS_MUST cs_err cs_config_compile(cs_buf *out, cs_yaml_fault *fault, cs_slice yaml, const cs_config_files *files);
 
