@@ -30,6 +30,36 @@ static cs_err look(cs_eif_file *out, cs_slice bytes)
     return cs_host_measured_of(&out->measured, config);
 }
 
+/*
+ * A copy, for a mapping of the file would end us when the file is cut meanwhile. Made present at once and then read-only, in two calls
+ * for thousands of page faults.
+ */
+static cs_err read_all(cs_slice *out, int fd, size_t len)
+{
+    uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    size_t have = 0;
+
+    if (p == MAP_FAILED) {
+        return CS_E_NO_MEMORY;
+    }
+    while (have < len) {
+        ssize_t n = read(fd, p + have, len - have);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            break;
+        }
+        have += (size_t)n;
+    }
+    if (have < len || mprotect(p, len, PROT_READ) != 0) {
+        (void)munmap(p, len);
+        return CS_E_IO;
+    }
+    *out = cs_slice_of(p, len);
+    return CS_OK;
+}
+
 cs_err cs_eif_file_read(cs_eif_file *out, const char *path)
 {
     char full[PATH_MAX];
@@ -51,14 +81,15 @@ cs_err cs_eif_file_read(cs_eif_file *out, const char *path)
         return CS_E_IO;
     }
     cs_err err = st.st_size == 0 ? CS_E_EIF_FORMAT : (uint64_t)st.st_size > CS_EIF_FILE_MAX ? CS_E_TOO_LARGE : CS_OK;
-    void *map = err == CS_OK ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-    (void)close(fd);
-    if (map == MAP_FAILED) {
-        return err != CS_OK ? err : CS_E_NO_MEMORY;
+    cs_slice bytes = CS_SLICE_NULL;
+    if (err == CS_OK) {
+        err = read_all(&bytes, fd, (size_t)st.st_size);
     }
-    out->bytes = (uint64_t)st.st_size;
-    err = look(out, cs_slice_of(map, out->bytes));
-    (void)munmap(map, out->bytes);
+    (void)close(fd);
+    CS_TRY(err);
+    out->bytes = bytes.len;
+    err = look(out, bytes);
+    (void)munmap((void *)(uintptr_t)bytes.p, bytes.len);
     return err;
 }
 

@@ -120,6 +120,7 @@ static void switch_root(void)
     must(mount("sys", "/root/sys", "sysfs", 0, NULL), "/sys");
     must(mount("tmp", "/root/tmp", "tmpfs", 0, "mode=1777"), "/tmp");
     must(mount("run", "/root/run", "tmpfs", 0, "mode=755"), "/run");
+    (void)symlink("/proc/self/fd", "/root/dev/fd"); /* as udev does */
     (void)mkdir("/root/dev/shm", 0755);
     must(mount("shm", "/root/dev/shm", "tmpfs", 0, "mode=1777"), "/dev/shm");
     mount_host(word("CS_ROOT"), MS_RDONLY); /* again, for they may lie below what has just been covered */

@@ -20,12 +20,13 @@ YAML
 # kernel: of the images; measured only, for the guest's own runs: a header that says bzImage
 kernel() { { head -c 514 /dev/zero; printf HdrS; head -c 2000 /dev/zero; } >"$RUN/kernel"; }
 
-# image NAME: $RUN/NAME.eif and what eif describe says of it
+# image NAME: $RUN/NAME.eif; what eif describe says of it goes to $RUN/pcrs, for the guest
 image() {
-    "$BIN/signctl" eif build --config "$RUN/$1.yaml" --kernel "$RUN/kernel" -o "$RUN/$1.eif" >/dev/null 2>"$RUN/$1.err" &&
-        "$BIN/signctl" eif describe --json "$RUN/$1.eif" >"$RUN/$1.json" || die "image $1: $(cat "$RUN/$1.err")"
+    "$BIN/signctl" eif build --config "$RUN/$1.yaml" --kernel "$RUN/kernel" -o "$RUN/$1.eif" >/dev/null 2>"$RUN/$1.err" ||
+        die "image $1: $(cat "$RUN/$1.err")"
+    "$BIN/signctl" eif describe --json "$RUN/$1.eif" |
+        jq -r --arg name "$1" '.Measurements | "PCRS[\($name).0]=\(.PCR0)", "PCRS[\($name).1]=\(.PCR1)", "PCRS[\($name).2]=\(.PCR2)"' >>"$RUN/pcrs"
 }
-pcr() { jq -r ".Measurements.PCR$2" "$RUN/$1.json"; }
 
 # bind NAME...: the key's policy admits these images, by PCR0, 1 and 2 together, and nothing else
 bind() {
