@@ -230,6 +230,9 @@ static int run(const cs_args *a)
     cs_pcr pcr[3], pcr8;
     cs_err err;
 
+    if (strcmp(output, "-") == 0) {
+        return cs_usage_error(a, "--output wants a file: standard output holds the measurements");
+    }
     if (with_signature != (cs_args_str(a, "signing-certificate") != NULL)) {
         return cs_usage_error(a, "--signing-certificate and --private-key are given together");
     }

@@ -42,6 +42,9 @@ static int run(const cs_args *a)
     if (key == NULL || cs_args_str(a, "signing-certificate") == NULL) {
         return cs_usage_error(a, "--signing-certificate and --private-key are required");
     }
+    if (strcmp(cs_args_str(a, "output") != NULL ? cs_args_str(a, "output") : a->pos[0], "-") == 0) {
+        return cs_usage_error(a, "--output FILE is required: standard output holds the measurements");
+    }
     if (strncmp(key, "arn:", 4) == 0) {
         return cs_refuse(a, CS_E_NOT_IMPLEMENTED, json, "not implemented: signing with a key in KMS");
     }

@@ -128,6 +128,11 @@ cs_err cs_eif_sign(cs_buf *out, cs_pcr *out_pcr8, const char **out_what, const c
         err = err == CS_E_EIF_FORMAT ? CS_E_EIF_SIGNER : err;
         goto out;
     }
+    *out_what = "the certificate's file holds a private key: the image would carry it";
+    if (memmem(pem.p, pem.len, "PRIVATE KEY", 11) != NULL) { /* the file goes into the image as it is */
+        err = CS_E_EIF_SIGNER;
+        goto out;
+    }
     *out_what = key_file;
     if ((err = read_key(&key, key_file)) != CS_OK) {
         goto out;

@@ -179,6 +179,11 @@ static void keys_and_certificates_that_cannot_sign_are_refused(void **state)
     make_cert(key, -60, 3600);
     assert_int_equal(sign(&section, &pcr8, cert_path), CS_E_EIF_SIGNER); /* no key in it */
     assert_int_equal(sign(&section, &pcr8, "/nonexistent"), CS_E_IO);
+    f = fopen(cert_path, "a");
+    assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(sign(&section, &pcr8, key_path), CS_E_EIF_SIGNER); /* the key would be in the image */
+    make_cert(key, -60, 3600);
     f = fopen(key_path, "w");
     assert_int_equal(PEM_write_PKCS8PrivateKey(f, key, EVP_aes_128_cbc(), "secret", 6, NULL, NULL), 1);
     assert_int_equal(fclose(f), 0);
