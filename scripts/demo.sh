@@ -51,7 +51,7 @@ other_image() {
     host_up "$RUN/changed" "$RUN/image-changed" --keep || die "the changed image did not start"
     # shellcheck disable=SC2016 # expanded by the inner shell
     wait_until 30 bash -c '"$0" status --dir "$1" | jq -e .load.last' "$BIN/sign-host" "$RUN/changed"
-    "$BIN/sign-host" status --dir "$RUN/changed" >"$RUN/changed.json"
+    "$BIN/sign-host" status --json --dir "$RUN/changed" >"$RUN/changed.json"
     host_down "$RUN/changed"
     expect "stopped by" "$(jq -r .load.last "$RUN/changed.json")" KMS_DENIED
     expect "KMS said" "$(jq -r .load.last_detail "$RUN/changed.json" | grep -o AccessDeniedException)" AccessDeniedException
@@ -63,7 +63,7 @@ flipped_byte() {
     FLIPPED=$(jq -r .first_error "$RUN/flipped.json")
     expect "first attempt" "$FLIPPED" ABORT_SESSION
     expect "attempts until signed" "$(jq -r .attempts "$RUN/flipped.json")" 2
-    expect "bans" "$("$BIN/sign-host" status --dir "$RUN/host" | jq -r .bans)" 0
+    expect "bans" "$("$BIN/sign-host" status --json --dir "$RUN/host" | jq -r .bans)" 0
 }
 
 lying_client() {
@@ -72,7 +72,7 @@ lying_client() {
     expect "the lie" "$(jq -r .code "$RUN/lying.json")" ABORT_SESSION
     LIAR_CODE=$(signs || true)
     expect "the pair afterwards" "$LIAR_CODE" PEER_BANNED
-    expect "bans" "$("$BIN/sign-host" status --dir "$RUN/host" | jq -r .bans)" 1
+    expect "bans" "$("$BIN/sign-host" status --json --dir "$RUN/host" | jq -r .bans)" 1
     key=$(tail -n +2 "$RUN/shares/client_key_shares.json" | jq -r '."countersign/parties"[0].static_keys."1"')
     # an order must be younger than the ban, in whole seconds
     wait_until 5 "$BIN/signctl" unban --env "$RUN/endpoints.env" --key "$key" --publisher-key "$RUN/publisher.key" || die "unban failed"
@@ -114,7 +114,7 @@ old_and_forged() {
     wait "$signer" || die "signing stopped during the reload"
     expect "generation 6, in service 7" "$OLDER" SHARES_GENERATION
     expect "signed by another key" "$FORGED" SHARES_SIGNATURE
-    expect "generation in service" "$("$BIN/sign-host" status --dir "$RUN/host" | jq -r .generation)" 7
+    expect "generation in service" "$("$BIN/sign-host" status --json --dir "$RUN/host" | jq -r .generation)" 7
     shown "signed meanwhile" "$(cat "$RUN/signed-meanwhile")"
     expect "and afterwards" "$(signs)" OK
 }

@@ -156,7 +156,7 @@ shares_new() {
         >"$dir/keygen.json" || die "keygen failed"
 }
 
-serving() { [ "$("$BIN/sign-host" status --dir "$1" 2>/dev/null | jq -r .phase)" = SERVING ]; }
+serving() { [ "$("$BIN/sign-host" status --json --dir "$1" 2>/dev/null | jq -r .phase)" = SERVING ]; }
 
 # host_up DIR IMAGE|CONFIG.yaml [OPTION...]: sign-host in the background; GRPC when run.json is there. Its output: DIR.out, DIR.err
 host_up() {

@@ -167,17 +167,17 @@ static void refusals_of_s3_have_their_errors(void **state)
     assert_int_equal(cs_s3_head(&info, &none, &o), CS_E_S3_NOT_FOUND);
     wrong.secret_key[0] ^= 1;
     o.creds = &wrong;
-    assert_int_equal(cs_s3_get(&got, &info, &none, &o), CS_E_S3_DENIED);
+    assert_int_equal(cs_s3_get(&got, &info, &none, &o), CS_E_S3_SIGNATURE);
     assert_string_equal(info.code, "SignatureDoesNotMatch");
     nobody.access_key_id[4] = 'x';
     o.creds = &nobody;
-    assert_int_equal(cs_s3_get(&got, &info, &none, &o), CS_E_S3_DENIED);
+    assert_int_equal(cs_s3_get(&got, &info, &none, &o), CS_E_S3_TOKEN);
     assert_string_equal(info.code, "InvalidAccessKeyId");
     o.creds = &role; /* may not list: does not learn whether it is there */
     assert_int_equal(cs_s3_get(&got, &info, &none, &o), CS_E_S3_DENIED);
     assert_int_equal(cs_s3_put(&info, &none, cs_slice_str("x"), &o), CS_E_S3_DENIED);
     snprintf(role.token, sizeof role.token, "wrong");
-    assert_int_equal(cs_s3_get(&got, &info, &none, &o), CS_E_S3_DENIED);
+    assert_int_equal(cs_s3_get(&got, &info, &none, &o), CS_E_S3_TOKEN);
     assert_string_equal(info.code, "InvalidToken");
     assert_int_equal(got.len, 0);
 }

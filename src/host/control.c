@@ -108,13 +108,6 @@ static void put_instance(cs_jw *w, const char *role, const cs_instance *i)
     if (cs_instance_since_ms(i) != 0) {
         cs_jw_u64(w, "uptime_ms", cs_clock_mono_ms() - cs_instance_since_ms(i));
     }
-    if (cs_instance_expires_ms(i) != 0) {
-        uint8_t time_mem[40];
-        cs_buf time = cs_buf_wrap(time_mem, sizeof time_mem);
-        if (cs_put_rfc3339(&time, cs_instance_expires_ms(i)) == CS_OK) {
-            cs_jw_str(w, "credentials_expire", cs_buf_slice(&time));
-        }
-    }
     cs_jw_close_object(w);
 }
 
@@ -141,6 +134,35 @@ static void put_where(cs_jw *w, const cs_service *s)
     cs_jw_cstr(w, "base_name", s->o.base_name);
 }
 
+/* Of the enclave that serves, flat: what `sign-host status` reads. */
+static void put_active(cs_jw *w, const cs_instance *i)
+{
+    uint8_t mem[CS_EP_TEXT_MAX];
+    cs_buf text = cs_buf_wrap(mem, sizeof mem);
+    cs_endpoint grpc;
+
+    if (i == NULL) {
+        return;
+    }
+    const cs_instance_opts *o = cs_instance_options(i);
+    cs_instance_grpc(i, &grpc);
+    cs_jw_cstr(w, "enclave_name", o->driver.name);
+    cs_jw_cstr(w, "enclave_id", cs_instance_id(i));
+    cs_jw_u64(w, "cid", cs_instance_cid(i));
+    cs_jw_cstr(w, "eif", o->driver.eif);
+    cs_jw_bool(w, "debug_mode", o->driver.debug);
+    if (cs_endpoint_format(&text, &grpc) == CS_OK) {
+        cs_jw_str(w, "enclave_grpc", cs_buf_slice(&text));
+    }
+    if (cs_instance_since_ms(i) != 0) {
+        cs_jw_u64(w, "uptime_ms", cs_clock_mono_ms() - cs_instance_since_ms(i));
+    }
+    text.len = 0;
+    if (cs_instance_expires_ms(i) != 0 && cs_put_rfc3339(&text, cs_instance_expires_ms(i)) == CS_OK) {
+        cs_jw_str(w, "credentials_expire", cs_buf_slice(&text));
+    }
+}
+
 static cs_err put_status(cs_buf *out, const cs_service *s)
 {
     cs_service_bridge bridges[8];
@@ -157,6 +179,7 @@ static cs_err put_status(cs_buf *out, const cs_service *s)
     cs_jw_u64(&w, "restarts", s->restarts);
     cs_jw_u64(&w, "replacements", s->replacements);
     cs_jw_cstr(&w, "last_error", cs_err_code(s->last));
+    put_active(&w, s->active);
     put_instances(&w, s);
     cs_jw_array(&w, "bridges");
     for (size_t i = 0; i < num; i++) {
@@ -167,6 +190,11 @@ static cs_err put_status(cs_buf *out, const cs_service *s)
         cs_jw_close_object(&w);
     }
     cs_jw_close_array(&w);
+    for (size_t i = 0; i < num; i++) {
+        char key[32];
+        (void)snprintf(key, sizeof key, "open_%s", bridges[i].name);
+        cs_jw_u64(&w, key, bridges[i].open);
+    }
     cs_jw_close_object(&w);
     return cs_jw_end(&w);
 }

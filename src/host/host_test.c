@@ -340,7 +340,8 @@ static void the_proxy_pumps_sixteen_and_closes_the_seventeenth(void **state)
     assert_int_equal(cs_loop_new(&l), CS_OK);
     assert_int_equal(cs_endpoint_listen(&target, &to, 32), CS_OK);
     assert_int_equal(cs_endpoint_listen(&listener, &at, 32), CS_OK);
-    assert_int_equal(cs_proxy_new(&p, l, listener, &to, &(cs_proxy_opts){.name = "kms", .conns_max = 16, .idle_ms = 60000}), CS_OK);
+    assert_int_equal(
+        cs_proxy_new(&p, l, listener, &to, &(cs_proxy_opts){.name = "kms", .conns_max = 16, .idle_ms = 60000}), CS_OK);
     for (int i = 0; i < 17; i++) {
         assert_int_equal(cs_endpoint_connect(&fds[i], &at, 1000), CS_OK);
         for (int k = 0; k < 10; k++) {

@@ -10,6 +10,7 @@
 #include "base/opts.h"
 #include "base/text.h"
 #include "host/cmd_bridge.h"
+#include "host/cmd_service.h"
 #include "host/run.h"
 
 /* ---------------------------------------------------------------- pcrs, image */
@@ -56,7 +57,7 @@ static int cmd_image(const cs_args *a)
     return err == CS_OK ? 0 : cs_refuse(a, err, false, a->pos[0]);
 }
 
-/* ---------------------------------------------------------------- inject, status, stop */
+/* ---------------------------------------------------------------- inject */
 
 static void print_answer(unsigned port, cs_err err, const char *detail)
 {
@@ -116,45 +117,6 @@ static int cmd_inject(const cs_args *a)
     return worst == CS_OK ? 0 : cs_refuse(a, worst, false, NULL);
 }
 
-static int cmd_status(const cs_args *a)
-{
-    cs_buf json = cs_buf_heap((size_t)1 << 20);
-    cs_endpoint grpc;
-
-    if (cs_args_str(a, "dir") == NULL) {
-        return cs_usage_error(a, "--dir is required");
-    }
-    cs_err err = cs_run_file_read(&grpc, NULL, cs_args_str(a, "dir"));
-    if (err == CS_OK) {
-        err = cs_host_status(&json, NULL, &grpc, 5000);
-    }
-    if (err == CS_OK) {
-        (void)printf("%.*s\n", (int)json.len, (const char *)json.p);
-    }
-    cs_buf_free(&json);
-    return err == CS_OK ? 0 : cs_refuse(a, err, false, "no enclave answers");
-}
-
-static int cmd_stop(const cs_args *a)
-{
-    char pid_text[24];
-    cs_endpoint grpc;
-
-    if (cs_args_str(a, "dir") == NULL) {
-        return cs_usage_error(a, "--dir is required");
-    }
-    const char *dir = cs_args_str(a, "dir");
-    cs_err err = cs_run_dir_held(dir) ? cs_run_file_read(&grpc, pid_text, dir) : CS_E_NOT_FOUND;
-    pid_t pid = err == CS_OK ? (pid_t)strtol(pid_text, NULL, 10) : 0;
-    if (pid <= 1 || kill(pid, SIGTERM) != 0) {
-        return cs_refuse(a, CS_E_NOT_FOUND, false, "no enclave runs in this directory");
-    }
-    for (int i = 0; i < 1000 && cs_run_dir_held(dir); i++) {
-        (void)usleep(20000);
-    }
-    return cs_run_dir_held(dir) ? cs_refuse(a, CS_E_TIMEOUT, false, NULL) : 0;
-}
-
 /* ---------------------------------------------------------------- options */
 
 #define OPT_DIR                                                                                                        \
@@ -180,7 +142,6 @@ static const cs_opt inject_opts[] = {
     {0},
 };
 
-static const cs_opt dir_opts[] = {OPT_DIR, {0}};
 static const cs_opt no_opts[] = {{0}};
 
 static const cs_cmd commands[] = {
@@ -231,15 +192,29 @@ static const cs_cmd commands[] = {
      .max_args = 2,
      .run = cs_host_allowlist},
     {.name = "status",
-     .synopsis = "--dir DIR",
-     .summary = "the enclave's status, JSON",
-     .opts = dir_opts,
-     .run = cmd_status},
+     .synopsis = "[--dir DIR] [--json]",
+     .summary = "what runs, its PCRs as attested, connections, credentials",
+     .text = cs_host_status_text,
+     .opts = cs_host_status_opts,
+     .run = cs_host_cmd_status},
     {.name = "stop",
-     .synopsis = "--dir DIR",
+     .synopsis = "[--dir DIR]",
      .summary = "stop the enclave of a run directory",
-     .opts = dir_opts,
-     .run = cmd_stop},
+     .text = cs_host_stop_text,
+     .opts = cs_host_stop_opts,
+     .run = cs_host_cmd_stop},
+    {.name = "reload",
+     .synopsis = "[--dir DIR]",
+     .summary = "fetch and inject again, without a restart",
+     .text = cs_host_reload_text,
+     .opts = cs_host_reload_opts,
+     .run = cs_host_cmd_reload},
+    {.name = "console",
+     .synopsis = "[--dir DIR]",
+     .summary = "console of an enclave in debug mode",
+     .text = cs_host_console_text,
+     .opts = cs_host_console_opts,
+     .run = cs_host_cmd_console},
     {0},
 };
 

@@ -112,13 +112,14 @@ static bool named(cs_slice json, const cs_nitro_enclave *e)
     return memmem(json.p, json.len, want, strlen(want)) != NULL;
 }
 
-cs_err cs_orphans_end(const char *dir, const char *tool)
+cs_err cs_orphans_end(unsigned *out_num, const char *dir, const char *tool)
 {
     char path[CS_HOST_PATH_MAX];
     cs_nitro_enclave all[CS_NITRO_LIST_MAX];
     cs_buf json = {0};
     size_t num = 0;
 
+    *out_num = 0;
     (void)snprintf(path, sizeof path, "%.480s/run.json", dir);
     if (cs_run_dir_held(dir) || access(path, R_OK) != 0) {
         return CS_OK;
@@ -129,6 +130,7 @@ cs_err cs_orphans_end(const char *dir, const char *tool)
     for (size_t i = 0; err == CS_OK && i < num; i++) {
         if (names(text, all[i].id) || named(text, &all[i])) {
             err = terminate(all[i].id, tool);
+            *out_num += err == CS_OK;
             (void)printf("sign-host: ended %s, which a killed sign-host had left\n", all[i].id);
         }
     }

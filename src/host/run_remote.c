@@ -193,6 +193,7 @@ static cs_service_opts service_opts(const cs_args *a, const cs_driver_ops *ops, 
 static cs_err prepare(cs_service_opts *o, char why[200], const cs_args *a, cs_eif_file *eif)
 {
     cs_enclave_opts eo = {0};
+    unsigned orphans = 0;
 
     eif->measured.address = "0.0.0.0"; /* as the scripts that this program replaces */
     CS_TRY(cs_host_settings(&eo, why, a, &eif->measured));
@@ -211,7 +212,7 @@ static cs_err prepare(cs_service_opts *o, char why[200], const cs_args *a, cs_ei
     (void)snprintf(why, 200, "the folder of %.150s", o->console_log);
     CS_TRY(make_parents(o->console_log));
     (void)snprintf(why, 200, "%.150s", o->dir);
-    CS_TRY(cs_orphans_end(o->dir, o->instance.driver.tool));
+    CS_TRY(cs_orphans_end(&orphans, o->dir, o->instance.driver.tool));
     CS_TRY(cs_run_dir_lock(o->dir));
     why[0] = '\0';
     return CS_OK;

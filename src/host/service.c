@@ -383,6 +383,8 @@ static cs_err open_service(cs_service *s)
     return cs_instance_new(&s->active, &s->now, &events, s);
 }
 
+static cs_loop *last_loop;
+
 static void close_service(cs_service *s)
 {
     char path[CS_HOST_PATH_MAX];
@@ -402,9 +404,8 @@ static void close_service(cs_service *s)
     cs_tasks_free(s->tasks);
     (void)snprintf(path, sizeof path, "%s/run.json", s->o.dir);
     (void)unlink(path);
-    if (s->loop != NULL) {
-        cs_loop_free(s->loop);
-    }
+    /* not freed: last bytes to a peer that does not read may still wait in it, for minutes; the process ends now */
+    last_loop = s->loop;
 }
 
 cs_err cs_service_run(const cs_service_opts *o, char why[CS_DRIVER_TEXT])

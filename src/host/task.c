@@ -75,7 +75,9 @@ static bool take(cs_task *t, int i)
     }
     if (cs_put(&t->got[i], block, (size_t)n) != CS_OK && i == 0) {
         t->err = t->err == CS_OK ? CS_E_TOO_LARGE : t->err;
-        (void)kill(t->pid, SIGKILL);
+        if (t->pid > 0) {
+            (void)kill(t->pid, SIGKILL);
+        }
     }
     if (i == 0 && t->on_line != NULL) {
         give_lines(t);
@@ -130,6 +132,7 @@ static void discard(cs_task *t)
 
 static void reaped(cs_task *t, int status)
 {
+    t->pid = 0; /* may be anybody's from here on */
     for (int i = 0; i < 2; i++) {
         /* what is in the pipe; a program's background child may hold it open */
         for (int n = 0; n < 64 && t->fd[i] >= 0 && take(t, i); n++) {
@@ -170,8 +173,10 @@ void cs_task_free(cs_task *t)
     if (t == NULL) {
         return;
     }
-    (void)kill(t->pid, SIGKILL);
-    (void)waitpid(t->pid, NULL, 0);
+    if (t->pid > 0) {
+        (void)kill(t->pid, SIGKILL);
+        (void)waitpid(t->pid, NULL, 0);
+    }
     unlink_task(t);
     discard(t);
 }

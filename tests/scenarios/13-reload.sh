@@ -6,7 +6,7 @@ set -u
 . "$(dirname "$0")/lib.sh"
 AGE=$RUN/age-private.key.enc
 
-generation() { "$BIN/sign-host" status --dir "$RUN/e" | jq -r .generation; }
+generation() { "$BIN/sign-host" status --json --dir "$RUN/e" | jq -r .generation; }
 sign() {
     "$BIN/signctl" sign -s "tcp:$GRPC" --shares "$1/client_key_shares.json" --root "$(emu_get nsm_root)" --pcr "0=$PCR0" -a account-1 \
         --digest "$(printf '%064d' "$2")" --json >"$RUN/sign.json" 2>&1

@@ -10,7 +10,7 @@ collect() {
     local p
     mkdir -p "$RUN/seen"
     cat "$RUN"/e/enclave.log "$RUN"/e.out "$RUN"/e.err "$RUN"/emulator.log "$RUN"/*.json "$RUN"/answer.* >"$RUN/seen/logs"
-    "$BIN/sign-host" status --dir "$RUN/e" >"$RUN/seen/status"
+    "$BIN/sign-host" status --json --dir "$RUN/e" >"$RUN/seen/status"
     "$BIN/signctl" status -s "tcp:$GRPC" --json >"$RUN/seen/status-grpc" || return 1
     for p in "$HOST_PID" $(pgrep -P "$HOST_PID"); do
         cat "/proc/$p/cmdline" >>"$RUN/seen/cmdline"

@@ -52,7 +52,7 @@ no_policy() {
 debug_enclave() {
     host_up "$RUN/d" "$RUN/image" --debug-mode --no-preload --keep || return 1
     case $(pair d "$RUN/age-private.key.enc" "$RUN/shares/service_key_shares.json.age" | code) in
-    ATT_DEBUG | KMS_DENIED) [ "$("$BIN/sign-host" status --dir "$RUN/d" | jq -r .debug)" = true ] && [ "$(phase d)" = WAITING ] ;;
+    ATT_DEBUG | KMS_DENIED) [ "$("$BIN/sign-host" status --json --dir "$RUN/d" | jq -r .debug)" = true ] && [ "$(phase d)" = WAITING ] ;;
     *) return 1 ;;
     esac
 }

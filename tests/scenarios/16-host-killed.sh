@@ -41,7 +41,7 @@ second_run_is_refused() {
     run_refused "$RUN/twice" | grep -q EXISTS && [ "$(phase twice)" = SERVING ] && host_down "$RUN/twice"
 }
 run_refused() {
-    timeout 20 "$BIN/sign-host" run --image "$RUN/image" --dir "$1" --nsm-control "$RUN/none" \
+    timeout 20 "$BIN/sign-host" run --driver local --image "$RUN/image" --dir "$1" --nsm-control "$RUN/none" \
         --kms-endpoint tcp:127.0.0.1:1 --imds-endpoint "${2:-$IMDS}" --s3-endpoint "${3:-$IMDS}" \
         --age-key-uri s3://b/a --key-shares-uri s3://b/s 2>&1
 }

@@ -10,7 +10,7 @@ set -u
 up() {
     local dir=$RUN/$1 config=$2
     shift 2
-    setsid "$BIN/sign-host" run --config "$config" --dir "$dir" --nsm-control "$(emu_get nsm_control)" --listen tcp:127.0.0.1:0 \
+    setsid "$BIN/sign-host" run --driver local --config "$config" --dir "$dir" --nsm-control "$(emu_get nsm_control)" --listen tcp:127.0.0.1:0 \
         "$@" >"$dir.out" 2>"$dir.err" </dev/null &
     HOST_PID=$!
     echo $HOST_PID >"$dir.pid"
@@ -40,7 +40,7 @@ EOF
 by_file() {
     up file "$RUN/file.yaml" && sign && jq -e .r "$RUN/sign.json" >/dev/null &&
         grep -q '"source":"key_share_file"' "$RUN/file/enclave.log" && ! grep -q key_share_file_mode "$RUN/file/enclave.log" &&
-        [ "$("$BIN/sign-host" status --dir "$RUN/file" | jq -r '.load.last')" = OK ]
+        [ "$("$BIN/sign-host" status --json --dir "$RUN/file" | jq -r '.load.last')" = OK ]
 }
 by_variable() {
     (cd "$RUN/shares" && chmod 644 service_key_shares.json && SIGN_SERVICE_KEY_SHARE_FILE=service_key_shares.json up variable "$RUN/none.yaml") &&
@@ -71,7 +71,7 @@ bad_files() {
 }
 reload() {
     shares_new "$RUN/next" 2 -n 2 --force && [ "$(pair reload "$RUN/age-private.key.enc" "$RUN/next/service_key_shares.json.age" | code)" = OK ] &&
-        [ "$("$BIN/sign-host" status --dir "$RUN/reload" | jq -r .generation)" = 2 ]
+        [ "$("$BIN/sign-host" status --json --dir "$RUN/reload" | jq -r .generation)" = 2 ]
 }
 file_with_kms() {
     config_write "$RUN/reload.yaml"
@@ -92,13 +92,13 @@ not_for_release() {
     done
 }
 needs_config() {
-    SIGN_SERVICE_KEY_SHARE_FILE=$RUN/x "$BIN/sign-host" run --image "$RUN/file/image" --dir "$RUN/x" --nsm-control "$RUN/x" 2>"$RUN/image.err"
+    SIGN_SERVICE_KEY_SHARE_FILE=$RUN/x "$BIN/sign-host" run --driver local --image "$RUN/file/image" --dir "$RUN/x" --nsm-control "$RUN/x" 2>"$RUN/image.err"
     [ $? = 2 ] && grep -q 'needs --config' "$RUN/image.err"
 }
 # malformed VAR=VALUE RANGE: usage error that names variable, value and range, before anything is started
 malformed() {
     local out
-    out=$(env "$1" "$BIN/sign-host" run --config "$RUN/file.yaml" --dir "$RUN/malformed" --nsm-control "$RUN/x" 2>&1)
+    out=$(env "$1" "$BIN/sign-host" run --driver local --config "$RUN/file.yaml" --dir "$RUN/malformed" --nsm-control "$RUN/x" 2>&1)
     [ $? = 2 ] && [ ! -e "$RUN/malformed" ] && case $out in *"${1%%=*} is ${1#*=}: expected a number from $2"*) true ;; *) echo "# $out"; false ;; esac
 }
 all_malformed() {
@@ -119,7 +119,7 @@ variables() {
         export ENCLAVE_CID=17 CPU_COUNT=4 MEMORY_MIB=1024 KMS_PROXY_PORT=5001 KMS_PROXY_DEST_HOST=localhost KMS_PROXY_DEST_PORT=1 \
             AWS_CREDS_VSOCK_PORT=8100 AGE_KEY_VSOCK_PORT=8101 KEY_SHARES_VSOCK_PORT=8102 HOST_GRPC_PORT=$port HOST_EGRESS_VSOCK_PORT=8081 \
             HOST_EGRESS_TARGET_HOST=127.0.0.1 HOST_EGRESS_TARGET_PORT=$target READINESS_SLEEP_SECONDS=5 AWS_REGION=eu-west-1
-        setsid "$BIN/sign-host" run --config "$RUN/file.yaml" --dir "$RUN/vars" --nsm-control "$(emu_get nsm_control)" \
+        setsid "$BIN/sign-host" run --driver local --config "$RUN/file.yaml" --dir "$RUN/vars" --nsm-control "$(emu_get nsm_control)" \
             >"$RUN/vars.out" 2>"$RUN/vars.err" </dev/null &
         echo $! >"$RUN/vars.pid"
     )
@@ -143,12 +143,12 @@ no_proxy() {
     KMS_PROXY_ENABLE=0 up noproxy "$RUN/file.yaml" && [ ! -e "$RUN/noproxy/parent-5000.sock" ] && [ -S "$RUN/noproxy/parent-8080.sock" ]
 }
 image_dials_another() {
-    KMS_PROXY_PORT=5009 "$BIN/sign-host" run --image "$RUN/file/image" --dir "$RUN/other" --nsm-control "$(emu_get nsm_control)" >"$RUN/other.out" 2>&1
+    KMS_PROXY_PORT=5009 "$BIN/sign-host" run --driver local --image "$RUN/file/image" --dir "$RUN/other" --nsm-control "$(emu_get nsm_control)" >"$RUN/other.out" 2>&1
     [ $? = 1 ] && grep -q "KMS_PROXY_PORT: the image's configuration dials 5000, not 5009" "$RUN/other.out"
 }
 faulty_config() {
     config faulty 'mpc: {treshold: 2}'
-    "$BIN/sign-host" run --config "$RUN/faulty.yaml" --dir "$RUN/faulty" --nsm-control "$(emu_get nsm_control)" >"$RUN/faulty.out" 2>&1
+    "$BIN/sign-host" run --driver local --config "$RUN/faulty.yaml" --dir "$RUN/faulty" --nsm-control "$(emu_get nsm_control)" >"$RUN/faulty.out" 2>&1
     [ $? = 1 ] && grep -q 'unknown key mpc.treshold; the nearest known one is mpc.threshold' "$RUN/faulty.out"
 }
 help_lists_all() {

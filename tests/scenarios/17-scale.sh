@@ -87,7 +87,7 @@ start() {
     fi
 }
 
-status() { "$BIN/sign-host" status --dir "$RUN/e" | jq -r "$1"; }
+status() { "$BIN/sign-host" status --json --dir "$RUN/e" | jq -r "$1"; }
 is() { [ "$(status '[.phase, .accounts, .generation] | join(" ")')" = "SERVING $N $1" ]; }
 sign() {
     "$BIN/signctl" sign -s "tcp:$GRPC" --shares "$FILES/client_key_shares.json" --root "$(emu_get nsm_root)" --pcr "0=$PCR0" -a "$PREFIX$1" \

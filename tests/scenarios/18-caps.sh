@@ -32,7 +32,7 @@ s3_shares() { fetched "$AGE_MAX" $((SHARES_MAX + 1)) && s3_line 1 | grep -q ' ok
 s3_largest() { fetched "$AGE_MAX" "$SHARES_MAX" && s3_line 2 | grep -q ' ok ' && grep -q 'inject 7102.*\(ok\|KMS_CIPHERTEXT\)' "$RUN/f.out"; }
 # inject_zeros PORT BYTES: the code
 inject_zeros() { head -c "$2" /dev/zero | inject e "$1" | code; }
-same() { [ "$("$BIN/sign-host" status --dir "$RUN/e" | jq -r '[.phase, .generation, .load.stage] | join(" ")')" = "SERVING 1 idle" ]; }
+same() { [ "$("$BIN/sign-host" status --json --dir "$RUN/e" | jq -r '[.phase, .generation, .load.stage] | join(" ")')" = "SERVING 1 idle" ]; }
 too_large() { [ "$(inject_zeros "$1" "$2")" = TOO_LARGE ] && same; }
 largest_age() {
     credentials | inject e 7100 >/dev/null

@@ -68,8 +68,8 @@ inject() { socat -t 130 - "UNIX-CONNECT:$RUN/$1/enclave-$2.sock"; }
 # code: of an answer on standard input
 code() { jq -r .code; }
 # last DIR: how the last load ended, by status
-last() { "$BIN/sign-host" status --dir "$RUN/$1" | jq -r .load.last; }
-phase() { "$BIN/sign-host" status --dir "$RUN/$1" | jq -r .phase; }
+last() { "$BIN/sign-host" status --json --dir "$RUN/$1" | jq -r .load.last; }
+phase() { "$BIN/sign-host" status --json --dir "$RUN/$1" | jq -r .phase; }
 logged() { grep -q "\"code\":\"$2\"" "$RUN/$1/enclave.log"; }
 # pair DIR AGE SHARES: credentials, then the pair; prints the second answer's line (the outcome)
 pair() {

@@ -51,14 +51,18 @@ run_nitro() {
 nitro_up() {
     local name=$1
     shift
+    rm -f "$RUN/$name/run.json"
     run_nitro "$RUN/$name" "$@" >"$RUN/$name.out" 2>"$RUN/$name.err" </dev/null &
     echo $! >"$RUN/$name.pid"
     HOST_PID=$!
     # shellcheck disable=SC2016
     wait_until 20 bash -c '[ -s "$0/run.json" ] || ! kill -0 "$1"' "$RUN/$name" "$HOST_PID"
+    [ -s "$RUN/$name/run.json" ] || return 1
     HOST_PID=$(jq -r .pid "$RUN/$name/run.json") && echo "$HOST_PID" >"$RUN/$name.pid"
     GRPC=$(jq -r '.grpc // empty' "$RUN/$name/run.json" 2>/dev/null | sed 's/^tcp://')
-    wait_until "${UP_SECONDS:-30}" serving "$RUN/$name"
+    # shellcheck disable=SC2016
+    wait_until "${UP_SECONDS:-30}" bash -c 'grep -q "serves\|answers" "$0.out" || ! kill -0 "$1"' "$RUN/$name" "$HOST_PID"
+    serving "$RUN/$name"
 }
 nitro_down() { host_down "$RUN/$1"; }
 

@@ -68,8 +68,9 @@ static cs_err err_of(CURLcode code, const transfer *t)
     }
     switch (code) {
     case CURLE_COULDNT_CONNECT:
-    case CURLE_COULDNT_RESOLVE_HOST:
         return CS_E_CONNECT;
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return CS_E_DNS;
     case CURLE_OPERATION_TIMEDOUT:
         return CS_E_TIMEOUT;
     case CURLE_SSL_CONNECT_ERROR:
@@ -114,6 +115,7 @@ cs_err cs_curl_run(cs_curl_reply *reply, const cs_curl_request *q)
 {
     transfer t = {.q = q, .r = reply, .start = reply->body->len};
     long status = 0;
+    curl_off_t connect_us = 0;
     CURL *c = curl_easy_init();
     struct curl_slist *list = header_list(q);
     cs_err err = CS_E_NO_MEMORY;
@@ -139,9 +141,11 @@ cs_err cs_curl_run(cs_curl_reply *reply, const cs_curl_request *q)
         set_method(c, q, &t);
         err = err_of(curl_easy_perform(c), &t);
         curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+        curl_easy_getinfo(c, CURLINFO_CONNECT_TIME_T, &connect_us);
     }
     reply->status = (int)status;
-    if (err != CS_OK) {
+    reply->connected = connect_us > 0;
+    if (err != CS_OK && !(q->keep_partial && (err == CS_E_IO || err == CS_E_TIMEOUT))) {
         reply->body->len = t.start;
     }
     curl_slist_free_all(list);

@@ -14,17 +14,19 @@ typedef struct cs_curl_request {
     const char *ca_file;                      /* or NULL */
     uint32_t connect_ms, timeout_ms;
     uint64_t max_bytes; /* of the answer's body */
+    bool keep_partial;  /* what came of the body before a transfer broke (CS_E_IO, CS_E_TIMEOUT) stays */
 } cs_curl_request;
 
 typedef struct cs_curl_reply {
     int status;
-    cs_buf *body; /* appended to; as before on errors */
+    bool connected; /* a connection came about, whatever followed */
+    cs_buf *body;   /* appended to; as before on errors, but see keep_partial */
     /* called with each header of the answer; may be NULL */
     void (*on_header)(void *cookie, cs_slice name, cs_slice value);
     void *cookie;
 } cs_curl_reply;
 
-/* cs_curl_run - CS_OK for any status. CS_E_CONNECT | CS_E_TIMEOUT | CS_E_TLS | CS_E_TOO_LARGE | CS_E_IO | CS_E_NO_MEMORY */
+/* cs_curl_run - CS_OK for any status. CS_E_CONNECT | CS_E_DNS | CS_E_TIMEOUT | CS_E_TLS | CS_E_TOO_LARGE | CS_E_IO | CS_E_NO_MEMORY */
 CS_MUST cs_err cs_curl_run(cs_curl_reply *reply, const cs_curl_request *request);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "net/aws/curl.h"
 #include "net/aws/json.h"
 
@@ -16,6 +17,20 @@ typedef struct session {
     uint32_t timeout_ms, tries;
     char token_header[MAX_TOKEN + 64];
 } session;
+
+/* What it means that no answer came. Only the token's answer has the hop limit: a connection without it is a limit that is too low. */
+static cs_err silence(cs_err err, bool connected, const char *method)
+{
+    switch (err) {
+    case CS_E_CONNECT:
+    case CS_E_DNS:
+        return CS_E_IMDS_ABSENT;
+    case CS_E_TIMEOUT:
+        return connected && method[0] == 'P' ? CS_E_IMDS_HOP : connected ? CS_E_TIMEOUT : CS_E_IMDS_ABSENT;
+    default:
+        return err;
+    }
+}
 
 static cs_err request(session *s, cs_buf *out, int *status, const char *method, const char *path, const char *header)
 {
@@ -41,7 +56,7 @@ static cs_err request(session *s, cs_buf *out, int *status, const char *method, 
         out->len = len0;
     }
     *status = r.status;
-    return err;
+    return silence(err, r.connected, method);
 }
 
 /* A text of one line that may go into a header or a path: printable, no blanks. */
@@ -62,6 +77,11 @@ static cs_err copy_line(char *out, size_t cap, cs_slice text)
     return CS_OK;
 }
 
+static cs_err token_err(int status)
+{
+    return status == 403 ? CS_E_IMDS_OFF : status == 404 || status == 405 || status == 501 ? CS_E_IMDS_V1 : CS_E_IMDS;
+}
+
 static cs_err new_token(session *s)
 {
     char token[MAX_TOKEN];
@@ -69,7 +89,7 @@ static cs_err new_token(session *s)
     int status = 0;
     cs_err err = request(s, &body, &status, "PUT", "/latest/api/token", TTL_HEADER);
     if (err == CS_OK) {
-        err = status == 200 ? copy_line(token, sizeof token, cs_buf_slice(&body)) : CS_E_IMDS;
+        err = status == 200 ? copy_line(token, sizeof token, cs_buf_slice(&body)) : token_err(status);
     }
     if (err == CS_OK) {
         snprintf(s->token_header, sizeof s->token_header, "X-aws-ec2-metadata-token: %s", token);
@@ -96,9 +116,30 @@ static cs_err get(session *s, cs_buf *out, const char *path)
     }
     if (status != 200) {
         out->len = len0;
-        return CS_E_IMDS;
+        return status == 401   ? CS_E_IMDS_TOKEN
+               : status == 403 ? CS_E_IMDS_OFF
+               : status == 404 ? CS_E_NOT_FOUND
+                               : CS_E_IMDS;
     }
     return CS_OK;
+}
+
+/* Without a role there is nothing below security-credentials/, or an empty list. */
+static cs_err get_role(session *s, cs_buf *out, const char *path)
+{
+    cs_err err = get(s, out, path);
+
+    return err == CS_E_NOT_FOUND || (err == CS_OK && out->len == 0) ? CS_E_IMDS_ROLE : err;
+}
+
+/* "Code" says why there are none, e.g. AssumeRoleUnauthorizedAccess. */
+static cs_err check_code(cs_slice json)
+{
+    char text[64] = "";
+    cs_buf code = cs_buf_wrap(text, sizeof text - 1);
+    cs_json_field f = {.key = "Code", .kind = CS_JSON_STRING, .out = &code};
+
+    return cs_json_read(json, &f, 1) == CS_OK && f.seen && strcmp(text, "Success") != 0 ? CS_E_IMDS_CODE : CS_OK;
 }
 
 static session open_session(const cs_imds_opts *o)
@@ -115,7 +156,7 @@ cs_err cs_imds_credentials(cs_buf *json, cs_aws_creds *out, const cs_imds_opts *
     cs_aws_creds parsed;
     session s = open_session(opts);
     cs_buf body = cs_buf_heap(CS_IMDS_MAX_BODY);
-    cs_err err = get(&s, &body, ROLE_PATH);
+    cs_err err = get_role(&s, &body, ROLE_PATH);
     if (err == CS_OK) {
         err = copy_line(role, sizeof role, cs_buf_slice(&body));
     }
@@ -125,10 +166,16 @@ cs_err cs_imds_credentials(cs_buf *json, cs_aws_creds *out, const cs_imds_opts *
     if (err == CS_OK) {
         snprintf(path, sizeof path, ROLE_PATH "%s", role);
         body.len = 0;
-        err = get(&s, &body, path);
+        err = get_role(&s, &body, path);
+    }
+    if (err == CS_OK) {
+        err = check_code(cs_buf_slice(&body));
     }
     if (err == CS_OK && (err = cs_aws_creds_parse(&parsed, cs_buf_slice(&body))) == CS_OK) {
-        err = json != NULL ? cs_put_slice(json, cs_buf_slice(&body)) : CS_OK;
+        err = parsed.expires_ms <= cs_clock_wall_ms() ? CS_E_CRED_EXPIRED : CS_OK;
+        if (err == CS_OK && json != NULL) {
+            err = cs_put_slice(json, cs_buf_slice(&body));
+        }
         if (err == CS_OK && out != NULL) {
             *out = parsed;
         }
@@ -166,6 +213,8 @@ cs_err cs_imds_identity_get(cs_imds_identity *out, const cs_imds_opts *opts)
     cs_err err = get(&s, &body, "/latest/dynamic/instance-identity/document");
     if (err == CS_OK) {
         err = cs_imds_parse_identity(out, cs_buf_slice(&body));
+    } else if (err == CS_E_NOT_FOUND) {
+        err = CS_E_IMDS;
     }
     cs_buf_free(&body);
     return err;

@@ -19,7 +19,9 @@ typedef struct cs_imds_opts {
 /*
  * cs_imds_credentials - the role's credentials. json receives the answer as it came (what port 7100 takes), out the parsed form
  * (either may be NULL). A token that expired between two requests is renewed once. Secret: json, *out.
- * CS_E_IMDS (no role, disabled, not an answer) | CS_E_CONNECT | CS_E_TIMEOUT | CS_E_CRED_FORMAT | CS_E_RANGE
+ * CS_E_IMDS_ABSENT (nobody answers) | CS_E_IMDS_HOP (it connects, but the token never comes) | CS_E_IMDS_V1 (no tokens there) |
+ * CS_E_IMDS_OFF (403) | CS_E_IMDS_TOKEN (a fresh token is refused) | CS_E_IMDS_ROLE (no role) | CS_E_IMDS_CODE (Code is not Success) |
+ * CS_E_CRED_EXPIRED | CS_E_CRED_FORMAT | CS_E_IMDS (anything else) | CS_E_RANGE
  */
 CS_MUST cs_err cs_imds_credentials(cs_buf *json, cs_aws_creds *out, const cs_imds_opts *opts);
 
