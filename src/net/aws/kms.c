@@ -128,15 +128,13 @@ static cs_err put_head(cs_buf *out, const cs_sigv4_request *r, const signing *sg
     return cs_put_fmt(out, "Content-Length: %zu\r\nConnection: close\r\n\r\n", body_len);
 }
 
-cs_err cs_kms_put_request(cs_buf *out, const cs_kms_params *p, cs_slice host, const cs_sigv4_signer *signer)
+cs_err cs_kms_put_signed(cs_buf *out, const char *target, cs_slice body, cs_slice host, const cs_sigv4_signer *signer)
 {
     size_t len0 = out->len;
-    cs_buf body = cs_buf_heap(CS_KMS_MAX_REQUEST);
     signing sg = {.authorization = cs_buf_heap(4096)};
-    const char *target = cs_kms_target(p->action);
     cs_sigv4_signer s = *signer;
-    cs_err err = target == NULL ? CS_E_RANGE : cs_kms_put_body(&body, p);
-    if (err != CS_OK || (err = cs_sigv4_hash(sg.hash, cs_buf_slice(&body))) != CS_OK) {
+    cs_err err = cs_sigv4_hash(sg.hash, body);
+    if (err != CS_OK) {
         goto out;
     }
     cs_sigv4_header h[] = {
@@ -150,13 +148,25 @@ cs_err cs_kms_put_request(cs_buf *out, const cs_kms_params *p, cs_slice host, co
     if ((err = cs_sigv4_sign(&sg.res, &r, &s)) != CS_OK || (err = put_head(out, &r, &sg, &s, body.len)) != CS_OK) {
         goto out;
     }
-    err = cs_put_slice(out, cs_buf_slice(&body));
+    err = cs_put_slice(out, body);
 out:
-    cs_buf_free(&body);
     cs_buf_free(&sg.authorization);
     if (err != CS_OK) {
         out->len = len0;
     }
+    return err;
+}
+
+cs_err cs_kms_put_request(cs_buf *out, const cs_kms_params *p, cs_slice host, const cs_sigv4_signer *signer)
+{
+    cs_buf body = cs_buf_heap(CS_KMS_MAX_REQUEST);
+    const char *target = cs_kms_target(p->action);
+    cs_err err = target == NULL ? CS_E_RANGE : cs_kms_put_body(&body, p);
+
+    if (err == CS_OK) {
+        err = cs_kms_put_signed(out, target, cs_buf_slice(&body), host, signer);
+    }
+    cs_buf_free(&body);
     return err;
 }
 
