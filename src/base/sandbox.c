@@ -86,6 +86,7 @@ void cs_sandbox_init(cs_sandbox *s, const char *program, cs_sandbox_action actio
 #ifdef SYS_time
         CS_ALLOW(SYS_time), /* what time() becomes where the vdso cannot read the clock */
 #endif
+        CS_ALLOW(SYS_gettimeofday), /* the same */
     };
 
     *s = (cs_sandbox){.program = program, .action = action, .log_fd = log_fd};

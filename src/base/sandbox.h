@@ -80,17 +80,19 @@ CS_MUST cs_err cs_sandbox_install(const cs_sandbox *s);
 const char *cs_sandbox_call_name(long number);
 
 /* Options of programs with a filter, and what they do. */
+#define CS_SANDBOX_OPT_SELFTEST                                                                                        \
+    {                                                                                                                  \
+        .name = "selftest-forbidden", .kind = CS_OPT_U64, .arg = "N",                                                  \
+        .help = "install the filter, make system call N; ends by SIGSYS when it is forbidden, else with status 3",     \
+        .max = UINT32_MAX                                                                                              \
+    }
 #define CS_SANDBOX_OPTS                                                                                                \
     {.name = "system-call-filter",                                                                                     \
      .kind = CS_OPT_STR,                                                                                               \
      .arg = "ACTION",                                                                                                  \
      .help = "what a forbidden system call does: kill, or trap (prints it first; test images)",                        \
      .def = "kill"},                                                                                                   \
-    {                                                                                                                  \
-        .name = "selftest-forbidden", .kind = CS_OPT_U64, .arg = "N",                                                  \
-        .help = "install the filter, make system call N; ends by SIGSYS when it is forbidden, else with status 3",     \
-        .max = UINT32_MAX                                                                                              \
-    }
+        CS_SANDBOX_OPT_SELFTEST
 /*
  * cs_sandbox_selftest - install s and make call `number` with all arguments -1, which no rule of an argument allows. Does not return for
  * a call that is forbidden; else prints so and returns CS_SANDBOX_ALLOWED_STATUS.

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/opts.h"
+#include "init/filter.h"
 #include "init/init.h"
 
 static int print_plan(void)
@@ -31,6 +32,11 @@ static int run(const cs_args *a)
     if (cs_args_flag(a, "plan")) {
         return print_plan();
     }
+    if (cs_args_str(a, "selftest-forbidden") != NULL) {
+        static cs_sandbox filter;
+        cs_init_filter_make(&filter, false);
+        return cs_sandbox_selftest(&filter, cs_args_u64(a, "selftest-forbidden"));
+    }
     cs_init_stdio();
     cs_log_init("sign-init", CS_LOG_INFO, STDERR_FILENO);
     in.pid1 = getpid() == 1;
@@ -42,12 +48,13 @@ static int run(const cs_args *a)
 
 static const cs_opt options[] = {
     {.name = "plan", .kind = CS_OPT_FLAG, .help = "print the launch table and end"},
+    CS_SANDBOX_OPT_SELFTEST,
     {0},
 };
 
 static const cs_cmd commands[] = {
     {.name = "",
-     .synopsis = "[--plan]",
+     .synopsis = "[--plan | --selftest-forbidden N]",
      .summary = "first program of the enclave",
      .text = "Started by the kernel as /init: mounts, seeds the kernel's random numbers from /dev/nsm, checks the "
              "clock source, sends the\n"

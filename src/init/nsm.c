@@ -12,7 +12,6 @@
 #include "init/init.h"
 #include "init/nsm_codec.h"
 
-#define NSM_IOCTL 0xC0200A00ul /* _IOWR(0x0A, 0, struct nsm_raw) [nitro-kms.md 4.1] */
 #define SEED_BYTES 256u
 #define SEED_TRIES 64
 #define DEVICE_WAIT_MS 1000 /* a driver may find its device a moment after it was loaded */
@@ -51,7 +50,7 @@ static cs_err ask(cs_init *in, cs_slice request, cs_slice *out)
     int rc;
 
     do {
-        rc = ioctl(in->nsm, NSM_IOCTL, &raw);
+        rc = ioctl(in->nsm, CS_INIT_NSM_IOCTL, &raw);
     } while (rc != 0 && errno == EINTR);
     if (rc != 0 || raw.response_len > sizeof answer) {
         return fail(in, CS_E_NSM, "the ioctl of /dev/nsm failed", rc != 0 ? errno : 0);

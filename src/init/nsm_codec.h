@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 
+#define CS_INIT_NSM_IOCTL 0xC0200A00ul /* _IOWR(0x0A, 0, struct nsm_raw) [nitro-kms.md 4.1] */
 #define CS_INIT_NSM_RESPONSE_MAX 12288u
 #define CS_INIT_NSM_RANDOM_MAX 4096u /* bytes of one answer; the module gives 256 */
 #define CS_INIT_PCR_BYTES 48u

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "init/filter.h"
 #include "init/init.h"
 
 #define FLUSH_MS 2000u /* for the last lines, at the end */
@@ -121,6 +122,19 @@ static void supervise(cs_init *in, int signals)
     }
 }
 
+/* All is mounted, seeded and open: from here on neither we nor what we start can do it again. */
+static cs_err close_the_door(cs_init *in)
+{
+    static cs_sandbox filter;
+
+    cs_init_filter_make(&filter, in->settings.trap);
+    if (cs_sandbox_install(&filter) != CS_OK) {
+        cs_log_err(CS_LOG_ERROR, "boot_failed", CS_E_BOOT, CS_LC("step", "filter"), CS_LC("errno", strerror(errno)));
+        return CS_E_BOOT;
+    }
+    return CS_OK;
+}
+
 /* ---------------------------------------------------------------- the end */
 
 static int dial_logs(void *cookie)
@@ -160,6 +174,9 @@ int cs_init_run(cs_init *in)
 
     if (in->have_settings) {
         cs_log_stream_init(&in->logs.stream, &in->logs.backlog, dial_logs, in);
+    }
+    if (reason == CS_OK) {
+        reason = close_the_door(in);
     }
     if (reason == CS_OK) {
         supervise(in, signals);

@@ -97,6 +97,10 @@ static void make_command(struct command *c, const cs_init *in, cs_launch_program
             add_fd(c, fd_table[i].option, link ? in->fds.ends[fd_table[i].number] : in->fds.listeners[i]);
         }
     }
+    if (in->settings.trap) {
+        c->argv[c->num_args++] = "--system-call-filter";
+        c->argv[c->num_args++] = "trap";
+    }
 }
 
 static bool inherited(const struct command *c, int fd)
