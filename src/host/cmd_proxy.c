@@ -67,7 +67,7 @@ static int check_allowed(cs_addrs *only, const cs_args *a, const cs_endpoint *to
 {
     cs_allowlist *list = NULL;
     const char *file = NULL;
-    char why[300] = "", detail[CS_EP_TEXT_MAX + 300];
+    char why[300] = "", detail[CS_EP_TEXT_MAX + 300] = "";
 
     cs_err err = load(&list, &file, why, a);
     if (err == CS_OK) {
@@ -186,8 +186,8 @@ static int print_list(const cs_args *a)
 
 int cs_host_allowlist(const cs_args *a)
 {
-    cs_endpoint to;
-    cs_addrs only;
+    cs_endpoint to = {0};
+    cs_addrs only = {0};
 
     if (a->num_pos == 0) {
         return print_list(a);

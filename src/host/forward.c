@@ -157,7 +157,8 @@ static cs_err open_pair(forward *f, const cs_forward_pair *pair, cs_proxy_opts *
 
     map(&from, dir, true);
     map(&to, dir, false);
-    (void)snprintf(f->why, sizeof f->why, "the listener of %.300s", pair->name);
+    CS_TRY(cs_endpoint_format(&bound, &from));
+    (void)snprintf(f->why, sizeof f->why, "cannot listen on %.300s", text);
     CS_TRY(cs_endpoint_listen(&fd, &from, BACKLOG));
     o->name = pair->name;
     o->only = pair->only.num > 0 ? &pair->only : NULL;
@@ -171,7 +172,9 @@ static cs_err open_pair(forward *f, const cs_forward_pair *pair, cs_proxy_opts *
     }
     f->from[f->num++] = from;
     f->why[0] = '\0';
-    CS_TRY(cs_endpoint_format(&bound, &from));
+    bound.len = 0;
+    memset(text, 0, sizeof text);
+    CS_TRY(cs_endpoint_format(&bound, &from)); /* the real port when 0 was asked for */
     cs_log(CS_LOG_INFO, "listening", CS_LC("at", text), CS_LC("proxy", pair->name));
     return CS_OK;
 }

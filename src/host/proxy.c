@@ -27,13 +27,15 @@ struct conn {
     uint64_t begun_ms;
 };
 
+typedef TAILQ_HEAD(conns, conn) conns;
+
 struct cs_proxy {
     cs_loop *loop;
     cs_relay *relay;
     cs_dest *dest;
     cs_proxy_opts opts;
     cs_listener *listener;
-    TAILQ_HEAD(, conn) conns;
+    conns conns;
     uint64_t open, ended[CS_PROXY_NUM_RESULTS];
     uint64_t second_ms, lines, left_out; /* of the log */
 };

@@ -1,4 +1,4 @@
-/* Loop, streams, links and the pump, over socket pairs. */
+/* Loop, streams and links, over socket pairs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "net/link.h"
-#include "net/pump.h"
 #include "net/stream.h"
 
 typedef struct end {
@@ -244,73 +243,6 @@ static void link_carries_packets_up_to_256_kib_with_backpressure(void **state)
     cs_loop_free(l);
 }
 
-typedef struct pumped {
-    bool done;
-    cs_err why;
-    uint64_t ab, ba;
-} pumped;
-static void pump_done(void *cookie, cs_err why, uint64_t ab, uint64_t ba)
-{
-    *(pumped *)cookie = (pumped){true, why, ab, ba};
-}
-
-static void pump_passes_bytes_and_half_close_both_ways(void **state)
-{
-    cs_loop *l;
-    int left[2];
-    int right[2];
-    end a;
-    end b;
-    cs_pump *p;
-    pumped r = {0};
-    const size_t n = 2u << 20;
-    uint8_t *big = calloc(1, n);
-    assert_int_equal(cs_loop_new(&l), CS_OK);
-    nonblocking_pair(left, SOCK_STREAM);
-    nonblocking_pair(right, SOCK_STREAM);
-    make_end(&a, l, left[0], n, NULL);
-    make_end(&b, l, right[0], n, NULL);
-    int inner[2] = {left[1], right[1]};
-    assert_int_equal(cs_pump_new(&p, l, inner, 5000, pump_done, &r), CS_OK);
-    cs_stream_read(a.s, true);
-    cs_stream_read(b.s, true);
-    assert_int_equal(cs_stream_write(a.s, cs_slice_of(big, n)), CS_OK);
-    cs_stream_shutdown(a.s);
-    assert_true(until(l, &b.eof));
-    assert_int_equal(b.got_len, n);
-    assert_int_equal(cs_stream_write(b.s, cs_slice_of("reply", 5)), CS_OK);
-    cs_stream_shutdown(b.s);
-    assert_true(until(l, &a.eof));
-    assert_int_equal(a.got_len, 5);
-    assert_true(until(l, &r.done));
-    assert_int_equal(r.why, CS_OK);
-    assert_int_equal(r.ab, n);
-    assert_int_equal(r.ba, 5);
-    free_end(&a);
-    free_end(&b);
-    free(big);
-    cs_loop_free(l);
-}
-
-static void pump_ends_when_idle(void **state)
-{
-    cs_loop *l;
-    int left[2];
-    int right[2];
-    cs_pump *p;
-    pumped r = {0};
-    assert_int_equal(cs_loop_new(&l), CS_OK);
-    nonblocking_pair(left, SOCK_STREAM);
-    nonblocking_pair(right, SOCK_STREAM);
-    int inner[2] = {left[1], right[1]};
-    assert_int_equal(cs_pump_new(&p, l, inner, 1, pump_done, &r), CS_OK);
-    assert_true(until(l, &r.done));
-    assert_int_equal(r.why, CS_E_TIMEOUT);
-    close(left[0]);
-    close(right[0]);
-    cs_loop_free(l);
-}
-
 typedef struct dialled {
     bool done, accepted;
     cs_err err;
@@ -369,8 +301,6 @@ int main(void)
         cmocka_unit_test(stream_tells_of_a_dead_peer),
         cmocka_unit_test(stream_that_has_ended_both_ways_does_not_linger),
         cmocka_unit_test(link_carries_packets_up_to_256_kib_with_backpressure),
-        cmocka_unit_test(pump_passes_bytes_and_half_close_both_ways),
-        cmocka_unit_test(pump_ends_when_idle),
         cmocka_unit_test(dial_and_listener_meet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

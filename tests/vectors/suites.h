@@ -21,6 +21,7 @@
     X("mpc-model", cs_suite_mpc_model)                                                                                 \
     X("sigv4", cs_suite_sigv4)                                                                                         \
     X("sse", cs_suite_sse)                                                                                             \
+    X("vsock-proxy", cs_suite_vsock_proxy)                                                                             \
     X("wycheproof", cs_suite_wycheproof)
 
 #endif
