@@ -2,6 +2,7 @@
 #include "net/aws/curl.h"
 
 #include <curl/curl.h>
+#include <stdint.h>
 #include <string.h>
 
 typedef struct transfer {
@@ -106,8 +107,34 @@ static void set_method(CURL *c, const cs_curl_request *q, transfer *t)
         curl_easy_setopt(c, CURLOPT_READFUNCTION, on_upload);
         curl_easy_setopt(c, CURLOPT_READDATA, t);
         curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->body.len);
+    } else if (strcmp(q->method, "POST") == 0) {
+        curl_easy_setopt(c, CURLOPT_POST, 1L);
+        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body.len);
+        curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body.p != NULL ? (const char *)q->body.p : ""); /* not copied */
     } else {
         curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
+    }
+}
+
+static void set_peer(CURL *c, const cs_curl_request *q, struct curl_slist *to)
+{
+    struct curl_blob roots = {
+        .data = (void *)(uintptr_t)q->roots_pem.p, .len = q->roots_pem.len, .flags = CURL_BLOB_COPY};
+
+    if (to != NULL) {
+        curl_easy_setopt(c, CURLOPT_CONNECT_TO, to);
+    }
+    if (q->unix_path != NULL) {
+        curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, q->unix_path);
+    }
+    if (q->ca_file != NULL || q->roots_pem.len > 0) {
+        curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
+    }
+    if (q->roots_pem.len > 0) {
+        curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
+        curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &roots);
+    } else if (q->ca_file != NULL) {
+        curl_easy_setopt(c, CURLOPT_CAINFO, q->ca_file);
     }
 }
 
@@ -117,9 +144,10 @@ cs_err cs_curl_run(cs_curl_reply *reply, const cs_curl_request *q)
     long status = 0;
     curl_off_t connect_us = 0;
     CURL *c = curl_easy_init();
-    struct curl_slist *list = header_list(q);
+    struct curl_slist *list = header_list(q),
+                      *to = q->connect_to != NULL ? curl_slist_append(NULL, q->connect_to) : NULL;
     cs_err err = CS_E_NO_MEMORY;
-    if (c != NULL && list != NULL) {
+    if (c != NULL && list != NULL && (to != NULL || q->connect_to == NULL)) {
         curl_easy_setopt(c, CURLOPT_URL, q->url);
         curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L); /* what was signed is what is sent */
         curl_easy_setopt(c, CURLOPT_HTTPHEADER, list);
@@ -134,10 +162,7 @@ cs_err cs_curl_run(cs_curl_reply *reply, const cs_curl_request *q)
         curl_easy_setopt(c, CURLOPT_WRITEDATA, &t);
         curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
         curl_easy_setopt(c, CURLOPT_HEADERDATA, &t);
-        if (q->ca_file != NULL) {
-            curl_easy_setopt(c, CURLOPT_CAINFO, q->ca_file);
-            curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
-        }
+        set_peer(c, q, to);
         set_method(c, q, &t);
         err = err_of(curl_easy_perform(c), &t);
         curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
@@ -149,6 +174,7 @@ cs_err cs_curl_run(cs_curl_reply *reply, const cs_curl_request *q)
         reply->body->len = t.start;
     }
     curl_slist_free_all(list);
+    curl_slist_free_all(to);
     curl_easy_cleanup(c);
     return err;
 }

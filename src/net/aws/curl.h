@@ -7,14 +7,18 @@
 #define CS_CURL_MAX_HEADERS 24
 
 typedef struct cs_curl_request {
-    const char *method; /* GET, HEAD or PUT */
+    const char *method; /* GET, HEAD, PUT or POST */
     const char *url;
     const char *headers[CS_CURL_MAX_HEADERS]; /* "Name: value", NULL-terminated when fewer */
-    cs_slice body;                            /* PUT */
+    cs_slice body;                            /* PUT, POST */
     const char *ca_file;                      /* or NULL */
     uint32_t connect_ms, timeout_ms;
     uint64_t max_bytes; /* of the answer's body */
     bool keep_partial;  /* what came of the body before a transfer broke (CS_E_IO, CS_E_TIMEOUT) stays */
+    /* Where to connect to instead of the URL's host, whose name stays the one of the certificate: "::HOST:PORT", or the path of a unix
+     * socket. roots_pem: the only roots that are accepted, instead of ca_file. NULL and empty: none of it. */
+    const char *connect_to, *unix_path;
+    cs_slice roots_pem;
 } cs_curl_request;
 
 typedef struct cs_curl_reply {
