@@ -45,7 +45,10 @@ set -- run --driver nitro --eif "$EIF" --enclave-name "$ENCLAVE_NAME" --dir "$RU
 umask 077
 setsid "$HOST" "$@" </dev/null >"$LOG" 2>&1 &
 PID=$!
-serving() { "$HOST" status --dir "$RUN_DIR" --json 2>/dev/null | grep -q '"phase":"SERVING"'; }
+# run.json names the process: another one that runs already is not taken for this one
+serving() {
+    grep -q "\"pid\": *$PID[,}]" "$RUN_DIR/run.json" 2>/dev/null && "$HOST" status --dir "$RUN_DIR" 2>/dev/null | grep -q SERVING
+}
 # An interrupted start leaves nothing behind.
 trap 'kill "$PID" 2>/dev/null || true; wait "$PID" || true; exit 130' INT TERM
 LEFT=$((${START_TIMEOUT_SECONDS:-300} * 5))

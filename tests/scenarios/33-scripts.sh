@@ -3,25 +3,16 @@
 # Goal of this test: the five scripts of scripts/sign-service do what the seed's did, in its order and with its output paths. docker and
 # nitro-cli are stand-ins that record their arguments; behind docker stands buildah, so that the last stage of both Dockerfiles is really built.
 set -u
+# shellcheck source=tests/scenarios/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/scenarios/nitro-lib.sh
+. "$(dirname "$0")/nitro-lib.sh"
 TOP=$(cd "$(dirname "$0")/../.." && pwd)
 S=$TOP/scripts/sign-service
-BIN=${COUNTERSIGN_BIN:-$TOP/build/bin}
-W=$(mktemp -d /tmp/cs-scripts.XXXXXX)
-BUILDAH="buildah --root $W/storage --runroot $W/run --storage-driver vfs"
-failed=0
+W=$RUN
+BUILDAH="buildah --root $W/storage --runroot $W/runroot --storage-driver vfs"
 export COUNTERSIGN_TARGET=$W/target COUNTERSIGN_BIN=$BIN BUILDAH_ISOLATION=chroot PATH=$W/stand-ins:$PATH
 unset SIGN_SERVICE_CONFIG KMS_PROXY_PORT HOST_EGRESS_VSOCK_PORT ENCLAVE_PARENT_CID DOCKER DOCKER_IMAGE NITRO_CLI EIF_BUILDER EIF_PATH ENCLAVE_NAME
-trap 'rm -rf "$W"' EXIT
-
-case_() {
-    local name=$1
-    shift
-    if "$@" >"$W/case" 2>&1; then echo "ok $name"; else
-        echo "not ok $name"
-        tail -n 20 "$W/case" | sed 's/^/# /'
-        failed=1
-    fi
-}
 
 # ---------------------------------------------------------------- stand-ins
 
@@ -36,6 +27,7 @@ END
 cat >"$W/stand-ins/nitro-cli" <<END
 #!/bin/sh
 printf '%s\n' "nitro-cli \$*" >>"$W/commands"
+[ "\$1" = build-enclave ] || exec "$BIN/nitro-cli-emulated" "\$@"
 out=
 while [ \$# -gt 0 ]; do
     [ "\$1" != --output-file ] || out=\$2
@@ -121,7 +113,7 @@ refuses_nothing_staged() { ! COUNTERSIGN_TARGET=$W/none "$S/build-docker.sh"; }
 # tree_of_image NAME DIR: the one layer of a built image
 tree_of_image() {
     rm -rf "$W/layers" "$2" && mkdir "$W/layers" "$2" || return 1
-    $BUILDAH push "$1" "docker-archive:$W/layers.tar" && tar -C "$W/layers" -xf "$W/layers.tar" && rm "$W/layers.tar" || return 1
+    $BUILDAH push -q "$1" "docker-archive:$W/layers.tar" && tar -C "$W/layers" -xf "$W/layers.tar" && rm "$W/layers.tar" || return 1
     [ "$(jq '.[0].Layers | length' "$W/layers/manifest.json")" = 1 ] || return 1
     tar -C "$2" -xpf "$W/layers/$(jq -r '.[0].Layers[0]' "$W/layers/manifest.json")" &&
         jq -e '.config.Cmd == ["/bin/sign-init"] and .config.Entrypoint == null' "$W/layers/$(jq -r '.[0].Config' "$W/layers/manifest.json")"
@@ -182,4 +174,62 @@ case_ eif-by-signctl by_signctl
 case_ eif-without-docker-and-nitro-cli without_docker
 case_ other-settings-than-staged other_settings
 case_ a-builder-that-there-is-not nothing_left
-exit $failed
+
+# ---------------------------------------------------------------- the whole way in the seed's order: build, run, sign, stop
+
+whole_build() {
+    nitro_prepare && config_write "$W/sign-service.yaml" || return 1
+    export SIGN_SERVICE_CONFIG=$W/sign-service.yaml
+    "$S/build_server.sh" && "$S/build-docker.sh" && EIF_BUILDER=signctl KERNEL=$W/kernel "$S/build-eif.sh" || return 1
+    PCR0=$(jq -r .Measurements.PCR0 "$W/target/sign-service.enclave.pcrs.json")
+    key_bind "$PCR0"
+}
+run_enclave() {
+    : >"$W/commands"
+    AGE_KEY_S3_URI=s3://$BUCKET/enclave/age-private.key.enc KEY_SHARES_S3_URI=s3://$BUCKET/enclave/service_key_shares.json.age \
+        AWS_REGION=$REGION IMDS_ENDPOINT=$IMDS S3_ENDPOINT=$S3 ENCLAVE_CID=17 CPU_COUNT=4 MEMORY_MIB=600 \
+        HOST_GRPC_PORT=$1 "$S/run-enclave.sh" --vsock-dir "$V" --kms-endpoint "$(emu_get kms_connect)"
+}
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+runs() {
+    run_enclave "$(free_port)" || return 1
+    GRPC=$(jq -r .grpc "$W/target/sign-service-enclave-run/run.json" | sed 's/^tcp://')
+    echo "$GRPC" >"$W/grpc"
+}
+nitro_cli_was_asked() {
+    grep "^nitro-cli run-enclave " "$W/commands" >"$W/asked" && grep -e "--eif-path $W/target/sign-service.enclave.eif" "$W/asked" &&
+        grep -e '--memory 600' "$W/asked" && grep -e '--cpu-count 4' "$W/asked" && grep -e '--enclave-cid 17' "$W/asked" &&
+        grep -e '--enclave-name sign-service-enclave' "$W/asked" && ! grep -e --debug-mode "$W/asked"
+}
+signs() { GRPC=$(cat "$W/grpc") && sign_ok; }
+console_log() { grep '"event":"signed"' "$W/target/sign-service-enclave-console.log"; }
+no_second() { ! run_enclave "$(free_port)" && [ "$(enclaves)" = 1 ]; }
+stops() { "$S/stop-enclave.sh" && grep '^nitro-cli terminate-enclave ' "$W/commands"; }
+end_state() {
+    [ "$(enclaves)" = 0 ] && [ -z "$(find "$W/target/sign-service-enclave-run" "$V" \( -type f ! -name lock ! -name '*.log' ! -name start.lock \) -o -type s)" ] &&
+        ! "$S/stop-enclave.sh"
+}
+refused_start() {
+    ! START_TIMEOUT_SECONDS=60 AGE_KEY_S3_URI=s3://$BUCKET/nothing KEY_SHARES_S3_URI=s3://$BUCKET/nothing AWS_REGION=$REGION IMDS_ENDPOINT=$IMDS \
+        S3_ENDPOINT=$S3 "$S/run-enclave.sh" --vsock-dir "$V" --kms-endpoint "$(emu_get kms_connect)" 2>"$W/said" && cat "$W/said" &&
+        grep S3_NOT_FOUND "$W/said" && grep 'ended with status 1' "$W/said" && [ "$(enclaves)" = 0 ]
+}
+if [ -d "$W/tree" ]; then
+    # the functions leave variables: not in a sub-shell
+    if whole_build >"$W/whole" 2>&1; then
+        echo "ok whole-build"
+    else
+        echo "not ok whole-build"
+        tail -5 "$W/whole"
+        exit 1
+    fi
+    case_ run-enclave runs
+    case_ what-nitro-cli-was-asked nitro_cli_was_asked
+    case_ signs signs
+    case_ console-log console_log
+    case_ no-second-start no_second
+    case_ stop-enclave stops
+    case_ end-state end_state
+    case_ a-refused-start-leaves-nothing refused_start
+fi
+finish
