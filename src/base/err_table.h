@@ -221,6 +221,23 @@
       "enclaves (CID 4 and above) may; another one by --peer-cid")                                                     \
     X(ALLOWLIST, INPUT, INVALID_ARGUMENT, 0, "the allow-list is not one: nothing is allowed",                          \
       "correct the line; sign-host allowlist prints one with every AWS region")                                        \
+    /* sign-host doctor */                                                                                             \
+    X(ALLOCATOR, INPUT, FAILED_PRECONDITION, 0, "allocator.yaml is missing, malformed or reserves too little",         \
+      "set memory_mib and cpu_count, then systemctl restart nitro-enclaves-allocator")                                 \
+    X(IMAGE_CONFIG, INPUT, FAILED_PRECONDITION, 0, "the image holds no configuration of Countersign",                  \
+      "build it with signctl eif build or scripts/sign-service")                                                       \
+    X(HOST_CLOCK, STATE, FAILED_PRECONDITION, 0, "the parent's clock has another source, or is not synchronised",      \
+      "use kvm-clock or tsc; run chrony with 169.254.169.123")                                                         \
+    X(CLOCK_SKEW, STATE, FAILED_PRECONDITION, 0, "this clock differs from AWS's", "run chrony with 169.254.169.123")   \
+    X(ENTROPY_LOW, STATE, FAILED_PRECONDITION, 1, "the kernel has little entropy", "check hwrng and rngd")             \
+    X(IMDS_OPEN, REMOTE, FAILED_PRECONDITION, 0, "the metadata service also answers without a token (version 1)",      \
+      "modify-instance-metadata-options --http-tokens required")                                                       \
+    X(KMS_OPEN, REMOTE, FAILED_PRECONDITION, 0, "KMS decrypts for this host without attestation",                      \
+      "signctl kms lint names the hole; write the policy anew with signctl kms policy")                                \
+    X(PCR_MISMATCH, STATE, FAILED_PRECONDITION, 0, "the measurements are another image's",                             \
+      "run the image that is named, or name this one: signctl kms update")                                             \
+    X(CERT_AGE, STATE, FAILED_PRECONDITION, 0, "a certificate of the image is out of its time or soon will be",        \
+      "build and sign the image anew")                                                                                 \
     /* gateway and rooms */                                                                                            \
     X(UPSTREAM, IO, UNAVAILABLE, 1, "the gateway cannot reach sign-service",                                           \
       "check sign_service.url and that sign-service runs")                                                             \

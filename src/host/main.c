@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "host/cmd_bridge.h"
 #include "host/cmd_service.h"
+#include "host/doctor.h"
 #include "host/run.h"
 
 /* ---------------------------------------------------------------- pcrs, image */
@@ -215,6 +216,12 @@ static const cs_cmd commands[] = {
      .text = cs_host_console_text,
      .opts = cs_host_console_opts,
      .run = cs_host_cmd_console},
+    {.name = "doctor",
+     .synopsis = "[--eif FILE] [--json] [OPTION...]",
+     .summary = "look at everything that a start needs; cause and fix of what is wrong",
+     .text = cs_doctor_text,
+     .opts = cs_doctor_opts,
+     .run = cs_doctor_main},
     {0},
 };
 
