@@ -37,9 +37,13 @@ placeholder() {
     printf 'HdrS' | dd of="$1" bs=1 seek=514 conv=notrunc 2>/dev/null
 }
 
-# application_ramdisk IMAGE: the last section of an image that is not signed
+# big_endian FILE OFFSET BYTES: a number of a file
+big_endian() { od -An -v -t "u$3" --endian=big -j "$2" -N "$3" "$1" | tr -d ' '; }
+
+# application_ramdisk IMAGE: the last section of an image that is not signed (header: number of sections at 26, their sizes at 284)
 application_ramdisk() {
-    tail -c "$("$COUNTERSIGN_BIN/signctl" eif describe --json "$1" | tr ',' '\n' | sed -n 's/.*"Bytes":\([0-9]*\).*/\1/p' | tail -1)" "$1"
+    sections=$(big_endian "$1" 26 2)
+    tail -c "$(big_endian "$1" $((284 + 8 * (sections - 1))) 8)" "$1"
 }
 
 # What signctl puts into the application ramdisk is taken out of one, so that the container image holds the same bytes as the EIF.

@@ -47,7 +47,7 @@ setsid "$HOST" "$@" </dev/null >"$LOG" 2>&1 &
 PID=$!
 # run.json names the process: another one that runs already is not taken for this one
 serving() {
-    grep -q "\"pid\": *$PID[,}]" "$RUN_DIR/run.json" 2>/dev/null && "$HOST" status --dir "$RUN_DIR" 2>/dev/null | grep -q SERVING
+    grep -q "\"pid\": *${PID}[,}]" "$RUN_DIR/run.json" 2>/dev/null && "$HOST" status --dir "$RUN_DIR" 2>/dev/null | grep -q SERVING
 }
 # An interrupted start leaves nothing behind.
 trap 'kill "$PID" 2>/dev/null || true; wait "$PID" || true; exit 130' INT TERM

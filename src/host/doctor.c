@@ -310,7 +310,7 @@ const cs_opt cs_doctor_opts[] = {
                      "the KMS proxy's allow-list (default: /etc/nitro_enclaves/vsock-proxy.yaml)"),
     CS_HOST_TEXT_OPT("dir", "DIR", NULL, NULL, "run directory of a sign-host that runs: where its gRPC is"),
     CS_HOST_TEXT_OPT("grpc", "ENDPOINT", NULL, NULL, "the enclave's gRPC (default: tcp:127.0.0.1:HOST_GRPC_PORT)"),
-    CS_HOST_TEXT_OPT("nsm-root", "PEM", NULL, NULL,
+    CS_HOST_TEXT_OPT("nsm-root", "PEM", "NSM_ROOT_PEM", NULL,
                      "root of attestation documents instead of AWS's (the emulator's; tests only)"),
     CS_HOST_TEXT_OPT("root", "DIR", NULL, NULL, "look below DIR instead of / for /dev, /etc, /proc and /sys (tests)"),
     CS_HOST_TEXT_OPT("age-key-uri", "S3URI", "AGE_KEY_S3_URI", NULL, "KMS-encrypted age identity"),

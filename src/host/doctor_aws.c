@@ -109,7 +109,10 @@ void cs_doctor_aws_credentials(cs_doctor *d, cs_doctor_line *l)
     uint64_t now = cs_clock_wall_ms();
 
     if (err != CS_OK) {
-        cs_doctor_report_say(l, CS_DOCTOR_FAIL, err, "IMDS gives no credentials of a role (%s)", cs_err_code(err));
+        cs_doctor_report_say(l, CS_DOCTOR_FAIL, err, "%s (%s)",
+                             err == CS_E_CRED_EXPIRED ? "the role's credentials have expired"
+                                                      : "IMDS gives no credentials of a role",
+                             cs_err_code(err));
         return;
     }
     size_t n = strlen(d->creds.access_key_id);

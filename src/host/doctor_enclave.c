@@ -1,86 +1,25 @@
 /* What runs on this host now: asked like any client would, and believed only as far as its attestation document goes. See doctor.h. */
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-#include "attest/verify.h"
 #include "base/text.h"
+#include "host/attested.h"
 #include "host/doctor.h"
 #include "host/host.h"
-#include "net/countersign.pb-c.h"
-#include "net/h2/grpc.h"
 
 #define STEP_MS 3000u
-#define NONCE_LEN 32u
-
-/* DER of the root that is to be trusted instead of AWS's: emulators only. */
-static cs_err root_of(cs_buf *out, const char *path)
-{
-    cs_buf pem = cs_buf_heap(CS_DOCTOR_FILE_MAX);
-    cs_err err = cs_doctor_host_file(&pem, "", path, CS_DOCTOR_FILE_MAX);
-    BIO *in = err == CS_OK ? BIO_new_mem_buf(pem.p, (int)pem.len) : NULL;
-    X509 *cert = in != NULL ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
-    uint8_t *der = NULL;
-    int len = cert != NULL ? i2d_X509(cert, &der) : -1;
-
-    if (err == CS_OK) {
-        err = len > 0 ? cs_put(out, der, (size_t)len) : CS_E_FORMAT;
-    }
-    OPENSSL_free(der);
-    X509_free(cert);
-    BIO_free(in);
-    cs_buf_free(&pem);
-    return err;
-}
-
-/* A fresh document of the enclave behind gRPC. */
-static cs_err document(cs_buf *out, const cs_doctor *d, const uint8_t nonce[NONCE_LEN])
-{
-    Countersign__V1__AttestRequest q = COUNTERSIGN__V1__ATTEST_REQUEST__INIT;
-    uint8_t packed[64];
-    cs_buf answer = cs_buf_heap(CS_GRPC_MESSAGE_MAX);
-
-    q.nonce.data = (uint8_t *)(uintptr_t)nonce;
-    q.nonce.len = NONCE_LEN;
-    size_t len = countersign__v1__attest_request__pack(&q, packed);
-    cs_err err = cs_grpc_unary(&answer, NULL, &d->grpc, "/countersign.v1.Enclave/Attest", cs_slice_of(packed, len),
-                               cs_doctor_aws_left(d, STEP_MS));
-    Countersign__V1__AttestReply *reply =
-        err == CS_OK ? countersign__v1__attest_reply__unpack(NULL, answer.len, answer.p) : NULL;
-    if (err == CS_OK) {
-        err = reply != NULL ? cs_put(out, reply->document.data, reply->document.len) : CS_E_FORMAT;
-    }
-    if (reply != NULL) {
-        countersign__v1__attest_reply__free_unpacked(reply, NULL);
-    }
-    cs_buf_free(&answer);
-    return err;
-}
 
 static cs_err attested(cs_doctor *d)
 {
     static cs_att_result result;
-    uint8_t nonce[NONCE_LEN];
-    cs_slice nonce_slice = cs_slice_of(nonce, sizeof nonce);
-    cs_buf doc = cs_buf_heap(CS_ATT_MAX_DOC), root = cs_buf_heap(CS_DOCTOR_FILE_MAX);
-    cs_att_options o = {.time = CS_ATT_TIME_NOW, .nonce = &nonce_slice, .any_pcrs = true, .allow_debug = true};
-    cs_err err = getrandom(nonce, sizeof nonce, 0) == (ssize_t)sizeof nonce ? CS_OK : CS_E_ENTROPY;
+    cs_err err = cs_host_attested(&result, &d->grpc, d->nsm_root, cs_doctor_aws_left(d, STEP_MS));
 
-    if (err == CS_OK && d->nsm_root != NULL) {
-        err = root_of(&root, d->nsm_root);
-        o.root_der = cs_buf_slice(&root);
-    }
-    if (err == CS_OK && (err = document(&doc, d, nonce)) == CS_OK &&
-        (err = cs_att_verify(&result, cs_buf_slice(&doc), &o)) == CS_OK) {
+    if (err == CS_OK) {
         d->enclave_attested = true;
         d->enclave_debug = result.debug;
         memcpy(d->enclave_pcr, result.claims.pcr, sizeof d->enclave_pcr);
     }
-    cs_buf_free(&doc);
-    cs_buf_free(&root);
     return err;
 }
 

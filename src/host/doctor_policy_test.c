@@ -117,8 +117,7 @@ static void policy_refuses(void **state)
         "{\"Statement\":[],\"Statement\":[]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Condition\":[]}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Condition\":{\"StringEquals\":[]}}]}",
-        "{\"Statement\":[{\"Effect\":\"Allow\",\"Condition\":{\"StringEquals\":{\"kms:RecipientAttestation:PCR0\":7}}}]"
-        "}",
+        POLICY("[" ALLOW(IS("PCR0", "7")) "]"),
         "{\"Statement\":[{\"Effect\":\"Allow\"}",
         "{\"Statement\":\"x\"}",
     };

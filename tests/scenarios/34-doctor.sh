@@ -193,7 +193,7 @@ both_versions() {
 no_role() {
     server norole '    def do_PUT(self): self.say(200, b"A" * 56)
     def do_GET(self): self.say(404)'
-    IMDS_AT=$AT says credentials fail "$1" "no credentials of a role" --only credentials
+    IMDS_AT=$AT only credentials fail IMDS_ROLE "no credentials of a role"
 }
 ends_in() {
     server "creds$1" "    def do_PUT(self): self.say(200, b'A' * 56)
@@ -278,7 +278,7 @@ case_ imds-gone eval 'IMDS_AT=http://127.0.0.1:1 only imds fail IMDS_ABSENT "not
 case_ imds-hop-limit hop_limit
 case_ imds-version-1-only version_1
 case_ imds-both-versions both_versions
-case_ no-role no_role "${NO_ROLE_CODE:-IMDS}"
+case_ no-role no_role
 case_ credentials-expired ends_in -60 fail "expired"
 case_ credentials-expire-soon ends_in 300 warn "min more"
 case_ s3-no-object eval 'SHARES=s3://$BUCKET/none only shares fail S3_NOT_FOUND none'
