@@ -11,6 +11,7 @@
  * Environment: NITRO_FAKE_DIR (state and sockets, required), NITRO_FAKE_BACKEND (local), NITRO_FAKE_NSM_CONTROL (sign-emulator's control
  * socket; namespace: the root in the socket's folder signs documents), NITRO_FAKE_FAIL (faults, see nitro_cli_state.c), NITRO_FAKE_DELAY_MS (of each command), NITRO_FAKE_BOOT_MS (how long run-enclave waits
  * for the heartbeat; 180000).
+ * NITRO_FAKE_ROLE (ARN) and NITRO_FAKE_INSTANCE: PCR3 and PCR4 of the back end namespace.
  * Source: specs/nitro-kms.md 8.3.
  */
 #ifndef CS_EMULATOR_NITRO_CLI_H

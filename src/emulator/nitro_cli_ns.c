@@ -51,8 +51,13 @@ static bool emulator_dir(char out[CS_NITRO_PATH])
 static cs_err start(pid_t *out, const cs_nitro_vm *vm, int out_fd, bool heartbeat)
 {
     char emulator[CS_NITRO_PATH], device[CS_NITRO_PATH];
-    cs_ns_enclave_opts o = {
-        .emulator = emulator, .nsm_device = device, .module_id = vm->id, .debug = vm->debug, .console_fd = out_fd};
+    cs_ns_enclave_opts o = {.emulator = emulator,
+                            .nsm_device = device,
+                            .module_id = vm->id,
+                            .role_arn = getenv("NITRO_FAKE_ROLE"),
+                            .instance = getenv("NITRO_FAKE_INSTANCE"),
+                            .debug = vm->debug,
+                            .console_fd = out_fd};
 
     (void)heartbeat; /* whether it is heard was decided by who listens */
     if (!emulator_dir(emulator) || !beside(device, "nsm-device")) {

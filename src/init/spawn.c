@@ -5,13 +5,15 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "init/init.h"
 
 #define ARGS_MAX 24
-#define FDS_MAX 1024 /* all descriptors of sign-init are below */
+#define CLOEXEC_ALL 4U /* CLOSE_RANGE_CLOEXEC */
+#define FDS_MAX 1024   /* all descriptors of sign-init are below */
 
 static const struct {
     const char *name, *path;
@@ -113,7 +115,21 @@ static bool inherited(const struct command *c, int fd)
     return false;
 }
 
-/* In the child: only async-signal-safe calls, none newer than Linux 4.14. */
+/* One call since Linux 5.11; before, one for each descriptor that there might be. */
+static void keep_only(const struct command *c, int report_fd)
+{
+    bool all = syscall(SYS_close_range, 3U, ~0U, CLOEXEC_ALL) == 0;
+
+    for (int fd = 3; fd < FDS_MAX; fd++) {
+        if (inherited(c, fd)) {
+            (void)fcntl(fd, F_SETFD, 0);
+        } else if (!all && fd != report_fd) {
+            (void)close(fd);
+        }
+    }
+}
+
+/* In the child: only async-signal-safe calls, none newer than Linux 4.14 without another way. */
 static void become(const cs_init *in, cs_launch_program p, const struct command *c, int err_fd, int report_fd)
 {
     static char *const no_environment[] = {NULL};
@@ -128,13 +144,7 @@ static void become(const cs_init *in, cs_launch_program p, const struct command 
         _exit(127);
     }
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* no orphans where sign-init is not PID 1 */
-    for (int fd = 3; fd < FDS_MAX; fd++) {
-        if (inherited(c, fd)) {
-            (void)fcntl(fd, F_SETFD, 0);
-        } else if (fd != report_fd) {
-            (void)close(fd);
-        }
-    }
+    keep_only(c, report_fd);
     (void)execve(programs[p].path, (char *const *)(uintptr_t)c->argv, no_environment);
     int why = errno;
     (void)!write(report_fd, &why, sizeof why);

@@ -5,6 +5,7 @@
  * Words of the kernel's command line that the kernel does not know come as environment variables:
  *   CS_ROOT=DIR    repository, read-only in the guest
  *   CS_RUN=DIR     folder of this run, written to by guest and host
+ *   CS_ONLY=WORD   handed to the script; may be left out
  *   CS_SCRIPT=FILE run by bash; what it prints is the console's, its exit status goes to CS_RUN/status
  */
 #include <dirent.h>
@@ -135,14 +136,16 @@ static void switch_root(void)
 static void run_script(void)
 {
     static const char *const names[] = {"CS_ROOT", "CS_BIN", "CS_RUN"};
+    const char *only = getenv("CS_ONLY");
     static char bash[] = "/bin/bash", path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 home[] = "HOME=/tmp";
-    static char script[PATH_LEN], words[3][PATH_LEN + 16];
-    char *argv[] = {bash, script, NULL}, *envp[] = {path, home, words[0], words[1], words[2], NULL};
+    static char script[PATH_LEN], words[3][PATH_LEN + 16], part[64];
+    char *argv[] = {bash, script, NULL}, *envp[] = {path, home, words[0], words[1], words[2], part, NULL};
 
     for (size_t i = 0; i < 3; i++) {
         (void)snprintf(words[i], sizeof words[i], "%s=%s", names[i], word(names[i]));
     }
+    (void)snprintf(part, sizeof part, "CS_ONLY=%s", only != NULL ? only : "");
     (void)snprintf(script, sizeof script, "%s", word("CS_SCRIPT"));
     (void)setsid();
     execve(bash, argv, envp);

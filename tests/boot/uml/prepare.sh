@@ -28,13 +28,13 @@ image() {
         jq -r --arg name "$1" '.Measurements | "PCRS[\($name).0]=\(.PCR0)", "PCRS[\($name).1]=\(.PCR1)", "PCRS[\($name).2]=\(.PCR2)"' >>"$RUN/pcrs"
 }
 
-# bind NAME...: the key's policy admits these images, by PCR0, 1 and 2 together, and nothing else
+# bind NAME...: the key's policy admits these images on this role's instances, by PCR0 to 3 together, and nothing else
 bind() {
     local name releases=()
     for name in "$@"; do
         releases+=(--release "$RUN/$name.eif")
     done
-    "$BIN/signctl" kms policy --account "$ACCOUNT" --role "${ROLE_ARN##*/}" --admin-role KMSAdmin "${releases[@]}" >"$RUN/policy.json" &&
+    "$BIN/signctl" kms policy --account "$ACCOUNT" --role "${ROLE_ARN##*/}" --pcr3 "$ROLE_ARN" --admin-role KMSAdmin "${releases[@]}" >"$RUN/policy.json" &&
         "$BIN/signctl" kms lint "$RUN/policy.json" >"$RUN/policy.txt" || die "key policy: $(tail -3 "$RUN/policy.txt")"
     jq -n --arg key "$KEY_ARN" --rawfile policy "$RUN/policy.json" \
         '{KeyId: $key, PolicyName: "default", Policy: $policy, BypassPolicyLockoutSafetyCheck: true}' | kms PutKeyPolicy >/dev/null ||
@@ -61,6 +61,11 @@ prepare() {
     s3_put "$RUN/age-private.key.enc" enclave/age-private.key.enc
     s3_put "$RUN/shares/service_key_shares.json.age" enclave/service_key_shares.json.age
     bind main trap
+    {
+        echo "ROLE=$ROLE_ARN INSTANCE=$(emu_get instance_id)"
+        echo "PCRS[role]=$("$BIN/signctl" pcr role "$ROLE_ARN" | grep -oE '[0-9a-f]{96}')"
+        echo "PCRS[instance]=$("$BIN/signctl" pcr instance "$(emu_get instance_id)" | grep -oE '[0-9a-f]{96}')"
+    } >>"$RUN/pcrs"
     emulator_down
     rm -f "$RUN/age-private.key" "$RUN/shares/service_key_shares.json" # the guest is given what a parent host has
 }

@@ -17,18 +17,19 @@ step() {
     read -r up rest </proc/uptime
     printf '# %6s s  %s\n' "$up" "$*"
 }
-# case_ NAME COMMAND...
+# case_ NAME COMMAND...: false when it failed
 case_() {
     local name=$1
     shift
     if "$@"; then
         echo "ok $name"
-        [ -z "${CS_VERBOSE:-}" ] || step "$name"
+        [ "$CS_ONLY" != verbose ] || step "$name"
     else
         echo "not ok $name"
         step "failed: $*"
         failed=1
         tell_why
+        return 1
     fi
 }
 # tell_why: the last lines of what was written, once for each failure
@@ -77,19 +78,25 @@ emulator_up() {
 
 # host_up NAME [OPTION...]: sign-host run with the image $IMAGE (NAME); true when it serves. Its output in $CS_RUN/NAME.{out,err}
 host_up() {
-    local name=$1
+    local name=$1 line out
     shift
+    mkfifo "$RUN/$name.fifo"
     NITRO_FAKE_DIR=$RUN/nitro NITRO_FAKE_BACKEND=namespace NITRO_FAKE_NSM_CONTROL=$RUN/emu/nsm-control.sock \
+        NITRO_FAKE_ROLE=$ROLE NITRO_FAKE_INSTANCE=$INSTANCE \
         IMDS_ENDPOINT=$EMU_imds S3_ENDPOINT=$EMU_s3 AGE_KEY_S3_URI=s3://enclave-artifacts/enclave/age-private.key.enc \
         KEY_SHARES_S3_URI=s3://enclave-artifacts/enclave/service_key_shares.json.age \
         sign-host run --driver nitro --nitro-cli "$CS_BIN/nitro-cli-emulated" --eif "$CS_RUN/${IMAGE:-$name}.eif" --dir "$RUN/$name" \
         --peer-cid 1 --console-log "$CS_RUN/$name.log" --kms-endpoint "$EMU_kms_connect" --egress none --listen "$GRPC" "$@" \
-        >"$CS_RUN/$name.out" 2>"$CS_RUN/$name.err" &
+        >"$RUN/$name.fifo" 2>"$CS_RUN/$name.err" &
     host=$!
-    wait_until 60 served_or_gone "$name"
-    has "$CS_RUN/$name.out" ' serving * ok'
+    exec {out}<"$RUN/$name.fifo" # stays open: what it prints later goes nowhere
+    rm "$RUN/$name.fifo"
+    while IFS= read -r -t 60 -u "$out" line; do
+        printf '%s\n' "$line" >>"$CS_RUN/$name.out"
+        [[ $line != *" serving "*" ok "* ]] || return 0
+    done
+    return 1
 }
-served_or_gone() { has "$CS_RUN/$1.out" ' serving * ms ' || gone $host; }
 # host_down NAME: as an operator stops it
 host_down() { sign-host stop --dir "$RUN/$1" && wait "$host"; }
 
@@ -122,7 +129,9 @@ inject() { socat -t 130 - "VSOCK-CONNECT:1:$1" 2>/dev/null; }
 listening() { socat -u OPEN:/dev/null "VSOCK-CONNECT:1:$1" 2>/dev/null; }
 
 # sign NAME N: with the image's measurements as policy; sign_with PCR0 PCR1 PCR2 N. PCRS: of each image, as eif describe predicted them
+# (role, instance: PCR3 and PCR4, as signctl pcr says)
 declare -A PCRS
+ROLE='' INSTANCE=''
 sign() { sign_with "${PCRS[$1.0]}" "${PCRS[$1.1]}" "${PCRS[$1.2]}" "$2"; }
 sign_with() {
     local digest
