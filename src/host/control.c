@@ -24,7 +24,7 @@ struct peer {
     cs_stream *stream;
     cs_timer *idle; /* a question must come in this time */
     cs_buf line;
-    bool waits; /* for the end of a replacement or reload */
+    char waits; /* for the end of a reload ('r') or replacement ('b'); 0: for nothing */
 };
 
 struct cs_control {
@@ -72,10 +72,10 @@ static void answer_code(struct peer *p, cs_err err, const char *detail)
     answer(p, &json);
 }
 
-void cs_control_done(cs_control *c, cs_err err, const char *detail)
+void cs_control_done(cs_control *c, char what, cs_err err, const char *detail)
 {
     for (int i = 0; c != NULL && i < PEERS; i++) {
-        if (c->peers[i].waits) {
+        if (c->peers[i].waits != 0 && (what == 0 || c->peers[i].waits == what)) {
             answer_code(&c->peers[i], err, detail);
         }
     }
@@ -274,13 +274,13 @@ static void on_question(struct peer *p, cs_slice line)
         }
     } else if (err == CS_OK && strcmp(op_text, "reload") == 0) {
         err = cs_service_reload(s);
-        p->waits = err == CS_OK;
+        p->waits = (char)(err == CS_OK ? 'r' : 0);
     } else if (err == CS_OK && strcmp(op_text, "replace") == 0) {
         err = read_change(&c, s, f);
         if (err == CS_OK) {
             err = cs_service_replace(s, &c, why);
         }
-        p->waits = err == CS_OK;
+        p->waits = (char)(err == CS_OK ? 'b' : 0);
     } else {
         err = CS_E_FORMAT;
     }
@@ -295,7 +295,7 @@ static void on_data(void *cookie, cs_slice data)
 {
     struct peer *p = cookie;
 
-    if (p->waits || cs_put_slice(&p->line, data) != CS_OK) {
+    if (p->waits != 0 || cs_put_slice(&p->line, data) != CS_OK) {
         drop(p);
         return;
     }

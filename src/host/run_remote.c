@@ -16,7 +16,6 @@
 #include "host/service.h"
 #include "net/aws/s3.h"
 
-#define START_MS 200000u /* nitro-cli itself gives an enclave 180 s to boot */
 #define REPLACE_MS 900000u
 #define LEASE_MS (5u * 60u * 1000u)
 
@@ -169,7 +168,7 @@ static cs_service_opts service_opts(const cs_args *a, const cs_driver_ops *ops, 
                                 .dir = cs_host_dir(a),
                                 .peer_cid = (uint32_t)cs_args_u64(a, "peer-cid"),
                                 .vsock_dir = cs_args_str(a, "vsock-dir"),
-                                .start_ms = START_MS},
+                                .start_ms = (uint32_t)cs_args_u64(a, "start-seconds") * 1000u},
                      .preload = {.ports = cs_host_inject_ports(a),
                                  .imds = cs_args_str(a, "imds-endpoint"),
                                  .s3 = cs_args_str(a, "s3-endpoint"),
@@ -184,6 +183,7 @@ static cs_service_opts service_opts(const cs_args *a, const cs_driver_ops *ops, 
         .dir = cs_host_dir(a),
         .peer_cid = (uint32_t)cs_args_u64(a, "peer-cid"),
         .drain_ms = (uint32_t)cs_args_u64(a, "drain-seconds") * 1000u,
+        .restart_ms = (uint32_t)cs_args_u64(a, "restart-ms"),
         .lease_ms = cs_args_flag(a, "renew-credentials") || eif->measured.lease ? LEASE_MS : 0,
         .keep = cs_args_flag(a, "keep"),
         .verbose = cs_args_flag(a, "verbose"),

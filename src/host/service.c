@@ -44,8 +44,8 @@ static void again_later(cs_service *s, cs_err err, const char *detail)
     char text[CS_DRIVER_TEXT];
 
     s->last = err;
-    (void)snprintf(text, sizeof text, "%s: %.120s; starts again in %u s", cs_err_code(err), detail,
-                   s->backoff_ms / 1000);
+    (void)snprintf(text, sizeof text, "%s: %.120s; starts again in %u.%u s", cs_err_code(err), detail,
+                   s->backoff_ms / 1000, s->backoff_ms / 100 % 10);
     cs_log_err(CS_LOG_ERROR, "enclave_down", err, CS_LC("detail", detail), CS_LU("again_ms", s->backoff_ms));
     cs_timer_start(s->again, s->backoff_ms, 0);
     s->backoff_ms = 2 * s->backoff_ms < CS_SERVICE_BACKOFF_MAX_MS ? 2 * s->backoff_ms : CS_SERVICE_BACKOFF_MAX_MS;
@@ -130,7 +130,7 @@ static void on_stop(void *cookie)
     cs_timer_stop(s->again);
     cs_timer_stop(s->lease);
     cs_service_ports_close(s->ports);
-    cs_control_done(s->control, CS_E_CLOSED, "sign-host is being stopped");
+    cs_control_done(s->control, 0, CS_E_CLOSED, "sign-host is being stopped");
     if (s->next != NULL) {
         cs_instance_stop(s->next);
     }
@@ -193,7 +193,7 @@ static void on_reloaded(void *cookie, cs_instance *i, cs_err err, const char *de
     }
     if (i == s->active) {
         cs_service_write_run(s);
-        cs_control_done(s->control, err, detail);
+        cs_control_done(s->control, 'r', err, detail);
     }
 }
 
@@ -217,7 +217,7 @@ static void switch_over(cs_service *s)
         begin_drain(s);
     } else {
         cs_service_ports_cut(s->ports);
-        cs_control_done(s->control, CS_OK, "");
+        cs_control_done(s->control, 'b', CS_OK, "");
     }
 }
 
@@ -257,7 +257,7 @@ static void active_down(cs_service *s, cs_err err, const char *detail, uint64_t 
         return;
     }
     if (lived_ms >= CS_SERVICE_STABLE_MS) {
-        s->backoff_ms = CS_SERVICE_BACKOFF_MIN_MS;
+        s->backoff_ms = s->o.restart_ms;
     }
     if (s->next != NULL) { /* its replacement is on its way */
         s->last = err;
@@ -292,7 +292,7 @@ static void on_down(void *cookie, cs_instance *i, cs_err err, const char *detail
     if (active) {
         active_down(s, err, text, lived);
     } else if (next && !s->stopping) {
-        cs_control_done(s->control, err != CS_OK ? err : CS_E_ENCLAVE_DIED, text);
+        cs_control_done(s->control, 'b', err != CS_OK ? err : CS_E_ENCLAVE_DIED, text);
         tell(s, "the replacement failed; the enclave before it serves on");
         if (s->active == NULL) {
             again_later(s, s->last, "the enclave and its replacement ended");
@@ -300,7 +300,7 @@ static void on_down(void *cookie, cs_instance *i, cs_err err, const char *detail
     } else if (!next && !s->stopping) {
         cs_timer_stop(s->drain);
         cs_service_ports_cut(s->ports);
-        cs_control_done(s->control, CS_OK, "");
+        cs_control_done(s->control, 'b', CS_OK, "");
         tell(s, "the enclave has been replaced");
     }
     if (s->stopping && s->active == NULL && s->next == NULL && s->old == NULL) {
@@ -415,7 +415,7 @@ cs_err cs_service_run(const cs_service_opts *o, char why[CS_DRIVER_TEXT])
     if (s == NULL) {
         return CS_E_NO_MEMORY;
     }
-    *s = (cs_service){.o = *o, .now = o->instance, .backoff_ms = CS_SERVICE_BACKOFF_MIN_MS};
+    *s = (cs_service){.o = *o, .now = o->instance, .backoff_ms = o->restart_ms};
     s->begun_ms = cs_clock_mono_ms();
     cs_err err = open_service(s);
     if (err == CS_OK) {

@@ -64,8 +64,8 @@ void cs_service_ports_free(cs_service_ports *p);
 
 /* ---- control.c ---- */
 CS_MUST cs_err cs_control_new(cs_control **out, cs_service *s);
-/* cs_control_done - whoever waits for the replacement or reload hears how it ended. */
-void cs_control_done(cs_control *c, cs_err err, const char *detail);
+/* cs_control_done - whoever waits for the replacement ('b'), the reload ('r') or either (0) hears how it ended. */
+void cs_control_done(cs_control *c, char what, cs_err err, const char *detail);
 void cs_control_free(cs_control *c);
 /* cs_service_write_run - run.json, for scripts and for who cleans up after a kill. */
 void cs_service_write_run(const cs_service *s);

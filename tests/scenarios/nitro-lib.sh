@@ -22,7 +22,8 @@ eif_build() {
 nitro_prepare() {
     mkdir -p "$V"
     emulator_up "$@"
-    export NITRO_FAKE_NSM_CONTROL
+    export NITRO_FAKE_NSM_CONTROL NSM_ROOT_PEM
+    NSM_ROOT_PEM=$(emu_get nsm_root)
     NITRO_FAKE_NSM_CONTROL=$(emu_get nsm_control)
     publisher_new
     age_new
@@ -43,7 +44,7 @@ run_nitro() {
         AWS_REGION="${AWS_REGION-$REGION}" IMDS_ENDPOINT="${IMDS_ENDPOINT-$IMDS}" S3_ENDPOINT="${S3_ENDPOINT-$S3}" \
         MEMORY_MIB="${MEMORY_MIB-512}" \
         "$BIN/sign-host" run --driver nitro --eif "${EIF:-$RUN/a.eif}" --nitro-cli "${NITRO_CLI:-$BIN/nitro-cli-emulated}" \
-        --vsock-dir "$V" --dir "$dir" --console-log "$dir.console.log" --kms-endpoint "$(emu_get kms_connect)" \
+        --vsock-dir "$V" --dir "$dir" --console-log "$dir.console.log" --kms-endpoint "${KMS_TO:-$(emu_get kms_connect)}" \
         --listen "${LISTEN:-tcp:127.0.0.1:0}" "$@"
 }
 
@@ -51,13 +52,13 @@ run_nitro() {
 nitro_up() {
     local name=$1
     shift
-    rm -f "$RUN/$name/run.json"
+    touch "$RUN/$name.begun"
     run_nitro "$RUN/$name" "$@" >"$RUN/$name.out" 2>"$RUN/$name.err" </dev/null &
     echo $! >"$RUN/$name.pid"
     HOST_PID=$!
     # shellcheck disable=SC2016
-    wait_until 20 bash -c '[ -s "$0/run.json" ] || ! kill -0 "$1"' "$RUN/$name" "$HOST_PID"
-    [ -s "$RUN/$name/run.json" ] || return 1
+    wait_until 20 bash -c '[ "$0/run.json" -nt "$0.begun" ] || ! kill -0 "$1"' "$RUN/$name" "$HOST_PID"
+    [ "$RUN/$name/run.json" -nt "$RUN/$name.begun" ] || return 1
     HOST_PID=$(jq -r .pid "$RUN/$name/run.json") && echo "$HOST_PID" >"$RUN/$name.pid"
     GRPC=$(jq -r '.grpc // empty' "$RUN/$name/run.json" 2>/dev/null | sed 's/^tcp://')
     # shellcheck disable=SC2016
