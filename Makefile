@@ -45,6 +45,12 @@ test: packages
 boot-test: packages
 	@tools/dev/test --only boot
 
+## boot-test-qemu the image booted in QEMU's nitro-enclave machine with its own kernel (builds QEMU once: 10 minutes, cached)
+boot-test-qemu: all
+	@tools/dev/build-kernel
+	@tools/dev/build-qemu
+	@tests/boot/qemu/boot.sh
+
 ## lint           format, clang-tidy, cppcheck, shellcheck, layers, symbols, banned calls, fuzz targets, sizes
 lint: packages
 	@tools/dev/lint
@@ -109,6 +115,7 @@ nightly: test lint ctime faults
 	@tools/dev/fuzz-run build/asan $(SECS)
 	@tools/dev/cover
 	@KERNEL=$(KERNEL) tools/dev/repro
+	@tests/boot/qemu/boot.sh || [ $$? = 77 ]
 
 ## install        programs, man pages and completions below PREFIX (default /usr/local; DESTDIR is honoured)
 install: all
@@ -155,6 +162,7 @@ help:
 .PHONY: packages
 .PHONY: peers
 .PHONY: boot-test
+.PHONY: boot-test-qemu
 .PHONY: clean
 .PHONY: arm64
 .PHONY: help

@@ -214,6 +214,8 @@
     X(NOT_RUNNING, STATE, NOT_FOUND, 0, "no sign-host runs in this directory",                                         \
       "start it with sign-host run; check --dir")                                                                      \
     X(REPLACE_BUSY, STATE, UNAVAILABLE, 1, "a replacement or a start is under way", "wait for it: sign-host status")   \
+    X(QEMU, REMOTE, UNAVAILABLE, 0, "QEMU or vhost-device-vsock could not be started, or ended",                       \
+      "make boot-test-qemu builds both; see --qemu, PATH and the message")                                             \
     X(DNS, IO, UNAVAILABLE, 1, "the name could not be resolved", "check the name and the resolver")                    \
     X(PROXY_FULL, LIMIT, RESOURCE_EXHAUSTED, 1, "as many connections are open as this destination may have",           \
       "retry later, raise the limit (-w), or find out who keeps them open")                                            \

@@ -40,6 +40,8 @@ typedef struct cs_driver_events {
 typedef struct cs_driver cs_driver;
 typedef struct cs_driver_ops {
     const char *name; /* of --driver */
+    /* the answer to an injection does not come through (hybrid.h): how it ended is asked of the enclave's status */
+    bool answers_lost;
     /* start - begins; started follows on CS_OK. CS_E_NO_MEMORY | CS_E_LAUNCH | ... */
     cs_err (*start)(cs_driver **out, const cs_driver_opts *o, const cs_driver_events *ev, void *cookie);
     /* enclave_port - where the enclave's vsock port can be dialled from here; parent_port - where to listen for what it dials. */
@@ -58,6 +60,6 @@ typedef struct cs_driver_ops {
 /* cs_driver_parent_port - the listener for the parent's port: the same for all drivers. */
 void cs_driver_parent_port(cs_endpoint *out, const char *vsock_dir, uint32_t port);
 
-extern const cs_driver_ops cs_driver_nitro;
+extern const cs_driver_ops cs_driver_nitro, cs_driver_qemu;
 
 #endif

@@ -134,6 +134,7 @@ typedef struct cs_preload_opts {
     const char *age_uri, *shares_uri;
     const cs_endpoint *grpc;
     const char *order;     /* permutation of "kas": credentials, age key, shares; fewer letters inject less */
+    bool answers_lost;     /* of the driver: see host/driver.h */
     const cs_endpoint *to; /* where credentials, age key and shares go (3); NULL: the sockets of dir */
     bool json;
 } cs_preload_opts;

@@ -218,7 +218,7 @@ static int other_driver(const cs_args *a, const char *name)
     }
     const cs_driver_ops *ops = cs_host_driver_of(name);
     if (ops == NULL) {
-        return cs_usage_error(a, "--driver %s: there are nitro and local", name);
+        return cs_usage_error(a, "--driver %s: there are nitro, local and qemu", name);
     }
     raise_fd_limit();
     return cs_host_run_remote(a, ops);
@@ -285,7 +285,7 @@ const cs_opt cs_host_run_opts[] = {
     {.name = "driver",
      .kind = CS_OPT_STR,
      .arg = "NAME",
-     .help = "how the enclave is run: nitro (default where /dev/nitro_enclaves is), local"},
+     .help = "how the enclave is run: nitro (default where /dev/nitro_enclaves is), local, qemu"},
     {.name = "eif",
      .kind = CS_OPT_STR,
      .arg = "FILE",
@@ -308,6 +308,11 @@ const cs_opt cs_host_run_opts[] = {
      .help = "nitro: the program",
      .env = "NITRO_CLI",
      .def = "nitro-cli"},
+    {.name = "qemu",
+     .kind = CS_OPT_STR,
+     .arg = "PATH",
+     .help = "qemu: the program, with the machine nitro-enclave (tests only; needs vhost-device-vsock in PATH)",
+     .def = "qemu-system-x86_64"},
     {.name = "console-log",
      .kind = CS_OPT_STR,
      .arg = "FILE",

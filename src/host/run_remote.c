@@ -19,7 +19,7 @@
 #define REPLACE_MS 900000u
 #define LEASE_MS (5u * 60u * 1000u)
 
-static const cs_driver_ops *const drivers[] = {&cs_driver_nitro};
+static const cs_driver_ops *const drivers[] = {&cs_driver_nitro, &cs_driver_qemu};
 
 const cs_driver_ops *cs_host_driver_of(const char *name)
 {
@@ -154,7 +154,8 @@ static cs_err make_parents(const char *path)
 
 static cs_service_opts service_opts(const cs_args *a, const cs_driver_ops *ops, const cs_eif_file *eif)
 {
-    const char *tool = cs_args_str(a, "nitro-cli");
+    bool qemu = ops == &cs_driver_qemu;
+    const char *tool = cs_args_str(a, qemu ? "qemu" : "nitro-cli"), *vsock_dir = cs_args_str(a, "vsock-dir");
 
     return (cs_service_opts){
         .instance = {.ops = ops,
@@ -167,7 +168,7 @@ static cs_service_opts service_opts(const cs_args *a, const cs_driver_ops *ops, 
                                 .tool = tool,
                                 .dir = cs_host_dir(a),
                                 .peer_cid = (uint32_t)cs_args_u64(a, "peer-cid"),
-                                .vsock_dir = cs_args_str(a, "vsock-dir"),
+                                .vsock_dir = vsock_dir != NULL || !qemu ? vsock_dir : cs_host_dir(a),
                                 .start_ms = (uint32_t)cs_args_u64(a, "start-seconds") * 1000u},
                      .preload = {.ports = cs_host_inject_ports(a),
                                  .imds = cs_args_str(a, "imds-endpoint"),
@@ -176,6 +177,7 @@ static cs_service_opts service_opts(const cs_args *a, const cs_driver_ops *ops, 
                                  .region = cs_args_str(a, "region"),
                                  .age_uri = cs_args_str(a, "age-key-uri"),
                                  .shares_uri = cs_args_str(a, "key-shares-uri"),
+                                 .answers_lost = ops->answers_lost,
                                  .order = cs_args_str(a, "order")},
                      .no_preload = cs_args_flag(a, "no-preload")},
         .base_name = cs_args_str(a, "enclave-name"),
@@ -212,7 +214,9 @@ static cs_err prepare(cs_service_opts *o, char why[200], const cs_args *a, cs_ei
     (void)snprintf(why, 200, "the folder of %.150s", o->console_log);
     CS_TRY(make_parents(o->console_log));
     (void)snprintf(why, 200, "%.150s", o->dir);
-    CS_TRY(cs_orphans_end(&orphans, o->dir, o->instance.driver.tool));
+    if (o->instance.ops == &cs_driver_nitro) { /* others run in processes of ours, which end with us */
+        CS_TRY(cs_orphans_end(&orphans, o->dir, o->instance.driver.tool));
+    }
     CS_TRY(cs_run_dir_lock(o->dir));
     why[0] = '\0';
     return CS_OK;
