@@ -62,8 +62,9 @@ static void event_is_one_json_line(void **state)
     static const uint8_t id[] = {0xab, 0x01};
     cs_log(CS_LOG_INFO, "phase", CS_LC("phase", "SERVING"), CS_LU("n", 7), CS_LI("i", -7), CS_LB("ok", true),
            CS_LHEX("id", cs_slice_of(id, sizeof id)));
-    assert_string_equal(written(), "{\"ts\":\"2026-01-02T03:03:04.678Z\",\"level\":\"info\",\"program\":\"prog\","
-                                   "\"event\":\"phase\",\"phase\":\"SERVING\",\"n\":7,\"i\":-7,\"ok\":true,\"id\":\"ab01\"}\n");
+    assert_string_equal(written(),
+                        "{\"ts\":\"2026-01-02T03:03:04.678Z\",\"level\":\"info\",\"program\":\"prog\","
+                        "\"event\":\"phase\",\"phase\":\"SERVING\",\"n\":7,\"i\":-7,\"ok\":true,\"id\":\"ab01\"}\n");
 }
 
 static void lower_levels_are_silent(void **state)
