@@ -48,7 +48,7 @@ typedef struct cs_doctor {
     /* settings; texts are borrowed */
     const char *root; /* "" or a folder that stands for / */
     bool local;       /* driver local: no enclave device, no allocator */
-    const char *eif, *image, *expected, *policy_file, *allowlist, *nsm_root;
+    const char *eif, *image, *expected, *policy_file, *allowlist, *nsm_root, *nitro_cli;
     const char *imds, *s3, *ca_file, *region, *kms_region, *age_uri, *shares_uri, *key_arn;
     char kms_host[254];     /* name of the certificate and of the Host header */
     cs_endpoint kms;        /* where it is dialled */
@@ -104,6 +104,7 @@ bool cs_doctor_report_failed(const cs_doctor_line *lines, const bool *ran, size_
  */
 CS_MUST cs_err cs_doctor_host_file(cs_buf *out, const char *root, const char *path, size_t max);
 void cs_doctor_host_device(cs_doctor *d, cs_doctor_line *l);
+void cs_doctor_host_nitro_cli(cs_doctor *d, cs_doctor_line *l);
 void cs_doctor_host_allocator(cs_doctor *d, cs_doctor_line *l);
 void cs_doctor_host_cpus(cs_doctor *d, cs_doctor_line *l);
 void cs_doctor_host_hugepages(cs_doctor *d, cs_doctor_line *l);

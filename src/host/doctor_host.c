@@ -1,8 +1,8 @@
 /* What the parent itself must have: device, allocator, CPUs, huge pages, memory, clock, entropy. Files below the root only. See doctor.h. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/timex.h>
@@ -110,6 +110,26 @@ void cs_doctor_host_device(cs_doctor *d, cs_doctor_line *l)
     } else {
         cs_doctor_report_say(l, CS_DOCTOR_OK, CS_OK, "%s is there and may be opened", path);
     }
+}
+
+void cs_doctor_host_nitro_cli(cs_doctor *d, cs_doctor_line *l)
+{
+    char path[CS_DOCTOR_PATH];
+    const char *dirs = strchr(d->nitro_cli, '/') != NULL ? "" : getenv("PATH");
+
+    if (local_run(d, l)) {
+        return;
+    }
+    for (const char *at = dirs != NULL ? dirs : "", *end; at != NULL; at = end != NULL ? end + 1 : NULL) {
+        end = strchr(at, ':');
+        int len = end != NULL ? (int)(end - at) : (int)strlen(at);
+        int n = snprintf(path, sizeof path, "%.*s%s%s", len, at, len > 0 ? "/" : "", d->nitro_cli);
+        if (n > 0 && (size_t)n < sizeof path && access(path, X_OK) == 0) {
+            cs_doctor_report_say(l, CS_DOCTOR_OK, CS_OK, "%.200s", path);
+            return;
+        }
+    }
+    cs_doctor_report_say(l, CS_DOCTOR_FAIL, CS_E_NITRO_CLI, "no program %.200s", d->nitro_cli);
 }
 
 /* The file as it is; false: l says why not. */

@@ -7,6 +7,7 @@ set -u
 # shellcheck source=tests/scenarios/nitro-lib.sh
 . "$(dirname "$0")/nitro-lib.sh"
 unset KMS_KEY_ARN EIF_PATH
+top=$(cd "$(dirname "$0")/../.." && pwd)
 
 # tree DIR: a parent as it should be
 tree() {
@@ -33,7 +34,7 @@ doctor() {
     env AGE_KEY_S3_URI="${AGE-s3://$BUCKET/enclave/age-private.key.enc}" KEY_SHARES_S3_URI="${SHARES-s3://$BUCKET/enclave/service_key_shares.json.age}" \
         AWS_REGION="$REGION" IMDS_ENDPOINT="${IMDS_AT-$IMDS}" S3_ENDPOINT="$S3" AWS_CA_BUNDLE="$CA" MEMORY_MIB="${MEMORY_MIB-512}" \
         "$BIN/sign-host" doctor --root "$RUN/tree" --eif "${EIF-$RUN/a.eif}" --kms-endpoint "${KMS_AT-$(emu_get kms_connect)}" \
-        --nsm-root "$(emu_get nsm_root)" --dir "$RUN/one" "$@"
+        --nsm-root "$(emu_get nsm_root)" --dir "$RUN/one" --nitro-cli "${CLI-$BIN/nitro-cli-emulated}" "$@"
 }
 # says CHECK STATUS CODE TEXT [OPTION...]: of the report with one fault; the exit status is 1 exactly when it says fail
 says() {
@@ -70,7 +71,7 @@ all_ok() {
     [ "$(jq -r '[.checks[] | select(.status == "skip") | .check] | join(" ")' "$RUN/report.json")" = "expected signer" ]
 }
 one_screen() {
-    doctor >"$RUN/screen" && [ "$(wc -l <"$RUN/screen")" -le 24 ] && ! grep -q $'\033' "$RUN/screen" && tail -1 "$RUN/screen" | grep -q ' 0 warn, 0 fail'
+    doctor >"$RUN/screen" && [ "$(wc -l <"$RUN/screen")" -le 25 ] && ! grep -q $'\033' "$RUN/screen" && tail -1 "$RUN/screen" | grep -q ' 0 warn, 0 fail'
 }
 red_on_a_terminal() {
     local run="$BIN/sign-host doctor --root $RUN/none --only device"
@@ -168,6 +169,32 @@ never_hangs() {
     ! S3=$AT IMDS_AT=$AT KMS_AT=tcp:${AT#http://} doctor --timeout-ms 700 --json >"$RUN/report.json" && [ $((SECONDS - start)) -le 15 ] &&
         [ "$(jq '.checks | length' "$RUN/report.json")" = "$(doctor --list | wc -l)" ]
 }
+# What hangs in a library: a lookup is left behind at the deadline, anything else ends the report.
+hanging_library() {
+    cat >"$RUN/slow.c" <<'END'
+#include <fcntl.h>
+#include <netdb.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+int getaddrinfo(const char *n, const char *s, const struct addrinfo *h, struct addrinfo **r) { sleep(30); return EAI_AGAIN; }
+int access(const char *p, int m) { return strstr(p, "nitro_enclaves") != NULL ? (int)sleep(30) : faccessat(AT_FDCWD, p, m, 0); }
+time_t time(time_t *t) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    now.tv_sec += 2 * 366 * 86400;
+    if (t) *t = now.tv_sec;
+    return now.tv_sec;
+}
+END
+    gcc -shared -fPIC -o "$RUN/slow.so" "$RUN/slow.c"
+}
+# the shim goes before a sanitizer, which refuses that: the released program
+slow() { LD_PRELOAD=$RUN/slow.so timeout 20 "$top/build/bin/sign-host" doctor --root "$RUN/tree" --timeout-ms 800 --json "$@" >"$RUN/report.json"; }
+slow_lookup() { ! slow --only kms --only entropy --only roots && jq -e '(.checks | length) == 3 and .num_fail == 1' "$RUN/report.json" || { cat "$RUN/report.json"; return 1; }; }
+slow_check() {
+    ! slow --only entropy --only device --only roots && jq -e '[.checks[].check] == ["device"] and .checks[0].code == "TIMEOUT"' "$RUN/report.json" || { cat "$RUN/report.json"; return 1; }
+}
 fifo_for_a_file() {
     rm "$RUN/tree/etc/nitro_enclaves/allocator.yaml" && mkfifo "$RUN/tree/etc/nitro_enclaves/allocator.yaml"
     only allocator fail ALLOCATOR "cannot be read"
@@ -235,6 +262,16 @@ old_roots() {
     "$BIN/signctl" config compile "$RUN/r.yaml" -o "$RUN/r.cbor" && "$(dirname "$0")/mk_eif.py" "$RUN/r.cbor" "$RUN/r.eif" &&
         EIF=$RUN/r.eif only roots warn CERT_AGE "first expires in" && EIF=$RUN/r.eif only kms fail TLS "the image's roots"
 }
+# two years later
+signed_once() { slow --eif "$RUN/s.eif" --only signer || jq -e '.checks[0] | .code == "CERT_AGE" and (.text | contains("expired: nitro-cli starts no such image"))' "$RUN/report.json"; }
+# signed DAYS STATUS CODE TEXT: by a certificate of so many days
+signed() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout "$RUN/s.key" -out "$RUN/s.pem" -subj /CN=eif -days "$1" 2>/dev/null
+    rm -f "$RUN/s.eif" && cp "$RUN/a.eif" "$RUN/unsigned.eif" || return 1
+    "$BIN/signctl" eif sign --signing-certificate "$RUN/s.pem" --private-key "$RUN/s.key" -o "$RUN/s.eif" "$RUN/unsigned.eif" >"$RUN/case.out" 2>&1 || { cat "$RUN/case.out"; return 1; }
+    shift
+    EIF=$RUN/s.eif only signer "$@"
+}
 local_run() {
     image_build "$RUN/image" && doctor_local --json >"$RUN/report.json"
     jq -e '[.checks[] | select(.check == ("device", "allocator", "cpus", "hugepages")) | .status] | all(. == "skip")' "$RUN/report.json" >/dev/null &&
@@ -257,6 +294,7 @@ case_ no-secret-in-the-report keeps_nothing
 case_ usage usage
 
 case_ no-device with_file dev/nitro_enclaves none device fail NITRO_DEVICE "not enabled"
+case_ no-nitro-cli eval 'CLI=no-such-nitro-cli only nitro-cli fail NITRO_CLI "no program no-such-nitro-cli"'
 case_ no-allocator with_file etc/nitro_enclaves/allocator.yaml none allocator fail ALLOCATOR "not installed"
 case_ allocator-conflict with_file etc/nitro_enclaves/allocator.yaml '---\nmemory_mib: 600\ncpu_count: 2\ncpu_pool: 1,3\n' allocator fail ALLOCATOR "either cpu_count or cpu_pool"
 case_ allocator-line with_file etc/nitro_enclaves/allocator.yaml '---\nmemory_mib: 600\ncpus: 2\n' allocator fail ALLOCATOR "line 3"
@@ -287,9 +325,13 @@ case_ key-in-the-clear clear_key
 case_ no-ciphertext-of-kms not_of_kms
 case_ kms-gone eval 'KMS_AT=tcp:127.0.0.1:1 only kms fail CONNECT 127.0.0.1:1'
 case_ kms-with-other-roots old_roots
+case_ kms-through-the-proxy eval 'KMS_AT=unix:$(find "$V" -name "parent-5000.sock" | head -1) only kms ok OK parent-5000.sock'
 case_ clock-90-s-behind skewed 90 fail behind
 case_ clock-20-s-ahead skewed -20 warn "ahead"
 case_ never-hangs never_hangs
+case_ a-library-that-hangs hanging_library
+case_ lookup-that-hangs slow_lookup
+case_ check-that-hangs slow_check
 
 case_ decrypts-without-attestation open_policy
 case_ policy-of-another-image another_image
@@ -301,6 +343,9 @@ case_ broken-image broken_image
 case_ no-image no_image
 case_ another-image-runs runs_another
 case_ debug-allowed debug_allowed
+case_ signed signed 400 ok OK "the image expires in"
+case_ signed-for-not-much-longer signed 9 warn CERT_AGE "the image expires in"
+case_ signed-by-an-expired-certificate signed_once
 case_ local-run local_run
 nitro_down one
 case_ huge-pages-held-by-another huge_pages 300 2 fail NITRO_HUGEPAGES "who holds the rest?"

@@ -156,6 +156,8 @@ cs_err cs_curl_run(cs_curl_reply *reply, const cs_curl_request *q)
         curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
         curl_easy_setopt(c, CURLOPT_PROXY, "");
         curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+        curl_easy_setopt(c, CURLOPT_QUICK_EXIT,
+                         1L); /* a lookup that hangs is left behind: the deadline is the caller's */
         curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)q->connect_ms);
         curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
         curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
