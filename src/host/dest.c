@@ -2,6 +2,7 @@
 #include "host/dest.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -51,7 +52,8 @@ struct cs_dest {
     cs_timer *tick, *again;
     cs_resolve *resolve;
     uint64_t again_ms; /* when the next lookup is planned */
-    uint64_t lookup_ended_ms, lookups, failed;
+    uint64_t lookup_ended_ms;
+    atomic_ullong lookups, failed; /* other threads read them */
     unsigned failed_in_row;
     cs_addrs addrs;
     char good[46]; /* the address that worked last */
@@ -296,6 +298,26 @@ static void tell_waiting(cs_dest *t, cs_err err)
     reap(t);
 }
 
+static void share(const cs_dest *t)
+{
+    if (t->opts.shared != NULL) {
+        (void)pthread_mutex_lock(&t->opts.shared->lock);
+        t->opts.shared->addrs = t->addrs;
+        (void)pthread_mutex_unlock(&t->opts.shared->lock);
+    }
+}
+
+/* Where this thread knows no address yet, another one may. */
+static bool know_any(cs_dest *t)
+{
+    if (t->addrs.num == 0 && t->opts.shared != NULL) {
+        (void)pthread_mutex_lock(&t->opts.shared->lock);
+        t->addrs = t->opts.shared->addrs;
+        (void)pthread_mutex_unlock(&t->opts.shared->lock);
+    }
+    return t->addrs.num > 0;
+}
+
 static cs_err allowed_only(cs_addrs *out, const cs_dest *t, const cs_addrs *all)
 {
     *out = (cs_addrs){0};
@@ -333,7 +355,7 @@ static void on_lookup(void *cookie, cs_err err, const cs_addrs *addrs)
     }
     if (err != CS_OK) {
         lookup_failed(t, err);
-        tell_waiting(t, err);
+        tell_waiting(t, know_any(t) ? CS_OK : err);
         return;
     }
     if (t->failed_in_row > 0) {
@@ -341,6 +363,7 @@ static void on_lookup(void *cookie, cs_err err, const cs_addrs *addrs)
     }
     t->failed_in_row = 0;
     t->addrs = found;
+    share(t);
     lookup_soon(t, FRESH_MS);
     tell_waiting(t, CS_OK);
 }
@@ -394,7 +417,7 @@ cs_err cs_dest_dial_new(cs_dest_dial **out, int *out_fd, cs_dest *t, cs_dest_fn 
     for (size_t i = 0; i < ATTEMPTS; i++) {
         d->attempts[i].fd = -1;
     }
-    if (t->named && t->addrs.num == 0) {
+    if (t->named && !know_any(t)) {
         d->waits = true;
         lookup_soon(t, 0);
     } else {
@@ -440,7 +463,9 @@ cs_err cs_dest_new(cs_dest **out, cs_loop *l, const cs_endpoint *to, const cs_de
     if (t == NULL) {
         return err;
     }
-    *t = (cs_dest){.loop = l, .to = *to, .opts = *o};
+    t->loop = l;
+    t->to = *to;
+    t->opts = *o;
     TAILQ_INIT(&t->dials);
     TAILQ_INIT(&t->dead);
     t->named = to->scheme == CS_EP_TCP && !cs_addrs_numeric(&numeric, to->host, 0);

@@ -6,6 +6,7 @@
 #include "host/proxy.h"
 
 #define CS_FORWARD_PAIRS (CS_OPT_MAX_MANY / 2)
+#define CS_FORWARD_THREADS 16
 
 typedef struct cs_forward_pair {
     cs_endpoint from, to;
@@ -37,6 +38,11 @@ typedef struct cs_forward_pair {
          .kind = CS_OPT_STR,                                                                                           \
          .arg = "CID",                                                                                                 \
          .help = "vsock peer that may connect, or \"any\" (default: every enclave, CID 4 and above)"},                 \
+        {.name = "threads",                                                                                            \
+         .kind = CS_OPT_U64,                                                                                           \
+         .arg = "N",                                                                                                   \
+         .help = "threads (default: one for each CPU, at most 4)",                                                     \
+         .max = CS_FORWARD_THREADS},                                                                                   \
         {.name = "metrics",                                                                                            \
          .kind = CS_OPT_STR,                                                                                           \
          .arg = "ENDPOINT",                                                                                            \

@@ -88,6 +88,35 @@ static const struct {
     {"lookups_total", "counter", "Lookups of the destination's name.", put_lookups},
 };
 
+/* The figures of proxies[i] and of those behind it with its name. False: it has been added to one before. */
+static bool add_up(cs_proxy_stats *sum, cs_proxy *const *proxies, size_t num_proxies, size_t i)
+{
+    const char *name = cs_proxy_name(proxies[i]);
+
+    for (size_t k = 0; k < i; k++) {
+        if (strcmp(cs_proxy_name(proxies[k]), name) == 0) {
+            return false;
+        }
+    }
+    cs_proxy_count(sum, proxies[i]);
+    for (size_t k = i + 1; k < num_proxies; k++) {
+        cs_proxy_stats s;
+        if (strcmp(cs_proxy_name(proxies[k]), name) != 0) {
+            continue;
+        }
+        cs_proxy_count(&s, proxies[k]);
+        for (int r = 0; r < CS_PROXY_NUM_RESULTS; r++) {
+            sum->ended[r] += s.ended[r];
+        }
+        sum->open += s.open;
+        sum->bytes_out += s.bytes_out;
+        sum->bytes_in += s.bytes_in;
+        sum->lookups += s.lookups;
+        sum->lookups_failed += s.lookups_failed;
+    }
+    return true;
+}
+
 cs_err cs_metrics_put(cs_buf *out, cs_proxy *const *proxies, size_t num_proxies)
 {
     for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
@@ -95,8 +124,9 @@ cs_err cs_metrics_put(cs_buf *out, cs_proxy *const *proxies, size_t num_proxies)
                           families[f].help, families[f].name, families[f].type));
         for (size_t i = 0; i < num_proxies; i++) {
             cs_proxy_stats s;
-            cs_proxy_count(&s, proxies[i]);
-            CS_TRY(families[f].put(out, cs_proxy_name(proxies[i]), &s));
+            if (add_up(&s, proxies, num_proxies, i)) {
+                CS_TRY(families[f].put(out, cs_proxy_name(proxies[i]), &s));
+            }
         }
     }
     return CS_OK;

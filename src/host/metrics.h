@@ -7,7 +7,7 @@
 
 #include "host/proxy.h"
 
-/* cs_metrics_put - append the figures of all proxies. CS_E_NO_MEMORY | CS_E_TOO_LARGE. */
+/* cs_metrics_put - append the figures of all proxies; those of one name (threads of one proxy) are added up. CS_E_NO_MEMORY | CS_E_TOO_LARGE. */
 CS_MUST cs_err cs_metrics_put(cs_buf *out, cs_proxy *const *proxies, size_t num_proxies);
 
 typedef struct cs_metrics cs_metrics;

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "host/dest.h"
 #include "host/relay.h"
 
 #define ENCLAVE_CID_MIN 4u
@@ -36,8 +35,9 @@ struct cs_proxy {
     cs_proxy_opts opts;
     cs_listener *listener;
     conns conns;
-    uint64_t open, ended[CS_PROXY_NUM_RESULTS];
-    uint64_t second_ms, lines, left_out; /* of the log */
+    atomic_ullong open, ended[CS_PROXY_NUM_RESULTS]; /* other threads read them */
+    atomic_uint own_open, *counted;                  /* for the limit: that of opts.shared, else own_open */
+    uint64_t second_ms, lines, left_out;             /* of the log */
 };
 
 const char *cs_proxy_result_name(cs_proxy_result r)
@@ -100,6 +100,7 @@ static void conn_end(struct conn *c, cs_proxy_result result, cs_err err, const u
     }
     TAILQ_REMOVE(&p->conns, c, link);
     p->open--;
+    (*p->counted)--;
     free(c);
 }
 
@@ -186,14 +187,19 @@ static bool peer_may(const cs_proxy *p, const cs_ep_peer *peer)
     return p->opts.peer_cid == 0 ? peer->cid >= ENCLAVE_CID_MIN : peer->cid == p->opts.peer_cid;
 }
 
-static cs_err may_enter(cs_proxy_result *out, const cs_proxy *p, const cs_ep_peer *peer)
+/* On CS_OK the connection counts. */
+static cs_err may_enter(cs_proxy_result *out, cs_proxy *p, const cs_ep_peer *peer)
 {
     if (!peer_may(p, peer)) {
         *out = CS_PROXY_PEER;
         return CS_E_PROXY_PEER;
     }
-    *out = CS_PROXY_FULL;
-    return p->open < p->opts.conns_max ? CS_OK : CS_E_PROXY_FULL;
+    if (atomic_fetch_add(p->counted, 1) >= p->opts.conns_max) {
+        (*p->counted)--;
+        *out = CS_PROXY_FULL;
+        return CS_E_PROXY_FULL;
+    }
+    return CS_OK;
 }
 
 static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
@@ -204,9 +210,12 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
     cs_err err = may_enter(&why, p, peer);
     struct conn *c = err == CS_OK ? calloc(1, sizeof *c) : NULL;
 
+    if (c == NULL && err == CS_OK) {
+        (*p->counted)--;
+        err = CS_E_NO_MEMORY;
+    }
     if (c == NULL) {
-        why = err == CS_OK ? CS_PROXY_ERROR : why;
-        count(p, why, err == CS_OK ? CS_E_NO_MEMORY : err, peer, none);
+        count(p, why, err, peer, none);
         cs_relay_reset_close(fd);
         return;
     }
@@ -228,7 +237,8 @@ cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_end
 {
     cs_dest_opts dest = {.family = o->family,
                          .connect_ms = o->connect_ms != 0 ? o->connect_ms : CS_PROXY_CONNECT_MS,
-                         .lookup = o->lookup};
+                         .lookup = o->lookup,
+                         .shared = o->shared != NULL ? &o->shared->dest : NULL};
     cs_proxy *p = calloc(1, sizeof *p);
 
     if (p == NULL) {
@@ -240,6 +250,7 @@ cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_end
     p->loop = l;
     p->opts = *o;
     p->opts.only = NULL;
+    p->counted = o->shared != NULL ? &o->shared->open : &p->own_open;
     TAILQ_INIT(&p->conns);
     cs_err err = cs_relay_new(&p->relay, l, o->idle_ms);
     if (err == CS_OK) {

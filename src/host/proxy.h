@@ -7,25 +7,35 @@
 #ifndef CS_HOST_PROXY_H
 #define CS_HOST_PROXY_H
 
-#include "host/resolve.h"
+#include <stdatomic.h>
+
+#include "host/dest.h"
 
 #define CS_PROXY_CONNECT_MS 3000u
 #define CS_PROXY_IDLE_MS 60000u
 #define CS_PROXY_CONNS_MAX 16384u
 
 typedef struct cs_proxy cs_proxy;
+/* What proxies of one destination in several threads share. */
+typedef struct cs_proxy_shared {
+    atomic_uint open; /* of all of them: conns_max is for this */
+    cs_dest_shared dest;
+} cs_proxy_shared;
+#define CS_PROXY_SHARED_INIT ((cs_proxy_shared){.dest.lock = PTHREAD_MUTEX_INITIALIZER})
+
 typedef struct cs_proxy_opts {
     const char *name;   /* in log and metrics; borrowed */
     unsigned conns_max; /* at once, those that are being connected included */
     uint32_t
         idle_ms; /* silence in both directions ends a connection; 0: never (then TCP keep-alive finds dead peers) */
-    uint32_t connect_ms;  /* lookup and all addresses; 0: CS_PROXY_CONNECT_MS */
-    uint32_t peer_cid;    /* vsock peers: 0: enclaves (4 and above); CS_EP_CID_ANY: all; else this one alone */
+    uint32_t connect_ms; /* lookup and all addresses; 0: CS_PROXY_CONNECT_MS */
+    uint32_t peer_cid;   /* vsock peers: 0: enclaves (4 and above); CS_EP_CID_ANY: all; else this one alone */
     bool (*admit)(void *cookie, const cs_ep_peer *peer); /* instead of peer_cid; NULL: none */
     void *cookie;                                        /* of admit */
-    int family;           /* of addresses: 0: both, 4, 6 */
-    cs_lookup_fn *lookup; /* NULL: the system's resolver */
-    const cs_addrs *only; /* NULL or the addresses that a name may lead to; copied */
+    int family;                                          /* of addresses: 0: both, 4, 6 */
+    cs_lookup_fn *lookup;                                /* NULL: the system's resolver */
+    const cs_addrs *only;                                /* NULL or the addresses that a name may lead to; copied */
+    cs_proxy_shared *shared; /* NULL, or with proxies of other threads for the same destination; borrowed */
 } cs_proxy_opts;
 
 /* How connections ended. */
@@ -58,7 +68,7 @@ typedef struct cs_proxy_stats {
 /* cs_proxy_new - takes the listener on CS_OK. CS_E_NO_MEMORY | CS_E_IO. */
 CS_MUST cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to,
                             const cs_proxy_opts *o);
-/* cs_proxy_count - the figures since it began. */
+/* cs_proxy_count - the figures since it began; also from other threads than the loop's. */
 void cs_proxy_count(cs_proxy_stats *out, const cs_proxy *p);
 const char *cs_proxy_name(const cs_proxy *p);
 /* cs_proxy_close - accepts no more; what is open goes on. cs_proxy_open - connections open now. cs_proxy_total - taken so far,

@@ -2,6 +2,7 @@
 #include "host/relay.h"
 
 #include <linux/sockios.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -40,8 +41,8 @@ struct cs_relay {
     cs_timer *soon, *idle, *linger;
     uint32_t idle_ms, listed_ms;
     size_t num_pairs;
-    uint64_t bytes[2];
-    pairs silent; /* every open pair, longest silent first */
+    atomic_ullong bytes[2]; /* other threads read them */
+    pairs silent;           /* every open pair, longest silent first */
     pairs ready, lingering, dead;
     unsigned busy; /* within callbacks: dead pairs may still be named by events */
     cs_relay_memory memory;
@@ -191,7 +192,7 @@ static void run(cs_relay_pair *p)
         bool dir_more = false;
         uint64_t before = d->bytes;
         err = cs_relay_move(&dir_more, d, &p->sides[i], &p->sides[1 - i], &r->memory, TURN_STEPS);
-        r->bytes[i] += d->bytes - before;
+        atomic_fetch_add_explicit(&r->bytes[i], d->bytes - before, memory_order_relaxed);
         more |= dir_more;
         moved |= d->moved;
         d->moved = false;

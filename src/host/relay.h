@@ -37,7 +37,7 @@ CS_MUST cs_err cs_relay_add(cs_relay_pair **out, cs_relay *r, const int fds_take
 void cs_relay_cut(cs_relay_pair *p, uint64_t out_bytes[2]);
 /* cs_relay_pairs - pairs that are open. */
 size_t cs_relay_pairs(const cs_relay *r);
-/* cs_relay_bytes - moved so far, of all pairs, ended ones included: from first to second descriptors, and back. */
+/* cs_relay_bytes - moved so far, of all pairs, ended ones included: from first to second descriptors, and back; from any thread. */
 void cs_relay_bytes(const cs_relay *r, uint64_t out_bytes[2]);
 /* cs_relay_free - cuts what is open. */
 void cs_relay_free(cs_relay *r);

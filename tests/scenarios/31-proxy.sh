@@ -106,6 +106,8 @@ at=$DIR/vsock/parent-8000.sock
 case_ passes-bytes-and-half-close is "$(say "$at" abc)" ABC
 case_ bytes-counted wait_for is "$(metric bytes_total out)" 3
 case_ port-in-use refused 1 'EXISTS.*listen on unix:' proxy --config "$DIR/allow.yaml" --vsock-dir "$DIR/vsock" 8000 127.0.0.1 "$PORT"
+none_open() { [ "$(metric connections_open)" = 0 ]; }
+wait_for none_open # also the one by which the refused command has seen that the port is in use
 sleep 5 | socat - "UNIX-CONNECT:$at" &
 sleep 5 | socat - "UNIX-CONNECT:$at" &
 two_open() { [ "$(metric connections_open)" = 2 ]; }
