@@ -158,11 +158,12 @@ static void on_child(void *cookie)
 
     while (again) { /* done may start and free tasks */
         again = false;
-        for (cs_task *t = ts->first; t != NULL && !again; t = t->next) {
+        for (cs_task *t = ts->first; t != NULL; t = t->next) {
             int status = 0;
             if (waitpid(t->pid, &status, WNOHANG) == t->pid) {
-                reaped(t, status);
+                reaped(t, status); /* frees it: not even its successor may be asked for */
                 again = true;
+                break;
             }
         }
     }
