@@ -68,6 +68,7 @@ BUILDER=${EIF_BUILDER:-}
 WHY='as EIF_BUILDER says'
 [ -n "$BUILDER" ] || choose
 echo "build-eif.sh: with $BUILDER ($WHY)" >&2
+[ ! -e "$EIF" ] || [ -f "$EIF" ] || die "EIF_PATH: $EIF is there and is no file"
 # what is left of an image before would be taken for this one
 rm -f "$EIF" "$PCRS"
 trap 'rm -f "$PCRS.new"' EXIT
