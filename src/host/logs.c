@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "host/host.h"
@@ -40,13 +41,18 @@ static void start_new_file(cs_logs *g)
 {
     char old[CS_HOST_PATH_MAX + 2];
 
+    struct stat st;
+
+    g->written = 0;
+    if (fstat(g->file, &st) != 0 || !S_ISREG(st.st_mode)) {
+        return; /* a device or a pipe is written to: to rename /dev/null would take it from everybody */
+    }
     (void)snprintf(old, sizeof old, "%s.1", g->path);
     int fd = rename(g->path, old) == 0 ? open_log(g->path) : -1;
     if (fd >= 0) {
         (void)close(g->file);
         g->file = fd;
     }
-    g->written = 0;
 }
 
 static void emit(cs_logs *g, const uint8_t *p, size_t len)
