@@ -16,6 +16,7 @@ ARGS =
 all: packages
 	@tools/dev/build release
 	@tools/dev/link-programs
+	@tools/dev/build-kernel --cached >/dev/null 2>&1 || true
 
 ## eif            enclave image in EIF (default target/sign-service.enclave.eif) of CONFIG; KERNEL=bzImage, BLOBS=dir, ARGS="--set KEY=VALUE"
 eif: all

@@ -88,13 +88,46 @@ static const char *find_blobs(const cs_args *a)
     return stat(BLOBS, &st) == 0 && S_ISDIR(st.st_mode) ? BLOBS : NULL;
 }
 
+/* The folder of this program, which has its neighbours. */
+static cs_err own_dir(char out[PATH_LEN])
+{
+    ssize_t n = readlink("/proc/self/exe", out, PATH_LEN - 1);
+
+    if (n <= 0) {
+        return CS_E_IO;
+    }
+    out[n] = '\0';
+    *strrchr(out, '/') = '\0';
+    return CS_OK;
+}
+
+/* The kernel of make (build/kernel beside build/bin) or of make install; NULL when there is none. */
+static const char *find_own_kernel(char out[PATH_LEN])
+{
+    static const char *const places[] = {"../kernel/bzImage", "../share/countersign/bzImage"};
+    char dir[PATH_LEN];
+
+    for (size_t i = 0; own_dir(dir) == CS_OK && i < sizeof places / sizeof *places; i++) {
+        int n = snprintf(out, PATH_LEN, "%s/%s", dir, places[i]);
+
+        if (n > 0 && n < PATH_LEN && is_file(out)) {
+            return out;
+        }
+    }
+    return NULL;
+}
+
 static cs_err read_kernel(inputs *in, const cs_args *a)
 {
     const char *kernel = cs_args_str(a, "kernel"), *blobs = find_blobs(a);
+    char own[PATH_LEN];
     cs_err err;
 
     if (kernel == NULL && blobs == NULL) {
-        (void)snprintf(in->detail, sizeof in->detail, "no --kernel, no --blobs, no %s", BLOBS);
+        kernel = find_own_kernel(own);
+    }
+    if (kernel == NULL && blobs == NULL) {
+        (void)snprintf(in->detail, sizeof in->detail, "no --kernel, no --blobs, no %s, none beside signctl", BLOBS);
         return CS_E_IMAGE_KERNEL;
     }
     err = read_to(&in->kernel, in, KERNEL_MAX, kernel != NULL ? NULL : blobs, kernel != NULL ? kernel : "bzImage");
@@ -107,19 +140,6 @@ static cs_err read_kernel(inputs *in, const cs_args *a)
     }
     err = read_to(&in->nsm_ko, in, KERNEL_MAX, blobs, "nsm.ko");
     return err == CS_E_NOT_FOUND ? CS_OK : err; /* a kernel with the driver in it */
-}
-
-/* The folder of this program, which has its neighbours. */
-static cs_err own_dir(char out[PATH_LEN])
-{
-    ssize_t n = readlink("/proc/self/exe", out, PATH_LEN - 1);
-
-    if (n <= 0) {
-        return CS_E_IO;
-    }
-    out[n] = '\0';
-    *strrchr(out, '/') = '\0';
-    return CS_OK;
 }
 
 static cs_err read_programs(inputs *in, const char *dir)
@@ -284,7 +304,8 @@ static const cs_opt opts[] = {
     {.name = "kernel",
      .kind = CS_OPT_STR,
      .arg = "FILE",
-     .help = "a bzImage with nsm and vsock drivers (default: bzImage of --blobs)"},
+     .help = "a bzImage with nsm and vsock drivers (default: bzImage of --blobs, else ../kernel/bzImage or "
+             "../share/countersign/bzImage from signctl's folder, where make and make install put the small kernel)"},
     {.name = "cmdline",
      .kind = CS_OPT_STR,
      .arg = "TEXT|FILE",
@@ -322,7 +343,7 @@ const cs_cmd cs_cmds_eif_build[] = {
      "The same inputs give the same bytes: owners, times and the order of files are fixed, the metadata's BuildTime is "
      "SOURCE_DATE_EPOCH "
      "(else 1970). What is in an image and what is measured: docs/formats/image.md.\n\n"
-     "Example:\n  signctl eif build --config sign-service.yaml --kernel build/kernel/bzImage",
+     "Example:\n  signctl eif build --config sign-service.yaml",
      opts, 0, 0, run},
     {0},
 };

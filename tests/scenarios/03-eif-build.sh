@@ -108,6 +108,24 @@ blobs() {
         [ "$(section aws.eif 2 0)" = "reboot=k panic=30 console=ttyS0" ] && section aws.eif 3 0 | cpio -it --quiet | grep -qx nsm.ko
 }
 case_ blobs_of_aws blobs
+# without a word about the kernel: the one that make or make install left beside signctl
+own_kernel() {
+    local place
+    mkdir -p own/bin && cp "$signctl" own/bin/ && cp "$config" sign-service.yaml || return 1
+    ! env -u NITRO_CLI_BLOBS own/bin/signctl eif build --program-dir "$bin" 2>err || return 1
+    grep -q 'IMAGE_KERNEL.*none beside signctl' err || return 1
+    for place in own/kernel own/share/countersign; do
+        rm -rf own/kernel target
+        mkdir -p "$place" && cp kernel "$place/bzImage"
+        env -u NITRO_CLI_BLOBS own/bin/signctl eif build --config sign-service.yaml --program-dir "$bin" >/dev/null 2>&1 &&
+            cmp one.eif target/sign-service.enclave.eif || return 1
+    done
+}
+if [ -d /usr/share/nitro_enclaves/blobs ]; then
+    echo "skip the_kernel_beside_signctl"
+else
+    case_ the_kernel_beside_signctl own_kernel
+fi
 
 # ---- signatures
 for curve in P-256 P-384 P-521; do
