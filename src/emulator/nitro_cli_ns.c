@@ -57,7 +57,8 @@ static cs_err start(pid_t *out, const cs_nitro_vm *vm, int out_fd, bool heartbea
                             .role_arn = getenv("NITRO_FAKE_ROLE"),
                             .instance = getenv("NITRO_FAKE_INSTANCE"),
                             .debug = vm->debug,
-                            .console_fd = out_fd};
+                            .console_fd = out_fd,
+                            .under = getenv("NITRO_FAKE_UNDER")};
 
     (void)heartbeat; /* whether it is heard was decided by who listens */
     if (!emulator_dir(emulator) || !beside(device, "nsm-device")) {

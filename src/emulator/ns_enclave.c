@@ -58,13 +58,17 @@ static void own_root(int fd)
     must(chdir("/"), fd, "chdir");
 }
 
+#define UNDER_FD 4
+
 /* Process 1 of the namespaces, up to its exec. */
-static _Noreturn void child_main(const cs_eif *eif, int console, int fd)
+static _Noreturn void child_main(const cs_eif *eif, const cs_ns_enclave_opts *o, int fd)
 {
     char init[] = "/init", home[] = "HOME=/", term[] = "TERM=linux"; /* as a kernel starts it */
-    char *argv[] = {init, NULL}, *envp[] = {home, term, NULL};
+    char *argv[] = {init, o->under != NULL ? init : NULL, NULL}, *envp[] = {home, term, NULL};
+    int under = o->under != NULL ? open(o->under, O_RDONLY | O_CLOEXEC) : -1;
     sigset_t none;
 
+    must(o->under != NULL ? under : 0, fd, "the program in front of /init");
     must(prctl(PR_SET_PDEATHSIG, SIGKILL), fd, "prctl");
     must(setsid(), fd, "setsid");
     own_root(fd);
@@ -75,17 +79,22 @@ static _Noreturn void child_main(const cs_eif *eif, int console, int fd)
         }
     }
     for (int i = 0; i < 3; i++) {
-        must(dup2(console, i), fd, "console");
+        must(dup2(o->console_fd, i), fd, "console");
     }
     must(dup3(fd, 3, O_CLOEXEC) < 0 && fd != 3 ? -1 : 0, fd, "descriptors");
-    must((int)syscall(SYS_close_range, 4U, ~0U, 0U), 3, "descriptors");
+    must(under >= 0 && under != UNDER_FD ? dup3(under, UNDER_FD, O_CLOEXEC) : 0, 3, "descriptors");
+    must((int)syscall(SYS_close_range, under >= 0 ? UNDER_FD + 1U : UNDER_FD + 0U, ~0U, 0U), 3, "descriptors");
     for (int s = 1; s < NSIG; s++) {
         (void)signal(s, SIG_DFL);
     }
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)umask(022);
-    execve(init, argv, envp);
+    if (under >= 0) {
+        (void)syscall(SYS_execveat, UNDER_FD, "", argv, envp, AT_EMPTY_PATH);
+    } else {
+        (void)execve(init, argv, envp);
+    }
     child_fail(3, CS_E_LAUNCH, "/init");
 }
 
@@ -116,7 +125,7 @@ static cs_err start_init(cs_ns_enclave *e, const cs_ns_enclave_opts *o, const cs
     long pid =
         syscall(SYS_clone, CLONE_NEWPID | CLONE_NEWNS | CLONE_PIDFD | SIGCHLD, NULL, &e->pidfd, NULL, 0UL); /* a fork */
     if (pid == 0) {
-        child_main(eif, o->console_fd, pipe_fd[1]);
+        child_main(eif, o, pipe_fd[1]);
     }
     (void)close(pipe_fd[1]);
     if (pid < 0) {

@@ -28,6 +28,7 @@ typedef struct cs_ns_enclave_opts {
     const char *module_id;  /* 1 to 64 characters */
     const char *role_arn;   /* PCR3; NULL: zero */
     const char *instance;   /* PCR4; NULL: zero */
+    const char *under;      /* a static program that execs its argument, in front of /init; NULL: none */
     bool debug;             /* PCR0, 1 and 2 of documents are zero */
     int console_fd; /* writing end of a pipe, for what is written to the console; borrowed. Read the other end: a full
                              * pipe stops whoever writes */

@@ -113,6 +113,19 @@ image_that_traps() {
     host_down trap
     step "image that traps: done"
 }
+
+# as if the kernel were AWS's 4.14: sign-init and its programs are started behind cs-old-kernel (tests/scenarios/40-old-kernel.sh)
+old_kernel() {
+    export NITRO_FAKE_UNDER=$CS_ROOT/build/release/tests/oldkernel/cs-old-kernel
+    IMAGE=trap case_ old-kernel-preload host_up old
+    case_ old-kernel-filters filtered_twice
+    case_ old-kernel-signature sign trap 2
+    host_down old
+    unset NITRO_FAKE_UNDER
+    step "old kernel: done"
+}
+filtered_twice() { filters_of sign-core 3 && filters_of sign-kms 3 && filters_of sign-service 3; }
+filters_of() { has "/proc/$(pid_of "$1")/status" "Seccomp_filters:?$2"; }
 silent_trap() { ! log trap SYSTEM_CALL && ! log trap SIGSYS; }
 
 # refused NAME CODE OPTION...: sign-host says why, and nothing is left
@@ -157,6 +170,7 @@ broken_file() {
 
 image_that_ships
 image_that_traps
+old_kernel
 case_ other-image-is-refused-by-kms refused other KMS_DENIED
 IMAGE=main case_ debug-enclave-is-refused refused debug ATT_DEBUG --debug-mode
 step "refused images: done"
