@@ -28,7 +28,6 @@ static const cs_sandbox_rule own[] = {
     CS_ALLOW(SYS_setsid),
     CS_ALLOW(SYS_pipe2),
     CS_ALLOW(SYS_dup3),
-    CS_ALLOW(SYS_close_range),
 #ifdef SYS_dup2
     CS_ALLOW(SYS_dup2),
 #endif

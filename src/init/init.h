@@ -40,11 +40,16 @@ typedef struct cs_init {
 CS_MUST cs_err cs_init_boot(cs_init *in);
 
 /* ---- kernel.c: what is asked of the kernel, once; each sets in->why on error ---- */
-void cs_init_stdio(void);                   /* open standard streams stay, others become /dev/console or /dev/null */
-CS_MUST cs_err cs_init_mount(cs_init *in);  /* /proc, /sys, /dev; what is there already is accepted. CS_E_BOOT */
-CS_MUST cs_err cs_init_module(cs_init *in); /* /nsm.ko, when there is one. CS_E_BOOT */
-CS_MUST cs_err cs_init_limits(cs_init *in); /* descriptors that the front may open. CS_E_BOOT */
-CS_MUST cs_err cs_init_clock(cs_init *in);  /* CS_E_CLOCK_SOURCE | CS_E_BOOT */
+/*
+ * cs_init_stdio - open standard streams stay, others become /dev/console or /dev/null. cs_init_close_others - what else was open at the
+ * start is not ours; from then on sign-init opens nothing that survives exec, so that a program inherits what it is given.
+ */
+void cs_init_stdio(void);
+void cs_init_close_others(void);
+CS_MUST cs_err cs_init_mount(cs_init *in);       /* /proc, /sys, /dev; what is there already is accepted. CS_E_BOOT */
+CS_MUST cs_err cs_init_module(cs_init *in);      /* /nsm.ko, when there is one. CS_E_BOOT */
+CS_MUST cs_err cs_init_limits(cs_init *in);      /* descriptors that the front may open. CS_E_BOOT */
+CS_MUST cs_err cs_init_clock(cs_init *in);       /* CS_E_CLOCK_SOURCE | CS_E_BOOT */
 CS_MUST cs_err cs_init_read_config(cs_init *in); /* CS_E_IO | CS_E_TOO_LARGE | CS_E_CONFIG */
 
 /* ---- nsm.c ---- */

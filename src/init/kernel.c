@@ -16,6 +16,7 @@
 #define CONFIG_FILE "/etc/countersign/config.cbor"
 #define CLOCK_FILE "/sys/devices/system/clocksource/clocksource0/current_clocksource"
 #define MODULE_FILE "/nsm.ko"
+#define FDS_START 1024    /* the limit of descriptors that a kernel starts with */
 #define FDS_WANTED 65536u /* the front raises its own limit up to this one */
 
 static cs_err fail(cs_init *in, cs_err err, const char *why)
@@ -37,6 +38,16 @@ void cs_init_stdio(void)
         }
         if (got >= 0 && got != fd) { /* the lowest free number is fd: this does not happen */
             (void)close(got);
+        }
+    }
+}
+
+void cs_init_close_others(void)
+{
+    /* one call since Linux 5.9; before, one for each descriptor that there might be */
+    if (syscall(SYS_close_range, 3U, ~0U, 0U) != 0) {
+        for (int fd = 3; fd < FDS_START; fd++) {
+            (void)close(fd);
         }
     }
 }

@@ -38,6 +38,7 @@ static int run(const cs_args *a)
         return cs_sandbox_selftest(&filter, cs_args_u64(a, "selftest-forbidden"));
     }
     cs_init_stdio();
+    cs_init_close_others();
     cs_log_init("sign-init", CS_LOG_INFO, STDERR_FILENO);
     in.pid1 = getpid() == 1;
     in.nsm = -1;

@@ -5,15 +5,12 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "init/init.h"
 
 #define ARGS_MAX 24
-#define CLOEXEC_ALL 4U /* CLOSE_RANGE_CLOEXEC */
-#define FDS_MAX 1024   /* all descriptors of sign-init are below */
 
 static const struct {
     const char *name, *path;
@@ -105,31 +102,7 @@ static void make_command(struct command *c, const cs_init *in, cs_launch_program
     }
 }
 
-static bool inherited(const struct command *c, int fd)
-{
-    for (size_t i = 0; i < c->num_fds; i++) {
-        if (c->fds[i] == fd) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* One call since Linux 5.11; before, one for each descriptor that there might be. */
-static void keep_only(const struct command *c, int report_fd)
-{
-    bool all = syscall(SYS_close_range, 3U, ~0U, CLOEXEC_ALL) == 0;
-
-    for (int fd = 3; fd < FDS_MAX; fd++) {
-        if (inherited(c, fd)) {
-            (void)fcntl(fd, F_SETFD, 0);
-        } else if (!all && fd != report_fd) {
-            (void)close(fd);
-        }
-    }
-}
-
-/* In the child: only async-signal-safe calls, none newer than Linux 4.14 without another way. */
+/* In the child: only async-signal-safe calls, none newer than Linux 4.14. */
 static void become(const cs_init *in, cs_launch_program p, const struct command *c, int err_fd, int report_fd)
 {
     static char *const no_environment[] = {NULL};
@@ -144,7 +117,10 @@ static void become(const cs_init *in, cs_launch_program p, const struct command 
         _exit(127);
     }
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* no orphans where sign-init is not PID 1 */
-    keep_only(c, report_fd);
+    /* all of ours are closed by exec but these (cs_init_close_others) */
+    for (size_t i = 0; i < c->num_fds; i++) {
+        (void)fcntl(c->fds[i], F_SETFD, 0);
+    }
     (void)execve(programs[p].path, (char *const *)(uintptr_t)c->argv, no_environment);
     int why = errno;
     (void)!write(report_fd, &why, sizeof why);
