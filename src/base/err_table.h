@@ -120,6 +120,13 @@
     X(S3_THROTTLED, REMOTE, RESOURCE_EXHAUSTED, 1, "S3: slow down", "retry later")                                     \
     X(S3_CHANGED, REMOTE, ABORTED, 1, "the object changed while it was read",                                          \
       "try again; pin a version with ?versionId=")                                                                     \
+    X(POLICY_WORSE, INPUT, FAILED_PRECONDITION, 0, "the new key policy has holes that the present one has not",        \
+      "see signctl kms lint; --force puts it all the same")                                                            \
+    X(POLICY_CHANGED, STATE, ABORTED, 1, "the key policy was changed by somebody else meanwhile", "run it again")      \
+    X(POLICY_NO_RELEASE, INPUT, NOT_FOUND, 0, "the key policy has no such release",                                    \
+      "see the PCRs in its Allow statements, or write it with signctl kms policy")                                     \
+    X(POLICY_LAST_RELEASE, STATE, FAILED_PRECONDITION, 0, "it is the last release: nobody could decrypt",              \
+      "add the new release first")                                                                                     \
     /* shares */                                                                                                       \
     X(SHARES_FORMAT, INPUT, INVALID_ARGUMENT, 0, "the share file is malformed", "make it again with signctl keygen")   \
     X(SHARES_UNSIGNED, AUTH, PERMISSION_DENIED, 0, "the share file has no publisher signature",                        \

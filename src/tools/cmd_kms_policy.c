@@ -221,6 +221,10 @@ static cs_err checked(const cs_policy_plan *p, const char *text)
 static int print(const cs_args *a, const wanted *w, json_t *policy)
 {
     char *text = policy != NULL ? json_dumps(policy, JSON_INDENT(2)) : NULL;
+    if (text != NULL && strlen(text) > CS_KEY_POLICY_MAX) {
+        free(text);
+        text = json_dumps(policy, JSON_COMPACT);
+    }
     cs_err err = text == NULL                       ? CS_E_NO_MEMORY
                  : strlen(text) > CS_KEY_POLICY_MAX ? CS_E_TOO_LARGE
                                                     : checked(&w->plan, text);

@@ -18,6 +18,7 @@
     X(pcr)                                                                                                             \
     X(kms)                                                                                                             \
     X(kms_policy)                                                                                                      \
+    X(kms_update)                                                                                                      \
     X(keygen)                                                                                                          \
     X(sign)                                                                                                            \
     X(participant)                                                                                                     \

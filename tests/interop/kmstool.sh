@@ -72,8 +72,8 @@ fi
 
 emulator_up
 pcr=$(printf 'ab%.0s' {1..48})
-exec {nsm_in}> >(exec python3 "$here/nsm_hold.py" "$(emu_get nsm_control)" "$pcr" >"$RUN/nsm")
-exec {debug_in}> >(exec python3 "$here/nsm_hold.py" "$(emu_get nsm_control)" "$pcr" debug >"$RUN/nsm.debug")
+exec {nsm_in}> >(exec python3 "$here/nsm_hold.py" "$(emu_get nsm_control)" "$pcr" "$pcr" "$pcr" >"$RUN/nsm")
+exec {debug_in}> >(exec python3 "$here/nsm_hold.py" "$(emu_get nsm_control)" "$pcr" "$pcr" "$pcr" debug >"$RUN/nsm.debug")
 wait_until 10 test -s "$RUN/nsm" && wait_until 10 test -s "$RUN/nsm.debug" || die "no security module"
 mkdir "$RUN/vsock"
 connect=$(emu_get kms_connect)
