@@ -2,6 +2,7 @@
 #include "tools/image_file.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -123,12 +124,16 @@ void cs_image_tree_cleanup(cs_image_tree *t)
 
 /* ---------------------------------------------------------------- output */
 
-/* Images are no secrets: others may read them, as the umask says. */
-static mode_t public_mode(void)
+/* What a file that is replaced had; images are no secrets: others may read a new one, as the umask says. */
+static mode_t mode_for(const char *path)
 {
     const mode_t mask = umask(022);
+    struct stat st;
 
     (void)umask(mask);
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
+        return st.st_mode & 0777;
+    }
     return 0666 & ~mask;
 }
 
@@ -152,11 +157,15 @@ cs_err cs_image_file_write(const char *path, cs_slice bytes)
 {
     cs_tfile_out out = {0};
     cs_err err = make_folder(path);
+    char target[PATH_MAX];
 
+    if (err == CS_OK && realpath(path, target) != NULL) {
+        path = target; /* what a link names is replaced, not the link */
+    }
     if (err == CS_OK) {
         err = cs_tfile_out_open(&out, path, false);
     }
-    if (err == CS_OK && out.path != NULL && fchmod(fileno(out.file), public_mode()) != 0) {
+    if (err == CS_OK && out.path != NULL && fchmod(fileno(out.file), mode_for(path)) != 0) {
         err = CS_E_IO;
     }
     if (err == CS_OK) {

@@ -42,7 +42,8 @@ CS_MUST cs_err cs_image_tree_read(cs_image_tree *out, cs_slice ramdisk);
 void cs_image_tree_cleanup(cs_image_tree *t);
 
 /*
- * cs_image_file_write - the whole file or nothing, mode 0666 without the umask's bits; the last folder of path is made when it is missing.
+ * cs_image_file_write - the whole file or nothing: a new one of mode 0666 without the umask's bits, one that is there keeps its mode, and a
+ * symbolic link to it stays. The last folder of path is made when it is missing.
  * CS_E_IO | CS_E_RANGE (path too long).
  */
 CS_MUST cs_err cs_image_file_write(const char *path, cs_slice bytes);

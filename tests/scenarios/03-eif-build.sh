@@ -148,6 +148,12 @@ signed_again() {
         [ "$("$signctl" eif diff --json again.eif signed-P-256.eif | jq -c .PcrEqual.PCR8)" = true ]
 }
 case_ a_signature_is_replaced signed_again
+in_place() {
+    cp one.eif real.eif && chmod 640 real.eif && ln -s real.eif link.eif &&
+        "$signctl" eif sign --signing-certificate cert-P-256.pem --private-key key-P-256.pem link.eif >/dev/null &&
+        [ -L link.eif ] && [ "$(stat -c %a real.eif)" = 640 ] && [ "$("$signctl" eif describe --json real.eif | jq .IsSigned)" = true ]
+}
+case_ signing_in_place_keeps_link_and_mode in_place
 built_signed() {
     build s.eif --signing-certificate cert-P-384.pem --private-key key-P-384.pem >s.json 2>/dev/null && jq -e .Measurements.PCR8 s.json >/dev/null &&
         "$signctl" eif describe s.eif | grep -q "signature  ok, ES384"
