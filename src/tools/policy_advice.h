@@ -57,7 +57,7 @@ void cs_lint_add(cs_lint *l, size_t statement, const char *const row[3], bool ho
 void cs_lint_advise(cs_lint *l, size_t statement, cs_advice a);
 /* cs_lint_may - does the request succeed through t->st? */
 bool cs_lint_may(const cs_lint_try *t, const char *action, cs_pstate state);
-/* cs_lint_uses_key - has the caller any use of the key, attested or not, through any statement? */
+/* cs_lint_uses_key - has the caller any use of the key, attested or not? A named role: in its own name, not by its account alone. */
 bool cs_lint_uses_key(const cs_lint_try *t);
 /* cs_lint_keys - which keys to try: those that the document names, and one that it does not. CS_E_NO_MEMORY. */
 CS_MUST cs_err cs_lint_keys(cs_lint *l);

@@ -188,8 +188,11 @@ cs_pfix cs_pkey_fix(const char *key, const cs_prequest *q)
     if (is(key, "aws:SecureTransport")) {
         return value("true");
     }
-    if (is(key, "kms:GrantIsForAWSResource") || is(key, "kms:GrantOperations")) {
-        return !grant ? absent() : value(is(key, "kms:GrantOperations") ? q->grant_op : "false");
+    if (is(key, "kms:GrantIsForAWSResource")) {
+        return grant ? value("false") : absent();
+    }
+    if (is(key, "kms:GrantOperations")) {
+        return grant ? (cs_pfix){.kind = CS_FIX_AND_OTHERS, .value = q->grant_op} : absent();
     }
     if (is(key, "kms:GrantConstraintType") || is(key, "kms:GranteePrincipal") || is(key, "kms:RetiringPrincipal")) {
         return grant ? any(CS_FIX_FREE) : absent();

@@ -179,6 +179,10 @@ bool cs_lint_uses_key(const cs_lint_try *t)
 
     for (size_t i = 0; i < t->l->doc->num; i++) {
         other.st = &t->l->doc->st[i];
+        /* whoever is named elsewhere, as an administrator is, does not use the key because his account may */
+        if (cs_pwho_named(other.st, t->who) == CS_NAMED_ACCOUNT && t->who->kind != CS_WHO_ROOT && !t->who->unnamed) {
+            continue;
+        }
         for (size_t k = 0; k < CS_LINT_MATERIAL; k++) {
             if (cs_lint_may(&other, cs_lint_material[k], CS_ATTESTED_NOT) ||
                 cs_lint_may(&other, cs_lint_material[k], CS_ATTESTED_ANY)) {

@@ -21,6 +21,7 @@
 #define PCR_B B12 B12 B12 B12 B12 B12 B12 B12
 #define UPPER C12 C12 C12 C12 C12 C12 C12 C12
 #define DENY_ALL "\"Effect\":\"Deny\",\"Principal\":\"*\","
+#define MATERIAL "\"Decrypt\",\"GenerateDataKey\",\"GenerateDataKeyPair\",\"ReEncryptFrom\",\"DeriveSharedSecret\""
 #define NO_PUT "{" DENY_ALL "\"Action\":\"kms:PutKeyPolicy\",\"Resource\":\"*\"}"
 #define DENY                                                                                                           \
     "{\"Effect\":\"Deny\",\"Principal\":\"*\",\"Resource\":\"*\",\"Action\":[\"kms:Decrypt\",\"kms:GenerateDataKey*"   \
@@ -136,9 +137,46 @@ static void conditions(void **unused)
                  "\"ForAllValues:StringEquals\":{\"kms:GrantOperations\":[\"Decrypt\",\"Encrypt\"]}") "}",
          "create-grant");
     tight("{" KEY("kms:CreateGrant", "\"ForAllValues:StringEquals\":{\"kms:GrantOperations\":[\"Encrypt\"]}") "}");
+    /* one grant may ask for several operations */
+    hole("{" KEY("kms:CreateGrant", "\"ForAnyValue:StringEquals\":{\"kms:GrantOperations\":[\"Encrypt\"]}") "}",
+         "create-grant");
+    hole("{" KEY("kms:CreateGrant", "") "},{" DENY_ALL
+                                        "\"Action\":\"kms:CreateGrant\",\"Resource\":\"*\",\"Condition\":{"
+                                        "\"ForAllValues:StringEquals\":{\"kms:GrantOperations\":[" MATERIAL "]}}}",
+         "create-grant");
+    tight("{" KEY("kms:CreateGrant", "") "},{" DENY_ALL
+                                         "\"Action\":\"kms:CreateGrant\",\"Resource\":\"*\",\"Condition\":{"
+                                         "\"ForAnyValue:StringEquals\":{\"kms:GrantOperations\":[" MATERIAL "]}}}");
     hole("{" KEY("kms:ReEncryptFrom", "\"StringEquals\":{\"kms:ViaService\":\"v\"}") "}", "re-encrypt");
     tight("{" KEY("kms:ReEncryptFrom", "\"Bool\":{\"kms:ReEncryptOnSameKey\":true}") "}");
     tight("{" KEY("kms:ReEncryptTo", "") "}");
+}
+
+/* Who administers the key does not use it only because the whole account may. */
+static void administrators(void **unused)
+{
+    static const char admin[] =
+        "{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"arn:aws:iam::123456789012:role/admin\"},\"Action\":"
+        "\"kms:PutKeyPolicy\",\"Resource\":\"*\"}";
+    static const char attested[] =
+        "\"Action\":\"kms:Decrypt\",\"Resource\":\"*\",\"Condition\":{\"StringEquals\":{\"" ATT "PCR0\":\"" PCR_A
+        "\"}}}";
+    char text[4096];
+
+    (void)snprintf(text, sizeof text, "{\"Effect\":\"Allow\"," ROOT "%s,%s", attested, admin);
+    tight(text);
+    (void)snprintf(
+        text, sizeof text,
+        "{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"123456789012\"},%s,{" KEY("kms:PutKeyPolicy", "") "}",
+        attested);
+    tight(text);
+    (void)snprintf(text, sizeof text,
+                   "{\"Effect\":\"Allow\",\"Principal\":{\"AWS\":\"123456789012\"},%s,{\"Effect\":\"Allow\"," ROOT
+                   "\"Action\":\"kms:PutKeyPolicy\",\"Resource\":\"*\"}",
+                   attested);
+    hole(text, "put-key-policy");
+    (void)snprintf(text, sizeof text, "{\"Effect\":\"Allow\"," ROLE "%s,{" KEY("kms:PutKeyPolicy", "") "}", attested);
+    hole(text, "put-key-policy");
 }
 
 static void unknown_keys(void **unused)
@@ -161,7 +199,7 @@ static void deny_precedence(void **unused)
     hole("{" KEY("kms:*", "") "}," DENY, "create-grant");
     /* a Deny that may not apply closes nothing */
     hole(DECRYPT("") ",{" DENY_ALL "\"Action\":\"kms:Decrypt\",\"Resource\":\"*\",\"Condition\":{\"StringEquals\":{"
-                                   "\"aws:SourceVpc\":\"v\"}}}",
+                     "\"aws:SourceVpc\":\"v\"}}}",
          "unconditioned-decrypt");
     /* nor one with a positive operator, which a missing key fails, nor one for somebody else */
     hole(DECRYPT("") ",{" DENY_ALL
@@ -363,11 +401,12 @@ static void codes_are_in_order(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(codes),        cmocka_unit_test(conditions),
-        cmocka_unit_test(unknown_keys), cmocka_unit_test(deny_precedence),
-        cmocka_unit_test(principals),   cmocka_unit_test(iam_policies),
-        cmocka_unit_test(other_forms),  cmocka_unit_test(large_policies),
-        cmocka_unit_test(refused),      cmocka_unit_test(codes_are_in_order),
+        cmocka_unit_test(codes),          cmocka_unit_test(conditions),
+        cmocka_unit_test(unknown_keys),   cmocka_unit_test(deny_precedence),
+        cmocka_unit_test(principals),     cmocka_unit_test(iam_policies),
+        cmocka_unit_test(other_forms),    cmocka_unit_test(large_policies),
+        cmocka_unit_test(refused),        cmocka_unit_test(codes_are_in_order),
+        cmocka_unit_test(administrators),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -219,12 +219,60 @@ static bool try_joined(search *x)
     return false;
 }
 
-static bool try_all(search *x, cs_pfix_kind kind)
+/*
+ * A grant may ask for more than the operation that matters: one or two others satisfy ForAnyValue, and get round a ForAllValues of a
+ * Deny. [KMS API, CreateGrant]
+ */
+static bool try_operations(search *x, const char *op)
+{
+    static const char *const others[] = {"Encrypt",
+                                         "Decrypt",
+                                         "DescribeKey",
+                                         "CreateGrant",
+                                         "RetireGrant",
+                                         "GenerateDataKey",
+                                         "GenerateDataKeyWithoutPlaintext",
+                                         "GenerateDataKeyPair",
+                                         "GenerateDataKeyPairWithoutPlaintext",
+                                         "ReEncryptFrom",
+                                         "ReEncryptTo",
+                                         "Sign",
+                                         "Verify",
+                                         "GetPublicKey",
+                                         "GenerateMac",
+                                         "VerifyMac",
+                                         "DeriveSharedSecret"};
+    const size_t num = sizeof others / sizeof others[0];
+    var *v = &x->vars[x->num_vars - 1];
+
+    for (size_t a = 0; a <= num; a++) {
+        for (size_t b = a; b <= num; b++) {
+            v->num = 0;
+            v->got[v->num++] = op;
+            if (a < num) {
+                v->got[v->num++] = others[a];
+            }
+            if (a < b && b < num) {
+                v->got[v->num++] = others[b];
+            }
+            if (deeper(x)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool try_all(search *x, cs_pfix f)
 {
     const cs_pdoc *d = x->s->doc;
     var *v = &x->vars[x->num_vars - 1];
+    cs_pfix_kind kind = f.kind;
     bool only_patterns = kind == CS_FIX_NEW || kind == CS_FIX_NEW_OR_ZEROS || kind == CS_FIX_NEW_OR_ABSENT;
 
+    if (kind == CS_FIX_AND_OTHERS) {
+        return try_operations(x, f.value);
+    }
     v->num = 0;
     if ((kind == CS_FIX_FREE || kind == CS_FIX_NEW_OR_ABSENT) && deeper(x)) {
         return true;
@@ -274,7 +322,7 @@ static bool deeper(search *x)
         return true; /* what is still undecided has variables or unknown operators: may be */
     }
     x->vars[x->num_vars++] = (var){.key = key};
-    bool found = try_all(x, cs_pkey_fix(key, x->q).kind);
+    bool found = try_all(x, cs_pkey_fix(key, x->q));
     x->num_vars--;
     return found;
 }

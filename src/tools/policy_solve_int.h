@@ -13,6 +13,7 @@ typedef enum cs_pfix_kind {
     CS_FIX_NEW,           /* a value that the policy lists only by a pattern, or another */
     CS_FIX_NEW_OR_ZEROS,  /* the same, or zeros */
     CS_FIX_NEW_OR_ABSENT, /* the same, or absent */
+    CS_FIX_AND_OTHERS,    /* this value, alone or with other operations of grants */
 } cs_pfix_kind;
 
 typedef struct cs_pfix {

@@ -94,7 +94,8 @@ static void add_account(cs_pwhos *w, const char *account, const char *like)
     add(w, (cs_pwho){.kind = CS_WHO_ROLE,
                      .arn = keep(w, json_sprintf("arn:%.*s:iam::%s:role/not-named", (int)n, partition, account)),
                      .account = account,
-                     .type = "AWS"});
+                     .type = "AWS",
+                     .unnamed = true});
 }
 
 /* arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION is a session of arn:aws:iam::ACCOUNT:role/NAME. */

@@ -20,6 +20,7 @@ typedef struct cs_pwho {
     const char *account; /* "" when there is none */
     const char *type;    /* member of Principal: "AWS", "Service", ... */
     bool foreign;        /* of an account that the policy does not name */
+    bool unnamed;        /* stands for the roles of a named account that the policy does not name */
 } cs_pwho;
 
 typedef struct cs_pwhos {
