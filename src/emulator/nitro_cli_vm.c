@@ -330,6 +330,12 @@ static void detach(const cs_nitro_vm *vm)
     (void)dup2(null, STDIN_FILENO);
     (void)dup2(null, STDOUT_FILENO);
     (void)dup2(log >= 0 ? log : null, STDERR_FILENO);
+    if (log > STDERR_FILENO) {
+        (void)close(log);
+    }
+    if (null > STDERR_FILENO) {
+        (void)close(null);
+    }
 }
 
 static void open_heartbeat(struct vm *v)

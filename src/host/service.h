@@ -19,7 +19,7 @@ typedef struct cs_service_opts {
     const char *dir;               /* run directory, locked */
     uint32_t peer_cid;             /* of all connections of enclaves, for tests; 0: each its own */
     uint32_t drain_ms;             /* how long open connections may go on at a stop or replacement */
-    uint32_t restart_ms; /* first wait before a restart; doubles to CS_SERVICE_BACKOFF_MAX_MS */
+    uint32_t restart_ms;           /* first wait before a restart; doubles to CS_SERVICE_BACKOFF_MAX_MS */
     uint64_t lease_ms;             /* renew credentials so long before they expire; 0: injected at loads only */
     bool keep;                     /* go on trying when the first start fails */
     bool verbose;
