@@ -13,7 +13,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +20,6 @@
 
 #define DEVICE_MS 10000
 #define NUM_PCRS 5 /* 0 to 4 */
-#define CONSOLE "/dev/console"
 #define DEVICE "/dev/nsm"
 
 /* What the new process tells its parent when it does not get as far as /init. */
@@ -98,26 +96,11 @@ static _Noreturn void child_main(const cs_eif *eif, const cs_ns_enclave_opts *o,
     child_fail(3, CS_E_LAUNCH, "/init");
 }
 
-/*
- * sign-init opens /dev/console in a devtmpfs that all mount namespaces share: there it becomes a link to the standard output of
- * whoever is process 1, which in the guest itself is the guest's console.
- */
-static cs_err console_link(void)
-{
-    struct stat st;
-
-    if (lstat(CONSOLE, &st) == 0 && S_ISLNK(st.st_mode)) {
-        return CS_OK;
-    }
-    return unlink(CONSOLE) == 0 && symlink("/proc/1/fd/1", CONSOLE) == 0 ? CS_OK : CS_E_LAUNCH;
-}
-
 static cs_err start_init(cs_ns_enclave *e, const cs_ns_enclave_opts *o, const cs_eif *eif)
 {
     struct failure f = {0};
     int pipe_fd[2];
 
-    CS_TRY(console_link());
     if (pipe2(pipe_fd, O_CLOEXEC) != 0) {
         return CS_E_LAUNCH;
     }

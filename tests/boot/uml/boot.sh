@@ -15,10 +15,12 @@ RUN=$(mktemp -d /tmp/cs-boot.XXXXXX)
 # shellcheck source=tests/boot/uml/prepare.sh
 . "$(dirname "$0")/prepare.sh"
 cleanup() {
+    uml_kill "$RUN"
     emulator_down
     rm -rf "$RUN"
 }
 trap cleanup EXIT
+trap 'exit 143' INT TERM HUP
 
 # bench: the guest's steps, by this machine's clock
 bench() {

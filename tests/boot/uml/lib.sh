@@ -60,12 +60,24 @@ uml_boot() {
     # shellcheck disable=SC2086 # a list of words
     (
         cd "$dir" || exit 1
-        exec env -i PATH="$PATH" HOME="$dir/home" TMPDIR="$(uml_tmp)" timeout -k 5 "${UML_SECONDS:-280}" \
-            $user linux.uml mem="${UML_MEMORY:-768M}" initrd="$dir/initrd" con0=fd:0,fd:1 con=null quiet loglevel=1 selinux=0 initcall_blacklist=raid6_select_algo \
-            CS_ROOT="$uml_root" CS_BIN="${COUNTERSIGN_BIN:-$uml_root/build/bin}" CS_RUN="$dir" CS_SCRIPT="$script" ${UML_WORDS:-} </dev/null
-    ) 2>&1 | grep --line-buffered -v '^reboot: System halted$'
-    status=${PIPESTATUS[0]}
+        echo "$BASHPID" >"$dir/group" # of everything that the guest is on this machine
+        exec setsid env -i PATH="$PATH" HOME="$dir/home" TMPDIR="$(uml_tmp)" timeout -k 5 "${UML_SECONDS:-280}" \
+            $user linux.uml mem="${UML_MEMORY:-768M}" initrd="$dir/initrd" con0=fd:0,fd:1 con=null quiet loglevel=1 selinux=0 \
+            initcall_blacklist=raid6_select_algo CS_ROOT="$uml_root" CS_BIN="${COUNTERSIGN_BIN:-$uml_root/build/bin}" CS_RUN="$dir" \
+            CS_SCRIPT="$script" ${UML_WORDS:-}
+    ) </dev/null 2>&1 &
+    wait $! # a trap runs meanwhile
+    status=$?
+    uml_kill "$dir"
+    rm -f "$dir/group"
     [ "$status" != 124 ] || return 124
     [ -s "$dir/status" ] || { echo "the guest ended before its script did"; return 125; }
     return "$(cat "$dir/status")"
+}
+
+# uml_kill DIR: the guest of uml_boot, with all its processes on this machine, when it has not ended
+uml_kill() {
+    local group
+    group=$(cat "$1/group" 2>/dev/null) || return 0
+    kill -KILL -- "-$group" 2>/dev/null
 }

@@ -32,12 +32,19 @@ case_() {
         return 1
     fi
 }
-# tell_why: the last lines of what was written, once for each failure
+# tell_why: the last lines of what was written since it was last told
 tell_why() {
     local f
     for f in "$CS_RUN"/*.out "$CS_RUN"/*.err "$CS_RUN"/*.log "$RUN"/*.ns "$RUN"/sign.*; do
-        [ ! -s "$f" ] || { echo "# ---- $f"; tail -n 4 "$f" | cut -c 1-300 | sed 's/^/#   /'; }
+        [ ! -s "$f" ] || [ ! "$f" -nt "$RUN/told" ] || { echo "# ---- $f"; tail -n 4 "$f" | cut -c 1-300 | sed 's/^/#   /'; }
     done
+    : >"$RUN/told"
+}
+# stuck PID: what a process that should have ended waits for; false
+stuck() {
+    step "process $1 goes on"
+    { cat "/proc/$1/stack"; ls -l "/proc/$1/fd"; ps ax | grep -v '\['; } 2>/dev/null | sed 's/^/#   /'
+    return 1
 }
 nap() { read -r -t "$1" -u "$never" || true; }
 # wait_until SECONDS COMMAND...
@@ -61,7 +68,20 @@ count() {
 }
 has() { count "$1" "$2" && [ $counted != 0 ]; }
 has_times() { count "$1" "$2" && [ $counted = "$3" ]; }
-gone() { ! kill -0 "$1"; }
+# gone PID: ended, whether the shell has noticed or not
+gone() {
+    local stat
+    ! read -r stat 2>/dev/null <"/proc/$1/stat" || [[ $stat == *') Z '* ]]
+}
+# running NAME: pids of the processes of that name, in the order of their numbers; false when there is none
+running() {
+    local p stat
+    pids=()
+    for p in /proc/[0-9]*; do
+        read -r stat 2>/dev/null <"$p/stat" && [[ $stat == *" (${1:0:15}) "[^Z]* ]] && pids+=("${p#/proc/}")
+    done
+    [ ${#pids[@]} != 0 ]
+}
 
 emulator_up() {
     local lines line
