@@ -291,18 +291,25 @@ static void on_timer(void *cookie)
     }
 }
 
+/* One that is there is opened without O_CREAT: the kernel refuses that for other users' files in such folders. */
+static int open_lock_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    return fd >= 0 ? fd : open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+}
+
 /* The lock is the machine's: of /run/lock where that can be written, else of /tmp; of the directory of a test. */
 static int open_start_lock(const char *vsock_dir)
 {
     char path[512];
-    int fd;
 
     if (vsock_dir != NULL) {
-        (void)snprintf(path, sizeof path, "%s/start.lock", vsock_dir);
-        return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        (void)snprintf(path, sizeof path, "%.480s/start.lock", vsock_dir);
+        return open_lock_file(path);
     }
-    fd = open("/run/lock/sign-host-start.lock", O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    return fd >= 0 ? fd : open("/tmp/sign-host-start.lock", O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int fd = open_lock_file("/run/lock/sign-host-start.lock");
+    return fd >= 0 ? fd : open_lock_file("/tmp/sign-host-start.lock");
 }
 
 static void nitro_free(cs_driver *d)

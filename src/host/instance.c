@@ -40,6 +40,10 @@ static void on_soon(void *cookie)
         end(i, i->start_err, "the driver could not begin");
         return;
     }
+    if (i->reloading) { /* whoever waits for it is told first */
+        i->reloading = false;
+        i->ev->reloaded(i->cookie, i, CS_E_ENCLAVE_DIED, i->detail);
+    }
     i->state = CS_INST_ENDED;
     i->ev->down(i->cookie, i, i->err, i->detail);
 }

@@ -88,7 +88,12 @@ static int inject_one(const cs_args *a, unsigned port, const char *option, cs_er
         return 0;
     }
     const cs_host_ports ports = cs_host_inject_ports(a);
-    (void)snprintf(to.host, sizeof to.host, "%s/enclave-%u.sock", dir, (unsigned)cs_host_port(&ports, port));
+    if (cs_args_str(a, "cid") != NULL) {
+        to = (cs_endpoint){
+            .scheme = CS_EP_VSOCK, .cid = (uint32_t)cs_args_u64(a, "cid"), .port = cs_host_port(&ports, port)};
+    } else {
+        (void)snprintf(to.host, sizeof to.host, "%s/enclave-%u.sock", dir, (unsigned)cs_host_port(&ports, port));
+    }
     cs_err err = cs_read_whole(&bytes, file);
     if (err == CS_OK) {
         err = cs_inject_send(&answer, &to, cs_buf_slice(&bytes), 5000, 130000);
@@ -107,8 +112,8 @@ static int cmd_inject(const cs_args *a)
 {
     cs_err worst = CS_OK;
 
-    if (cs_args_str(a, "dir") == NULL) {
-        return cs_usage_error(a, "--dir is required");
+    if ((cs_args_str(a, "dir") == NULL) == (cs_args_str(a, "cid") == NULL)) {
+        return cs_usage_error(a, "one of --dir (a local run) and --cid (an enclave) is required");
     }
     int sent = inject_one(a, 7100, "credentials", &worst) + inject_one(a, 7101, "age-key", &worst) +
                inject_one(a, 7102, "shares", &worst);
@@ -133,6 +138,12 @@ static const cs_opt image_opts[] = {
 
 static const cs_opt inject_opts[] = {
     OPT_DIR,
+    {.name = "cid",
+     .kind = CS_OPT_U64,
+     .arg = "CID",
+     .help = "context id of an enclave, instead of --dir",
+     .min = 4,
+     .max = UINT32_MAX - 1},
     {.name = "credentials",
      .kind = CS_OPT_STR,
      .arg = "FILE",
@@ -147,7 +158,8 @@ static const cs_opt no_opts[] = {{0}};
 
 static const cs_cmd commands[] = {
     {.name = "run",
-     .synopsis = "--config FILE|--image DIR --dir DIR --nsm-control PATH [OPTION...]",
+     .synopsis = "[--driver nitro] [--eif FILE] [--replace] | --driver local --config FILE|--image DIR --dir DIR "
+                 "--nsm-control PATH",
      .summary = "run an enclave and preload its shares",
      .text = cs_host_run_text,
      .opts = cs_host_run_opts,
@@ -167,7 +179,7 @@ static const cs_cmd commands[] = {
      .max_args = 1,
      .run = cmd_pcrs},
     {.name = "inject",
-     .synopsis = "--dir DIR [--credentials FILE] [--age-key FILE] [--shares FILE]",
+     .synopsis = "--dir DIR|--cid CID [--credentials FILE] [--age-key FILE] [--shares FILE]",
      .summary = "inject into a running enclave (a new pair of 7101 and 7102 is a reload)",
      .opts = inject_opts,
      .run = cmd_inject},

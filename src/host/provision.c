@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -67,7 +67,7 @@ int cs_provision_child(void *arg, int in_fd, int out_fd)
     char line[40];
     cs_err err = CS_OK;
 
-    (void)mlockall(MCL_CURRENT | MCL_FUTURE); /* where the limit allows it: credentials must not be swapped out */
+    (void)prctl(PR_SET_DUMPABLE, 0); /* no core file, no debugger: it holds credentials */
     if (o.order[0] != '\0') {
         err = cs_preload_fetch(&p, &o);
     }

@@ -110,13 +110,13 @@ static cs_err start_injection(struct run *r, cs_preload *p, const cs_preload_opt
     return CS_OK;
 }
 
-/* Two descriptors for each connection of the egress proxy. */
+/* Two descriptors for each connection of a bridge. */
 static void raise_fd_limit(void)
 {
     struct rlimit fds = {0};
 
     if (getrlimit(RLIMIT_NOFILE, &fds) == 0) {
-        rlim_t want = fds.rlim_max < 16384 ? fds.rlim_max : 16384;
+        rlim_t want = fds.rlim_max < 65536 ? fds.rlim_max : 65536;
         fds.rlim_cur = fds.rlim_cur < want ? want : fds.rlim_cur;
         (void)setrlimit(RLIMIT_NOFILE, &fds);
     }
@@ -358,7 +358,11 @@ const cs_opt cs_host_run_opts[] = {
      .kind = CS_OPT_STR,
      .arg = "DIR",
      .help = "simulated image that is there (sign-host image build)"},
-    {.name = "dir", .letter = 'd', .kind = CS_OPT_STR, .arg = "DIR", .help = "run directory (sockets, log, run.json)"},
+    {.name = "dir",
+     .letter = 'd',
+     .kind = CS_OPT_STR,
+     .arg = "DIR",
+     .help = "run directory (nitro: default /run/sign-host, or sign-host in XDG_RUNTIME_DIR)"},
     {.name = "nsm-control", .kind = CS_OPT_STR, .arg = "PATH", .help = "control socket of sign-emulator's NSM model"},
     {.name = "listen", .kind = CS_OPT_STR, .arg = "ENDPOINT", .help = "where gRPC listens, instead of host-grpc-port"},
     {.name = "kms-endpoint",
@@ -383,22 +387,34 @@ const cs_opt cs_host_run_opts[] = {
      .help = "injections to make: k credentials, a age key, s shares",
      .def = "kas"},
     {.name = "no-preload", .kind = CS_OPT_FLAG, .help = "start only; inject later (sign-host inject, socat)"},
-    {.name = "keep", .kind = CS_OPT_FLAG, .help = "stay up when the preload is refused"},
-    {.name = "debug-mode", .kind = CS_OPT_FLAG, .help = "simulate a debug enclave: PCR0, 1 and 2 are zero"},
+    {.name = "keep",
+     .kind = CS_OPT_FLAG,
+     .help = "stay up when the preload is refused (nitro: go on trying, as a service does)"},
+    {.name = "debug-mode",
+     .kind = CS_OPT_FLAG,
+     .help = "debug enclave: PCR0, 1 and 2 are zero, its console can be read"},
     {.name = "verbose", .letter = 'v', .kind = CS_OPT_FLAG, .help = "show the enclave's log on standard error"},
     {0},
 };
 
 const char cs_host_run_text[] =
-    "Compiles the configuration (--config), fetches credentials (IMDSv2) and the two objects (S3), starts the "
-    "enclave's\n"
-    "programs from the image, injects on 7100, 7101 and 7102, and stays until SIGTERM. Exit status 1 when the preload "
-    "is\n"
-    "refused (without --keep). With a key share file (mpc.key_share_file) nothing is fetched or injected.\n\n"
+    "nitro: checks the image (--eif), fetches credentials (IMDSv2) and the two objects (S3), opens the bridges, starts "
+    "the\n"
+    "enclave by nitro-cli, injects on 7100, 7101 and 7102 and stays: an enclave that ends is started again. --replace "
+    "asks the\n"
+    "sign-host that runs in DIR for another image beside the one in service.\n"
+    "local: compiles the configuration (--config), starts the enclave's programs from the image, injects and stays; no "
+    "enclave.\n"
+    "Until SIGTERM. Exit status 1 when the preload is refused (without --keep), with the reason's code. With a key "
+    "share file\n"
+    "(mpc.key_share_file) nothing is fetched or injected.\n\n"
     "The environment variables above are those of the scripts that this program replaces; an option comes before a\n"
     "variable, a variable before the configuration file. An empty variable is one that is not set.\n\n"
-    "Example:\n"
-    "  sign-host run --config sign-service.yaml --dir run --nsm-control emu/nsm-control.sock \\\n"
+    "Examples:\n"
+    "  sign-host run --eif target/sign-service.enclave.eif \\\n"
+    "    --age-key-uri s3://b/age-private.key.enc --key-shares-uri s3://b/service_key_shares.json.age\n"
+    "  sign-host run --replace --eif new.eif\n"
+    "  sign-host run --driver local --config sign-service.yaml --dir run --nsm-control emu/nsm-control.sock \\\n"
     "    --kms-endpoint tcp:127.0.0.1:8443 --imds-endpoint http://127.0.0.1:8001 --s3-endpoint http://127.0.0.1:9000 "
     "\\\n"
     "    --age-key-uri s3://b/age-private.key.enc --key-shares-uri s3://b/service_key_shares.json.age";

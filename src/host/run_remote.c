@@ -137,6 +137,15 @@ static cs_err check_memory(char why[200], const cs_args *a, const cs_eif_file *e
     return CS_E_NITRO_MEMORY;
 }
 
+/* It becomes an argument of nitro-cli, and a name in lists. */
+static bool name_valid(const char *name)
+{
+    size_t n = strlen(name);
+
+    return n > 0 && n <= 100 && name[0] != '-' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == n;
+}
+
 static cs_err make_parents(const char *path)
 {
     char dir[CS_HOST_PATH_MAX];
@@ -234,8 +243,10 @@ int cs_host_run_remote(const cs_args *a, const cs_driver_ops *ops)
 {
     static cs_eif_file eif;
     char why[CS_DRIVER_TEXT] = "";
+    if (!name_valid(cs_args_str(a, "enclave-name"))) {
+        return cs_usage_error(a, "--enclave-name: letters, digits, '-', '_' and '.', at most 100");
+    }
     cs_err err = cs_eif_file_read(&eif, cs_args_str(a, "eif"));
-
     if (err != CS_OK) {
         return refuse(a, err, cs_args_str(a, "eif"));
     }

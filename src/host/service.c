@@ -9,12 +9,13 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "host/eif_file.h"
 #include "host/service_int.h"
 
 #define DRAIN_TURN_MS 50u
 #define LEASE_RETRY_MS 10000u
 #define CID_TRIES 8u
-#define LEASE_MAX_MS (5u * 60u * 1000u)
+#define LEASE_MIN_MS 1000u
 
 static const cs_instance_events events;
 
@@ -52,6 +53,23 @@ static void again_later(cs_service *s, cs_err err, const char *detail)
     tell(s, text);
 }
 
+/* The file may be another one by now: that is started, but not without a word; a damaged one is not. */
+static cs_err check_image(cs_service *s)
+{
+    cs_eif_file eif;
+
+    CS_TRY(cs_eif_file_read(&eif, s->now.driver.eif));
+    if (s->now.driver.memory_mib < cs_eif_file_memory(&eif)) {
+        return CS_E_NITRO_MEMORY;
+    }
+    if (memcmp(&eif.pcr[0], &s->pcr0, sizeof s->pcr0) != 0 && !cs_pcr_is_zero(&s->pcr0)) {
+        cs_log(CS_LOG_WARN, "image_changed", CS_LC("eif", s->now.driver.eif),
+               CS_LHEX("pcr0", cs_slice_of(eif.pcr[0].b, CS_PCR_LEN)));
+    }
+    s->pcr0 = eif.pcr[0];
+    return CS_OK;
+}
+
 static void on_again(void *cookie)
 {
     cs_service *s = cookie;
@@ -60,9 +78,12 @@ static void on_again(void *cookie)
         return;
     }
     s->restarts++;
-    cs_err err = cs_instance_new(&s->active, &s->now, &events, s);
+    cs_err err = check_image(s);
+    if (err == CS_OK) {
+        err = cs_instance_new(&s->active, &s->now, &events, s);
+    }
     if (err != CS_OK) {
-        again_later(s, err, "the start could not begin");
+        again_later(s, err, s->now.driver.eif);
     }
 }
 
@@ -147,10 +168,11 @@ static void on_stop(void *cookie)
 static void set_lease(cs_service *s)
 {
     uint64_t expires = s->active != NULL ? cs_instance_expires_ms(s->active) : 0, now = cs_clock_wall_ms();
-    uint64_t before = s->o.lease_ms < LEASE_MAX_MS ? s->o.lease_ms : LEASE_MAX_MS;
+    uint64_t left = expires > now ? expires - now : 0;
 
-    if (s->o.lease_ms != 0 && expires != 0) {
-        cs_timer_start(s->lease, expires > now + before ? expires - now - before : LEASE_RETRY_MS, 0);
+    if (s->o.lease_ms != 0 && expires != 0) { /* half-way, when they live no longer than that */
+        uint64_t after = left > 2 * s->o.lease_ms ? left - s->o.lease_ms : left / 2;
+        cs_timer_start(s->lease, after > LEASE_MIN_MS ? after : LEASE_MIN_MS, 0);
     }
 }
 
@@ -212,6 +234,7 @@ static void switch_over(cs_service *s)
     s->active = s->next;
     s->next = NULL;
     s->now = *cs_instance_options(s->active);
+    memset(&s->pcr0, 0, sizeof s->pcr0); /* the next start's, whatever it is */
     s->replacements++;
     if (s->old != NULL) {
         begin_drain(s);
@@ -380,6 +403,7 @@ static cs_err open_service(cs_service *s)
     CS_TRY(cs_control_new(&s->control, s));
     s->why[0] = '\0';
     cs_service_write_run(s);
+    CS_TRY(check_image(s));
     return cs_instance_new(&s->active, &s->now, &events, s);
 }
 

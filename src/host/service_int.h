@@ -27,6 +27,7 @@ struct cs_service {
     cs_instance_opts now;             /* what a restart starts */
     cs_service_change change[2];      /* texts of now and of a replacement */
     unsigned cid_tries;
+    cs_pcr pcr0; /* of the file at the last start; zero: not known */
     cs_timer *again, *drain, *lease;
     uint32_t backoff_ms;
     uint64_t begun_ms, drain_until_ms, restarts, replacements;

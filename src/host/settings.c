@@ -139,7 +139,9 @@ static cs_err kms_destination(cs_enclave_opts *o, char why[200], const cs_args *
     if (whole != NULL) {
         return endpoint(&o->kms, why, "--kms-endpoint", whole);
     }
-    (void)snprintf(name, sizeof name, "kms.%.100s.amazonaws.com", cs_args_str(a, "region"));
+    const char *region = cs_args_str(a, "region");
+    (void)snprintf(name, sizeof name, "kms.%.100s.amazonaws.com%s", region,
+                   strncmp(region, "cn-", 3) == 0 ? ".cn" : "");
     return tcp(&o->kms, why, "KMS_PROXY_DEST_HOST", host != NULL ? host : name, cs_args_u64(a, "kms-proxy-dest-port"));
 }
 

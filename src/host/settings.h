@@ -42,7 +42,7 @@
         {.name = "enclave-cid",                                                                                        \
          .kind = CS_OPT_U64,                                                                                           \
          .arg = "CID",                                                                                                 \
-         .help = "context id of the enclave; without effect in a local run",                                           \
+         .help = "context id of the enclave (nitro)",                                                                  \
          .env = "ENCLAVE_CID",                                                                                         \
          .def = "16",                                                                                                  \
          .min = 4,                                                                                                     \
@@ -50,7 +50,7 @@
         {.name = "cpu-count",                                                                                          \
          .kind = CS_OPT_U64,                                                                                           \
          .arg = "N",                                                                                                   \
-         .help = "vCPUs of the enclave; without effect in a local run",                                                \
+         .help = "vCPUs of the enclave (nitro)",                                                                       \
          .env = "CPU_COUNT",                                                                                           \
          .def = "2",                                                                                                   \
          .min = 1,                                                                                                     \
@@ -58,7 +58,7 @@
         {.name = "memory-mib",                                                                                         \
          .kind = CS_OPT_U64,                                                                                           \
          .arg = "MIB",                                                                                                 \
-         .help = "memory of the enclave; without effect in a local run",                                               \
+         .help = "memory of the enclave, at least four times the image (nitro)",                                       \
          .env = "MEMORY_MIB",                                                                                          \
          .def = "512",                                                                                                 \
          .min = 64,                                                                                                    \
@@ -78,8 +78,10 @@
          .min = 0,                                                                                                     \
          .max = 1},                                                                                                    \
         CS_HOST_INJECT_OPTS,                                                                                           \
-        CS_HOST_TCP_OPT("host-grpc-port", "HOST_GRPC_PORT", NULL,                                                      \
-                        "TCP port of gRPC on 127.0.0.1 (default: server.port of the configuration, 50051)"),           \
+        CS_HOST_TCP_OPT(                                                                                               \
+            "host-grpc-port", "HOST_GRPC_PORT", NULL,                                                                  \
+            "TCP port of gRPC, nitro: on all interfaces, local: on 127.0.0.1 (default: server.port of the "            \
+            "configuration, 50051)"),                                                                                  \
         CS_HOST_PORT_OPT("host-egress-vsock-port", "HOST_EGRESS_VSOCK_PORT", NULL,                                     \
                          "port of the parent that leads to the gateway; locally DIR/parent-PORT.sock (default: "       \
                          "gateway.egressPort of the configuration, 8080)"),                                            \

@@ -2,6 +2,7 @@
 # Goal of this test: whatever IMDS and S3 answer, sign-host ends in the one code that says why, before an enclave is started, or goes on as
 # it should: tokens renewed once, regions corrected once and to hosts of our own making, broken transfers resumed, busy services asked again.
 # limit: 400
+# shellcheck disable=SC2034 # variables that nitro-lib.sh reads
 set -u
 # shellcheck source=tests/scenarios/lib.sh
 . "$(dirname "$0")/lib.sh"

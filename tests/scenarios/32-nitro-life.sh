@@ -2,6 +2,7 @@
 # Goal of this test: an enclave that dies is started and provisioned again with back-off; reload; blue/green replacement where the old one
 # serves until the new one does, and goes on when the new one fails; a killed sign-host leaves nothing that the next one does not end.
 # limit: 400
+# shellcheck disable=SC2034 # variables that nitro-lib.sh reads
 set -u
 # shellcheck source=tests/scenarios/lib.sh
 . "$(dirname "$0")/lib.sh"

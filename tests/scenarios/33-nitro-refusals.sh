@@ -2,6 +2,7 @@
 # Goal of this test: each reason why an enclave cannot be started or served has its code, cause and fix, exit status 1 (2: the command line), and
 # leaves no process, no enclave and no file; what is left of a start that may have happened is ended.
 # limit: 400
+# shellcheck disable=SC2034 # variables that nitro-lib.sh reads
 set -u
 # shellcheck source=tests/scenarios/lib.sh
 . "$(dirname "$0")/lib.sh"
