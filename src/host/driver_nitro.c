@@ -296,7 +296,10 @@ static int open_lock_file(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 
-    return fd >= 0 ? fd : open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0) {
+        fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    }
+    return fd;
 }
 
 /* The lock is the machine's: of /run/lock where that can be written, else of /tmp; of the directory of a test. */

@@ -124,12 +124,17 @@ cs_err cs_service_ports_open(cs_service_ports **out, cs_service *s, char why[CS_
     return CS_OK;
 }
 
+static bool same(const cs_endpoint *a, const cs_endpoint *b)
+{
+    return a->scheme == b->scheme && a->cid == b->cid && a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
 cs_err cs_service_ports_to(cs_service_ports *p, const cs_endpoint *grpc)
 {
     static const cs_proxy_opts o = {.name = "enclave", .conns_max = 10240, .idle_ms = 600000};
     cs_proxy *fresh = NULL;
 
-    if (p->ingress != NULL && memcmp(&p->to, grpc, sizeof *grpc) == 0) {
+    if (p->ingress != NULL && same(&p->to, grpc)) {
         return CS_OK;
     }
     int fd = dup(p->grpc_fd);
