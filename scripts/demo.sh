@@ -50,7 +50,7 @@ other_image() {
     shown "PCR0 of this image" "$("$BIN/sign-host" pcrs "$RUN/image-changed" | jq -r .Measurements.PCR0 | cut -c1-32)..."
     host_up "$RUN/changed" "$RUN/image-changed" --keep || die "the changed image did not start"
     # shellcheck disable=SC2016 # expanded by the inner shell
-    wait_until 30 bash -c '"$0" status --dir "$1" | jq -e .load.last' "$BIN/sign-host" "$RUN/changed"
+    wait_until 30 bash -c '"$0" status --json --dir "$1" | jq -e .load.last' "$BIN/sign-host" "$RUN/changed"
     "$BIN/sign-host" status --json --dir "$RUN/changed" >"$RUN/changed.json"
     host_down "$RUN/changed"
     expect "stopped by" "$(jq -r .load.last "$RUN/changed.json")" KMS_DENIED

@@ -49,7 +49,7 @@ launch() {
     # compiled and built again by sign-host: the same configuration gives the same PCR0, to which the key is bound
     host_up "$RUN/host" "$RUN/image.yaml" --egress "tcp:${GATEWAY_HTTP#http://}" || die "sign-host did not start: $(cat "$RUN/host.err")"
     # shellcheck disable=SC2016 # expanded by the inner shell
-    wait_until 60 bash -c '[ "$("$0" status --dir "$1" | jq -r .phase)" = SERVING ] || ! kill -0 "$2"' "$BIN/sign-host" "$RUN/host" "$HOST_PID"
+    wait_until 60 bash -c '[ "$("$0" status --json --dir "$1" | jq -r .phase)" = SERVING ] || ! kill -0 "$2"' "$BIN/sign-host" "$RUN/host" "$HOST_PID"
     cat "$RUN/host.out"
     serving "$RUN/host" || die "the enclave does not serve: $(cat "$RUN/host.err"; tail -5 "$RUN/host/enclave.log")"
 }

@@ -15,7 +15,7 @@ up() {
     HOST_PID=$!
     echo $HOST_PID >"$dir.pid"
     # shellcheck disable=SC2016 # expanded by the inner shell
-    wait_until 20 bash -c '[ "$("$0" status --dir "$1" 2>/dev/null | jq -r .phase)" = SERVING ] || ! kill -0 "$2"' "$BIN/sign-host" "$dir" "$HOST_PID"
+    wait_until 20 bash -c '[ "$("$0" status --json --dir "$1" 2>/dev/null | jq -r .phase)" = SERVING ] || ! kill -0 "$2"' "$BIN/sign-host" "$dir" "$HOST_PID"
     GRPC=$(jq -r '.grpc // empty' "$dir/run.json" 2>/dev/null)
     serving "$dir"
 }
