@@ -130,7 +130,10 @@ static void put_condition(char *out, size_t cap)
     const char *op = PICK(operators), *key = PICK(keys);
     size_t n = 0;
 
-    if (strcmp(op, "Null") == 0 || (strcmp(op, "Bool") == 0 && strstr(key, "CallerAccount") == NULL)) {
+    if (strcmp(op, "Bool") == 0 && strstr(key, "CallerAccount") != NULL) {
+        key = "kms:GrantIsForAWSResource"; /* an account is neither true nor false */
+    }
+    if (strcmp(op, "Null") == 0 || strcmp(op, "Bool") == 0) {
         (void)snprintf(out, cap, "\"%s\":{\"%s\":\"%s\"}", op, key, below(2) ? "true" : "false");
         return;
     }

@@ -97,6 +97,21 @@ bool cs_pkey_exists(const char *key)
     return cs_pkey_pcr(key) >= 0;
 }
 
+bool cs_pkey_multi(const char *key)
+{
+    static const char *const keys[] = {
+        "aws:CalledVia",        "aws:PrincipalOrgPaths",     "aws:PrincipalServiceNamesList",
+        "aws:ResourceOrgPaths", "aws:SourceOrgPaths",        "aws:TagKeys",
+        "kms:ResourceAliases",  "kms:EncryptionContextKeys", "kms:GrantOperations"};
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (is(key, keys[i])) {
+            return true;
+        }
+    }
+    return !starts(key, "aws:") && !starts(key, "kms:");
+}
+
 static cs_pfix absent(void)
 {
     return (cs_pfix){.kind = CS_FIX_VALUE, .value = NULL};

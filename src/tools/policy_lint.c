@@ -261,6 +261,8 @@ static void try_keys(cs_lint *l, const cs_pstatement *st, size_t n)
     }
 }
 
+#define ENOUGH 32 /* callers, once nothing more is tried and everything counts as possible */
+
 static void check_allow(cs_lint *l, const cs_pstatement *st, size_t n)
 {
     cs_lint_try t = {.l = l, .st = st, .n = n};
@@ -268,18 +270,19 @@ static void check_allow(cs_lint *l, const cs_pstatement *st, size_t n)
     if (l->kind != CS_LINT_TRUST) {
         try_keys(l, st, n);
     }
-    for (size_t w = 0; w < l->whos.num; w++) {
+    for (size_t w = 0, tried = 0; w < l->whos.num && !(l->solver.exhausted && tried > ENOUGH); w++) {
         t.who = &l->whos.who[w];
         if (cs_pwho_named(st, t.who) == CS_NAMED_NO) {
             continue;
         }
+        tried++;
         if (l->kind == CS_LINT_TRUST) {
             if (t.who->foreign && cs_lint_may(&t, "sts:AssumeRole", CS_ATTESTED_NOT)) {
                 add(l, n, ANYBODY_ASSUMES);
             }
             continue;
         }
-        for (size_t k = 0; k < json_array_size(l->keys); k++) {
+        for (size_t k = 0; k < json_array_size(l->keys) && !(l->solver.exhausted && k > ENOUGH); k++) {
             t.resource = json_string_value(json_array_get(l->keys, k));
             try_whom(&t);
             try_material(&t);

@@ -122,6 +122,12 @@ static void conditions(void **unused)
     hole(DECRYPT("\"NumericLessThan\":{\"aws:MultiFactorAuthAge\":3600},\"DateGreaterThan\":{\"aws:CurrentTime\":"
                  "\"2020-01-01T00:00:00Z\"},\"IpAddress\":{\"aws:SourceIp\":\"10.0.0.0/8\"}"),
          "unconditioned-decrypt");
+    /* a key with several values may have both, one with a single value may not */
+    hole(DECRYPT(
+             "\"ForAnyValue:StringEquals\":{\"aws:TagKeys\":\"a\"},\"ForAnyValue:StringLike\":{\"aws:TagKeys\":\"b\"}"),
+         "unconditioned-decrypt");
+    tight(
+        DECRYPT("\"StringEquals\":{\"kms:ViaService\":\"a\"},\"ForAnyValue:StringEquals\":{\"kms:ViaService\":\"b\"}"));
     hole(DECRYPT("\"StringMatches\":{\"" ATT "PCR0\":\"" PCR_A "\"}"), "unconditioned-decrypt");
     /* values that no PCR can have match nothing */
     tight(DECRYPT("\"StringEquals\":{\"" ATT "PCR0\":\"<PCR0>\"}"));

@@ -8,7 +8,7 @@
 
 #define MAX_VARS 24
 #define MAX_VALUES 1024 /* candidates of one key */
-#define MAX_SPENT 3000000u
+#define MAX_SPENT 20000000u
 #define MAX_SET 8    /* values of one key at once */
 #define GRINDABLE 24 /* fixed hex digits of a pattern that somebody may hit by trying images */
 
@@ -164,12 +164,11 @@ static bool try_listed(search *x, const cs_pcond *c, bool patterns_only)
     return false;
 }
 
-/* Several values of a key at once: all that the policy lists, with and without another. For keys under a set operator. */
+/* Several values of a key at once: all that the policy lists, with and without another. */
 static bool try_sets(search *x)
 {
     var *v = &x->vars[x->num_vars - 1];
     const cs_pdoc *d = x->s->doc;
-    bool set = false;
     size_t n = 0;
 
     for (size_t i = 0; i < d->num_cond; i++) {
@@ -178,13 +177,12 @@ static bool try_sets(search *x)
         if (!same_key(c->key, v->key)) {
             continue;
         }
-        set = set || c->set != CS_PS_NONE;
         for (size_t k = 0; n < MAX_SET && (want = cs_policy_item(c->values, k)) != NULL; k++) {
             v->got[n++] = want;
         }
     }
     v->num = n;
-    if (!set || n < 1) {
+    if (n < 1) {
         return false;
     }
     if (n > 1 && deeper(x)) {
@@ -289,7 +287,7 @@ static bool try_all(search *x, cs_pfix f)
         }
     }
     if (kind == CS_FIX_FREE && cs_pkey_pcr(v->key) < 0 &&
-        (try_value(x, "true") || try_value(x, "false") || try_sets(x))) {
+        (try_value(x, "true") || try_value(x, "false") || (cs_pkey_multi(v->key) && try_sets(x)))) {
         return true;
     }
     return try_joined(x);
@@ -334,6 +332,10 @@ bool cs_psolve(cs_psolver *s, const cs_pstatement *st, const cs_prequest *q)
     if (st->deny || !cs_psolve_covers(st, q->action, q->resource) || cs_pwho_named(st, q->who) == CS_NAMED_NO) {
         return false;
     }
+    if (s->exhausted) {
+        return true;
+    }
+    s->spent += 1 + s->doc->num / 8;
     for (size_t i = 0; i < s->doc->num; i++) {
         const cs_pstatement *d = &s->doc->st[i];
         if (d->deny && cs_psolve_covers(d, q->action, q->resource) && cs_pwho_named(d, q->who) != CS_NAMED_NO) {

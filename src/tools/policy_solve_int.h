@@ -21,6 +21,8 @@ typedef struct cs_pfix {
     const char *value;
 } cs_pfix;
 
+/* cs_pkey_multi - may the key have several values at once? True for keys of other services. */
+bool cs_pkey_multi(const char *key);
 /* cs_pkey_fix - what is known of a key in a request. */
 cs_pfix cs_pkey_fix(const char *key, const cs_prequest *q);
 
