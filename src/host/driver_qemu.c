@@ -47,7 +47,7 @@ struct cs_driver {
     cs_hybrid *probe;
     cs_hybrid_relay *relays[NUM_PORTS];
     bool stop_wanted;
-    cs_err outcome;
+    cs_err begin_err; /* of what could not be opened; said from the loop */
     char detail[CS_DRIVER_TEXT];
     char dir[PATH_LEN], id[32]; /* of this enclave */
 };
@@ -157,7 +157,6 @@ static void failed(cs_driver *d, cs_err err)
     tear_down(d);
     cs_timer_stop(d->timer);
     d->state = DONE;
-    d->outcome = err;
     if (d->stop_wanted) {
         d->ev->stopped(d->cookie, CS_OK, "");
     } else if (ran) {
@@ -167,16 +166,20 @@ static void failed(cs_driver *d, cs_err err)
     }
 }
 
-/* The first line of what a program said at its end. */
+/* Who ended, and the first line of what it said. */
 static void set_detail(cs_driver *d, const char *who, const cs_task_end *end)
 {
     size_t len = 0;
 
+    if (end->status == 127 && end->err_out.len == 0) {
+        (void)snprintf(d->detail, sizeof d->detail, "%.150s is not there", who);
+        return;
+    }
     while (len < end->err_out.len && len < 150 && end->err_out.p[len] >= ' ' && end->err_out.p[len] < 0x7f) {
         len++;
     }
-    (void)snprintf(d->detail, sizeof d->detail, "%.60s ended with status %d%s%.*s", who, end->status,
-                   len > 0 ? ": " : "", (int)len, len > 0 ? (const char *)end->err_out.p : "");
+    (void)snprintf(d->detail, sizeof d->detail, "%s ended with status %d%s%.*s", who, end->status, len > 0 ? ": " : "",
+                   (int)len, len > 0 ? (const char *)end->err_out.p : "");
 }
 
 static void on_vm_end(void *cookie, const cs_task_end *end)
@@ -184,8 +187,9 @@ static void on_vm_end(void *cookie, const cs_task_end *end)
     cs_driver *d = cookie;
 
     d->vm = NULL;
-    set_detail(d, d->o.tool, end);
-    failed(d, end->status == 127 ? CS_E_QEMU : CS_E_ENCLAVE_DIED);
+    bool missing = end->status == 127 && end->err_out.len == 0;
+    set_detail(d, missing ? d->o.tool : "QEMU", end);
+    failed(d, end->status == 0 || d->state == RUNNING ? CS_E_ENCLAVE_DIED : CS_E_QEMU);
 }
 
 static void on_daemon_end(void *cookie, const cs_task_end *end)
@@ -342,8 +346,8 @@ static void on_timer(void *cookie)
     cs_driver *d = cookie;
     cs_endpoint vhost;
 
-    if (d->stop_wanted) {
-        failed(d, CS_E_ENCLAVE_DIED);
+    if (d->stop_wanted || d->begin_err != CS_OK) {
+        failed(d, d->begin_err);
         return;
     }
     if (cs_clock_mono_ms() - d->begun_ms > d->o.start_ms) {
@@ -380,7 +384,6 @@ static cs_err open_all(cs_driver *d)
     char file[2 * PATH_LEN];
     cs_endpoint at, daemon;
 
-    CS_TRY(cs_timer_new(&d->timer, d->o.loop, on_timer, d));
     CS_TRY(make_dir(d));
     (void)snprintf(file, sizeof file, "%s.console", d->dir);
     CS_TRY(cs_logs_new(&d->logs, d->o.loop, file, false));
@@ -413,10 +416,14 @@ static cs_err qemu_start(cs_driver **out, const cs_driver_opts *o, const cs_driv
     }
     *d = (cs_driver){.o = *o, .ev = ev, .cookie = cookie, .beat_fd = -1, .begun_ms = cs_clock_mono_ms()};
     (void)snprintf(d->id, sizeof d->id, "qemu-%u", o->cid);
-    cs_err err = o->vsock_dir == NULL || o->debug ? CS_E_UNSUPPORTED : open_all(d);
+    cs_err err = o->vsock_dir == NULL || o->debug ? CS_E_UNSUPPORTED : cs_timer_new(&d->timer, o->loop, on_timer, d);
     if (err != CS_OK) {
         qemu_free(d);
         return err;
+    }
+    d->begin_err = open_all(d);
+    if (d->begin_err != CS_OK) {
+        (void)snprintf(d->detail, sizeof d->detail, "sockets and links in %.150s", d->dir);
     }
     cs_timer_start(d->timer, POLL_MS, 0);
     *out = d;

@@ -212,6 +212,10 @@ static cs_err prepare(cs_service_opts *o, char why[200], const cs_args *a, cs_ei
     o->kms = eo.kms;
     o->egress = eo.egress;
     o->ports = eo.ports;
+    if (o->instance.ops == &cs_driver_qemu && o->instance.driver.debug) {
+        (void)snprintf(why, 200, "--debug-mode: QEMU's machine has none: its registers are never zero");
+        return CS_E_USAGE;
+    }
     CS_TRY(check_injectors(why, &eo.ports));
     if (eif->measured.key_share_file) {
         (void)snprintf(why, 200, "mpc.key_share_file is measured in the image");
