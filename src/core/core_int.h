@@ -40,6 +40,7 @@ struct cs_core {
     uint8_t boot[CS_BOOT_ID_LEN];
     cs_nsm_pcr pcr[CS_STATUS_PCRS];
     uint64_t started_ms;
+    bool key_tried;    /* the key for the first load was made ahead, or could not be */
     cs_share_set *set; /* NULL before the first load */
     cs_load load;
     cs_streams streams;

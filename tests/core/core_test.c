@@ -146,6 +146,21 @@ static cs_rpc_frame attest(world *w, size_t nonce_len, const char *account)
     return f;
 }
 
+/* Core answers before it has a key for a load; the key is made when nothing else is to be done, once. */
+static void test_the_key_of_the_first_load_is_made_while_core_waits(void **state)
+{
+    world *w = *state;
+
+    assert_int_equal(cs_core_phase(w->core), CS_PHASE_WAITING);
+    assert_int_equal(cs_core_wait_ms(w->core), 100);
+    tick_ms(w, 99);
+    assert_int_equal(cs_core_wait_ms(w->core), 1);
+    tick_ms(w, 1);
+    assert_int_equal(cs_core_wait_ms(w->core), 60000);
+    (void)attest(w, 16, "");
+    assert_true(w->spki_len > 256);
+}
+
 static void test_the_document_vouches_for_the_key_of_the_accounts_parties(void **state)
 {
     world *w = *state;
@@ -250,6 +265,7 @@ int main(void)
         T(test_phases_have_these_edges_and_no_other),
         T(test_each_operation_is_refused_in_the_phases_it_has_no_place_in),
         T(test_a_frame_of_the_wrong_link_or_of_no_kind_ends_the_link),
+        T(test_the_key_of_the_first_load_is_made_while_core_waits),
         T(test_the_document_vouches_for_the_key_of_the_accounts_parties),
         T(test_status_says_what_it_must_and_no_secret),
         T(test_stopping_ends_the_streams_and_leaves_nothing_in_the_arena),

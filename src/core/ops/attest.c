@@ -3,12 +3,15 @@
 #include "core/pipeline/respond.h"
 
 /* Which key the document vouches for. */
-static cs_err public_key_of(const cs_core *c, cs_slice account, cs_slice *out)
+static cs_err public_key_of(cs_core *c, cs_slice account, cs_slice *out)
 {
     const cs_mpc_key *key = NULL;
 
     *out = CS_SLICE_NULL;
     if (account.len == 0) {
+        if (c->phase == CS_PHASE_WAITING) { /* it may not have been made yet */
+            CS_TRY(cs_rsa_make(&c->load.rsa));
+        }
         if (c->load.rsa.key != NULL) {
             *out = cs_slice_of(c->load.rsa.spki, c->load.rsa.spki_len);
         }

@@ -12,6 +12,8 @@
 #include "core/pipeline/respond.h"
 #include "secret/rng.h"
 
+#define KEY_AFTER_MS 100u
+
 typedef void execute_fn(cs_core *c, const cs_permit *p);
 
 /* One function for each operation; all take a permit. */
@@ -74,12 +76,27 @@ void cs_core_link_down(cs_core *c, cs_core_link link)
     }
 }
 
+/*
+ * The key for the first load is made when core has been waiting for a moment, or by the load: 100 ms on a fast machine, seconds on
+ * an emulated one, in which core answers already.
+ */
+static bool key_wanted(const cs_core *c)
+{
+    return c->phase == CS_PHASE_WAITING && c->load.rsa.key == NULL && !c->key_tried;
+}
+
 void cs_core_tick(cs_core *c)
 {
     const uint64_t now = cs_clock_mono_ms();
 
     cs_party_silence(c, now);
     cs_load_tick(c, now);
+    if (key_wanted(c) && now >= c->started_ms + KEY_AFTER_MS) {
+        c->key_tried = true;
+        if (cs_rsa_make(&c->load.rsa) != CS_OK) {
+            cs_log_err(CS_LOG_ERROR, "rsa", CS_E_NO_MEMORY); /* tried again by the load */
+        }
+    }
 }
 
 uint64_t cs_core_wait_ms(const cs_core *c)
@@ -89,6 +106,9 @@ uint64_t cs_core_wait_ms(const cs_core *c)
 
     if (c->streams.first != NULL && c->streams.first->active_ms + c->config->silence_ms < at) {
         at = c->streams.first->active_ms + c->config->silence_ms;
+    }
+    if (key_wanted(c) && c->started_ms + KEY_AFTER_MS < at) {
+        at = c->started_ms + KEY_AFTER_MS;
     }
     return at <= now ? 0 : at - now < 60000 ? at - now : 60000;
 }
@@ -115,8 +135,7 @@ static cs_err init(cs_core *c)
     }
     CS_TRY(cs_answers_init(&c->answers, CS_ANSWERS_MAX));
     CS_TRY(cs_random(c->boot, sizeof c->boot));
-    CS_TRY(read_pcrs(c));
-    return cs_rsa_make(&c->load.rsa);
+    return read_pcrs(c);
 }
 
 cs_err cs_core_new(cs_core **out, const cs_core_args *args)
