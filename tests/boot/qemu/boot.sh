@@ -46,7 +46,9 @@ boots() {
     echo $HOST_PID >"$RUN/$1.pid"
     # shellcheck disable=SC2016 # expanded by the inner shell
     wait_until 120 bash -c 'grep -q "^sign-host: enclave .* answers" "$0" || ! kill -0 "$1"' "$RUN/$1.out" $HOST_PID
-    grep -q 'enclave answers .* ok  WAITING' "$RUN/$1.out"
+    grep -q 'enclave answers .* ok  WAITING' "$RUN/$1.out" && return 0
+    kill -9 $HOST_PID 2>/dev/null
+    return 1
 }
 
 # boot_ms DIR: from the start of QEMU to the enclave's first answer, WAITING
