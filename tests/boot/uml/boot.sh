@@ -40,6 +40,7 @@ bench() {
 
 if [ "${1:-}" = --bench ]; then
     prepare >&2
+    uml_ramdisk "$RUN"
     bench
     exit
 fi

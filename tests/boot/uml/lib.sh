@@ -12,12 +12,13 @@ uml_missing() {
     command -v linux.uml >/dev/null || { echo "user-mode-linux is not installed"; return; }
     command -v cpio >/dev/null || { echo "cpio is not installed"; return; }
     [ -n "$(uml_module cuse)" ] || { echo "user-mode-linux without its modules"; return; }
+    case $uml_root in *[[:space:]]*) echo "the guest cannot be told of a path with blanks" && return ;; esac
     [ -x "$uml_init" ] || echo "$uml_init is not built"
 }
 
 uml_module() { find /usr/lib/uml/modules -name "$1.ko" 2>/dev/null | head -n 1; }
 
-# uml_ramdisk DIR: DIR/initrd, the guest's first file system
+# uml_ramdisk DIR: DIR/initrd, the guest's first file system (uml_boot makes it when it is not there)
 uml_ramdisk() {
     local m fs=$1/fs
     mkdir -p "$fs/mod"
@@ -37,11 +38,12 @@ uml_user() {
     fi
 }
 
-# memory of the guest is a file that is executed
+# memory of the guest is a file that is executed: where there is room for it
 uml_tmp() {
-    local d
+    local d free
     for d in /dev/shm "${TMPDIR:-/tmp}" /var/tmp; do
-        if [ -w "$d" ] && ! findmnt -n -o OPTIONS -T "$d" | grep -qw noexec; then
+        free=$(df --output=avail -B1M "$d" 2>/dev/null | tail -n 1)
+        if [ -w "$d" ] && [ "${free:-0}" -gt 1200 ] && ! findmnt -n -o OPTIONS -T "$d" | grep -qw noexec; then
             echo "$d"
             return
         fi
@@ -54,7 +56,7 @@ uml_boot() {
     local dir=$1 script=$2 user status
     mkdir -p "$dir/home"
     rm -f "$dir/status"
-    uml_ramdisk "$dir"
+    [ -s "$dir/initrd" ] || uml_ramdisk "$dir"
     user=$(uml_user)
     [ -z "$user" ] || chown -R nobody:nogroup "$dir"
     # shellcheck disable=SC2086 # a list of words

@@ -12,9 +12,9 @@ mkdir -p $RUN/nitro
 log() { has "$CS_RUN/$1.log" "$2"; }
 # halted IMAGE REASON: the last record of its log says why
 halted() {
-    local lines
-    mapfile -t lines <"$CS_RUN/$1.log"
-    [[ ${lines[-1]} == *'"program":"sign-init","event":"halt"'*"\"reason\":\"$2\""* ]]
+    local lines=()
+    [ ! -e "$CS_RUN/$1.log" ] || mapfile -t lines <"$CS_RUN/$1.log"
+    [ ${#lines[@]} != 0 ] && [[ ${lines[-1]} == *'"program":"sign-init","event":"halt"'*"\"reason\":\"$2\""* ]]
 }
 
 # ---- the image as it ships: sign-host starts it, preload, signature
