@@ -10,7 +10,7 @@ set -u
 . "$(dirname "$0")/nitro-lib.sh"
 
 nitro_prepare
-"$(dirname "$0")/aws_faults.py" "$IMDS" "$S3" "$RUN/mode" "$RUN/port" 2>"$RUN/faults.err" &
+"$(dirname "$0")/parts/aws_faults.py" "$IMDS" "$S3" "$RUN/mode" "$RUN/port" 2>"$RUN/faults.err" &
 FAULTS=$!
 trap 'kill $FAULTS; nitro_cleanup' EXIT
 wait_until 10 test -s "$RUN/port"

@@ -253,13 +253,13 @@ runs_another() { eif_build "$RUN/b.eif" 8 && EIF=$RUN/b.eif only running warn PC
 debug_allowed() {
     config_write "$RUN/d.yaml"
     sed -i 's/enclave: {parentCid: 3}/enclave: {parentCid: 3, debugAllowed: true}/' "$RUN/d.yaml"
-    "$BIN/signctl" config compile "$RUN/d.yaml" -o "$RUN/d.cbor" && "$(dirname "$0")/mk_eif.py" "$RUN/d.cbor" "$RUN/d.eif" &&
+    "$BIN/signctl" config compile "$RUN/d.yaml" -o "$RUN/d.cbor" && "$(dirname "$0")/parts/mk_eif.py" "$RUN/d.cbor" "$RUN/d.eif" &&
         EIF=$RUN/d.eif only debug fail ATT_DEBUG "debugAllowed"
 }
 old_roots() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$RUN/r.key" -out "$RUN/r.pem" -subj /CN=root -days 20 2>/dev/null
     CA=$RUN/r.pem config_write "$RUN/r.yaml"
-    "$BIN/signctl" config compile "$RUN/r.yaml" -o "$RUN/r.cbor" && "$(dirname "$0")/mk_eif.py" "$RUN/r.cbor" "$RUN/r.eif" &&
+    "$BIN/signctl" config compile "$RUN/r.yaml" -o "$RUN/r.cbor" && "$(dirname "$0")/parts/mk_eif.py" "$RUN/r.cbor" "$RUN/r.eif" &&
         EIF=$RUN/r.eif only roots warn CERT_AGE "first expires in" && EIF=$RUN/r.eif only kms fail TLS "the image's roots"
 }
 # two years later

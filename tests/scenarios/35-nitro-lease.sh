@@ -23,7 +23,7 @@ survives_a_fault() {
 }
 not_renewed() { nitro_up m && sleep 5 && [ "$(count m 7100)" = 1 ] && nitro_down m; }
 nitro_prepare --credential-seconds 8
-"$(dirname "$0")/aws_faults.py" "$IMDS" "$S3" "$RUN/mode" "$RUN/port" 2>"$RUN/faults.err" &
+"$(dirname "$0")/parts/aws_faults.py" "$IMDS" "$S3" "$RUN/mode" "$RUN/port" 2>"$RUN/faults.err" &
 FAULTS=$!
 trap 'kill $FAULTS; nitro_cleanup' EXIT
 wait_until 10 test -s "$RUN/port"

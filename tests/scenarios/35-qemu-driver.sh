@@ -7,12 +7,12 @@ set -u
 
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$RUN/bin" "$RUN/q"
-ln -s "$here/qemu_standin.py" "$RUN/bin/vhost-device-vsock"
-ln -s "$here/qemu_standin.py" "$RUN/bin/qemu-system-x86_64"
+ln -s "$here/parts/qemu_standin.py" "$RUN/bin/vhost-device-vsock"
+ln -s "$here/parts/qemu_standin.py" "$RUN/bin/qemu-system-x86_64"
 PATH=$RUN/bin:$PATH
 printf 'enclave: {parentCid: 2}\nkms: {region: us-east-1, keyArn: "arn:aws:kms:us-east-1:111122223333:key/0"}\n' >"$RUN/a.yaml"
 "$BIN/signctl" config compile "$RUN/a.yaml" -o "$RUN/a.cbor" || die "config compile failed"
-"$here/mk_eif.py" "$RUN/a.cbor" "$RUN/a.eif" 0 || die "no image"
+"$here/parts/mk_eif.py" "$RUN/a.cbor" "$RUN/a.eif" 0 || die "no image"
 
 # run MODE [OPTION...]: in the foreground; exit status of sign-host
 run() {

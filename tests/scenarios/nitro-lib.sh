@@ -14,7 +14,7 @@ trap nitro_cleanup EXIT
 eif_build() {
     config_write "$1.yaml"
     "$BIN/signctl" config compile "$1.yaml" -o "$1.cbor" || die "config compile failed"
-    "$(dirname "${BASH_SOURCE[0]}")/mk_eif.py" "$1.cbor" "$1" "${2:-0}" || die "no image"
+    "$(dirname "${BASH_SOURCE[0]}")/parts/mk_eif.py" "$1.cbor" "$1" "${2:-0}" || die "no image"
     EIF_PCR0=$("$BIN/nitro-cli-emulated" describe-eif --eif-path "$1" | jq -r .Measurements.PCR0)
 }
 
