@@ -3,8 +3,7 @@
 #
 # usage: scripts/sign-service/stop-enclave.sh
 #
-# sign-host stop: the bridges are drained, the enclave is terminated by its name, files in /dev/shm are removed. Exit status 1
-# when none runs. Example:
+# sign-host stop: the bridges are drained and the enclave is terminated by its name. Exit status 1 when none runs. Example:
 #
 #   scripts/sign-service/stop-enclave.sh
 #
