@@ -259,59 +259,63 @@
       "use another room, or raise the rooms limits")                                                                   \
     X(KEY_SHARE_FILE, STATE, FAILED_PRECONDITION, 0, "a share file in the clear is for local runs only",               \
       "seal it with age, inject it on 7101 and 7102")                                                                  \
-/* TEE service (docs/formats/tee.md) */
-X(TEE_DISABLED, STATE, FAILED_PRECONDITION, 0, "the TEE service is off in the measured configuration or at the gateway",
-  "set tee.enabled and build the image again; tee.enabled at the gateway")
-X(TEE_BUSY, LIMIT, RESOURCE_EXHAUSTED, 1, "as many TEE calls wait as may", "retry after a moment, with back-off")
-X(TEE_GATE, STATE, FAILED_PRECONDITION, 1, "the gateway does not accept what the enclave attests",
-  "see the gateway's log and tee.allowedPCRs; run an allowed image")
-X(TEE_TIMEOUT, STATE, DEADLINE_EXCEEDED, 1, "the TEE call was not done within requestTimeoutSeconds",
-  "retry with the same request id; check KMS and the load")
-X(CALLER_UNKNOWN, AUTH, UNAUTHENTICATED, 0, "the share file has no such caller",
-  "register the caller in the share file and publish it")
-X(CALLER_AUTH, AUTH, UNAUTHENTICATED, 0, "the caller's signature over the request is wrong",
-  "sign the body of this very request with the registered key")
-X(CALLER_OPERATION, AUTH, PERMISSION_DENIED, 0, "the caller may not do this operation",
-  "grant the operation in the share file")
-X(CALLER_RECORD, AUTH, PERMISSION_DENIED, 0, "the caller may not use this record", "grant the record in the share file")
-X(CALLER_RATE, LIMIT, RESOURCE_EXHAUSTED, 1, "the caller sends more requests than its rate",
-  "send slower, or raise the rate in the share file")
-X(REQUEST_TIME, AUTH, FAILED_PRECONDITION, 0, "the time of the request is outside the window",
-  "make a new request; check the caller's clock")
-X(REQUEST_REPLAY, AUTH, ALREADY_EXISTS, 0, "this request id was used with another request",
-  "use a fresh request id for each request")
-X(REQUEST_CLEAR, INPUT, INVALID_ARGUMENT, 0, "the request holds a secret and is not sealed to the enclave",
-  "seal it to the key of the attestation document")
-X(APPROVALS, AUTH, PERMISSION_DENIED, 0, "the operation needs more approvals than the request has",
-  "let other callers with operation Approve sign the body")
-X(ALGORITHM, INPUT, INVALID_ARGUMENT, 0, "the algorithm is unknown, or not one for this operation or input",
-  "use ecdsa-secp256k1, ecdsa-p256, ed25519 or schnorr-bip340 as documented")
-X(KMS_KEY_LIST, AUTH, PERMISSION_DENIED, 0, "the KMS key is not on the measured list", "use a key of tee.kmsKeyArns")
-X(SEAL_ROOT, STATE, FAILED_PRECONDITION, 0, "no sealing root of the share file fits",
-  "publish the share file with the root that sealed this")
-X(SEAL_OPEN, AUTH, FAILED_PRECONDITION, 0,
-  "the ciphertext does not open: changed, or of another record, version or key",
-  "give the row that was stored for this record")
-X(SEAL_VERSION, STATE, ABORTED, 0, "the record has another version", "read the record's version and try again")
-X(STORE, IO, UNAVAILABLE, 1, "the store did not take or give the record",
-  "check the database, its disk and its address")
-X(STORE_SCHEMA, STATE, FAILED_PRECONDITION, 0, "the store's schema has another version",
-  "run the migrations of this version")
-X(AUDIT_CHAIN, AUTH, FAILED_PRECONDITION, 0,
-  "the audit log is not whole, not in order or not made by an attested enclave", "see the line that is named")
-X(TOKEN, AUTH, UNAUTHENTICATED, 0, "the bearer token is missing, malformed, expired or not of an accepted issuer",
-  "send a token signed with EdDSA or ES256 by a configured key") /* sign-init */
-X(BOOT, INTERNAL, UNAVAILABLE, 0, "a step of the enclave's start failed",
-  "see step and why in the log; build the image again, or start it as docs/operations.md says")
-X(CLOCK_SOURCE, STATE, FAILED_PRECONDITION, 0, "the kernel's clock source is not one of the measured ones",
-  "use an instance with one of enclave.clockSources, or measure this one")
-X(HEARTBEAT, IO, UNAVAILABLE, 1, "the parent did not answer the heartbeat",
-  "start the enclave with nitro-cli, which serves port 9000")
-X(SYSTEM_CALL, INTERNAL, UNAVAILABLE, 0, "a program made a system call that its filter forbids",
-  "report this with the log; an image with enclave.systemCallFilter: trap names the call")
-X(CORE_ENDED, INTERNAL, UNAVAILABLE, 1, "sign-core ended, and the enclave with it",
-  "see the lines before; start the enclave again")
-X(RESTARTS, INTERNAL, UNAVAILABLE, 1, "a program ended more often than it may be restarted",
-  "see the lines before; start the enclave again")
+    /* TEE service (docs/formats/tee.md) */                                                                            \
+    X(TEE_DISABLED, STATE, FAILED_PRECONDITION, 0,                                                                     \
+      "the TEE service is off in the measured configuration or at the gateway",                                        \
+      "set tee.enabled and build the image again; tee.enabled at the gateway")                                         \
+    X(TEE_BUSY, LIMIT, RESOURCE_EXHAUSTED, 1, "as many TEE calls wait as may", "retry after a moment, with back-off")  \
+    X(TEE_GATE, STATE, FAILED_PRECONDITION, 1, "the gateway does not accept what the enclave attests",                 \
+      "see the gateway's log and tee.allowedPCRs; run an allowed image")                                               \
+    X(TEE_TIMEOUT, STATE, DEADLINE_EXCEEDED, 1, "the TEE call was not done within requestTimeoutSeconds",              \
+      "retry with the same request id; check KMS and the load")                                                        \
+    X(CALLER_UNKNOWN, AUTH, UNAUTHENTICATED, 0, "the share file has no such caller",                                   \
+      "register the caller in the share file and publish it")                                                          \
+    X(CALLER_AUTH, AUTH, UNAUTHENTICATED, 0, "the caller's signature over the request is wrong",                       \
+      "sign the body of this very request with the registered key")                                                    \
+    X(CALLER_OPERATION, AUTH, PERMISSION_DENIED, 0, "the caller may not do this operation",                            \
+      "grant the operation in the share file")                                                                         \
+    X(CALLER_RECORD, AUTH, PERMISSION_DENIED, 0, "the caller may not use this record",                                 \
+      "grant the record in the share file")                                                                            \
+    X(CALLER_RATE, LIMIT, RESOURCE_EXHAUSTED, 1, "the caller sends more requests than its rate",                       \
+      "send slower, or raise the rate in the share file")                                                              \
+    X(REQUEST_TIME, AUTH, FAILED_PRECONDITION, 0, "the time of the request is outside the window",                     \
+      "make a new request; check the caller's clock")                                                                  \
+    X(REQUEST_REPLAY, AUTH, ALREADY_EXISTS, 0, "this request id was used with another request",                        \
+      "use a fresh request id for each request")                                                                       \
+    X(REQUEST_CLEAR, INPUT, INVALID_ARGUMENT, 0, "the request holds a secret and is not sealed to the enclave",        \
+      "seal it to the key of the attestation document")                                                                \
+    X(APPROVALS, AUTH, PERMISSION_DENIED, 0, "the operation needs more approvals than the request has",                \
+      "let other callers with operation Approve sign the body")                                                        \
+    X(ALGORITHM, INPUT, INVALID_ARGUMENT, 0, "the algorithm is unknown, or not one for this operation or input",       \
+      "use ecdsa-secp256k1, ecdsa-p256, ed25519 or schnorr-bip340 as documented")                                      \
+    X(KMS_KEY_LIST, AUTH, PERMISSION_DENIED, 0, "the KMS key is not on the measured list",                             \
+      "use a key of tee.kmsKeyArns")                                                                                   \
+    X(SEAL_ROOT, STATE, FAILED_PRECONDITION, 0, "no sealing root of the share file fits",                              \
+      "publish the share file with the root that sealed this")                                                         \
+    X(SEAL_OPEN, AUTH, FAILED_PRECONDITION, 0,                                                                         \
+      "the ciphertext does not open: changed, or of another record, version or key",                                   \
+      "give the row that was stored for this record")                                                                  \
+    X(SEAL_VERSION, STATE, ABORTED, 0, "the record has another version", "read the record's version and try again")    \
+    X(STORE, IO, UNAVAILABLE, 1, "the store did not take or give the record",                                          \
+      "check the database, its disk and its address")                                                                  \
+    X(STORE_SCHEMA, STATE, FAILED_PRECONDITION, 0, "the store's schema has another version",                           \
+      "run the migrations of this version")                                                                            \
+    X(AUDIT_CHAIN, AUTH, FAILED_PRECONDITION, 0,                                                                       \
+      "the audit log is not whole, not in order or not made by an attested enclave", "see the line that is named")     \
+    X(TOKEN, AUTH, UNAUTHENTICATED, 0, "the bearer token is missing, malformed, expired or not of an accepted issuer", \
+      "send a token signed with EdDSA or ES256 by a configured key")                                                   \
+    /* sign-init */                                                                                                    \
+    X(BOOT, INTERNAL, UNAVAILABLE, 0, "a step of the enclave's start failed",                                          \
+      "see step and why in the log; build the image again, or start it as docs/operations.md says")                    \
+    X(CLOCK_SOURCE, STATE, FAILED_PRECONDITION, 0, "the kernel's clock source is not one of the measured ones",        \
+      "use an instance with one of enclave.clockSources, or measure this one")                                         \
+    X(HEARTBEAT, IO, UNAVAILABLE, 1, "the parent did not answer the heartbeat",                                        \
+      "start the enclave with nitro-cli, which serves port 9000")                                                      \
+    X(SYSTEM_CALL, INTERNAL, UNAVAILABLE, 0, "a program made a system call that its filter forbids",                   \
+      "report this with the log; an image with enclave.systemCallFilter: trap names the call")                         \
+    X(CORE_ENDED, INTERNAL, UNAVAILABLE, 1, "sign-core ended, and the enclave with it",                                \
+      "see the lines before; start the enclave again")                                                                 \
+    X(RESTARTS, INTERNAL, UNAVAILABLE, 1, "a program ended more often than it may be restarted",                       \
+      "see the lines before; start the enclave again")
 
 #endif

@@ -155,6 +155,15 @@ void cs_jw_hex(cs_jw *w, const char *key, cs_slice bytes)
     put(w, "\"", 1);
 }
 
+void cs_jw_b64(cs_jw *w, const char *key, cs_slice bytes)
+{
+    put_text(w, key, "\"");
+    if (w->err == CS_OK) {
+        w->err = cs_b64_put(w->out, bytes, CS_B64_STD);
+    }
+    put(w, "\"", 1);
+}
+
 cs_err cs_jw_end(const cs_jw *w)
 {
     if (w->err == CS_OK && w->depth != 0) {

@@ -27,6 +27,7 @@ void cs_jw_double(cs_jw *w, const char *key, double value); /* %.6g; NaN and inf
 void cs_jw_bool(cs_jw *w, const char *key, bool value);
 void cs_jw_null(cs_jw *w, const char *key);
 void cs_jw_hex(cs_jw *w, const char *key, cs_slice bytes);
+void cs_jw_b64(cs_jw *w, const char *key, cs_slice bytes); /* RFC 4648 section 4, padded */
 /* cs_jw_end - the first error of all writes, or CS_E_INTERNAL when a container is open. */
 CS_MUST cs_err cs_jw_end(const cs_jw *w);
 

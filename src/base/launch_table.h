@@ -5,6 +5,8 @@
 #ifndef CS_BASE_LAUNCH_TABLE_H
 #define CS_BASE_LAUNCH_TABLE_H
 
+#include <stdbool.h>
+
 /* program, name, variant of local runs, section of the measured configuration, restarted when it dies (else the enclave halts) */
 #define CS_LAUNCH_PROGRAMS(X)                                                                                          \
     X(CORE, "sign-core", "sign-core-emulated", "core", 0)                                                              \
@@ -43,6 +45,23 @@ enum {
 };
 
 typedef enum cs_launch_fd_kind { CS_LAUNCH_FD_LINK, CS_LAUNCH_FD_LISTEN } cs_launch_fd_kind;
+
+typedef struct cs_launch_program_row {
+    const char *name, *path, *local, *section; /* path: in the image */
+    bool restart;
+} cs_launch_program_row;
+extern const cs_launch_program_row cs_launch_programs[CS_LAUNCH_NUM_PROGRAMS];
+
+typedef struct cs_launch_fd_row {
+    cs_launch_program program;
+    const char *option;
+    cs_launch_fd_kind kind;
+    unsigned number;
+} cs_launch_fd_row;
+#define CS_LAUNCH_ROW(program, option, kind, number) +1
+enum { CS_LAUNCH_NUM_FDS = CS_LAUNCH_FDS(CS_LAUNCH_ROW) };
+#undef CS_LAUNCH_ROW
+extern const cs_launch_fd_row cs_launch_fds[CS_LAUNCH_NUM_FDS];
 
 /* Restarts: at most this many in this time, then the enclave halts (architecture 2). */
 #define CS_LAUNCH_RESTARTS 5

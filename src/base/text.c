@@ -370,3 +370,16 @@ size_t cs_edit_distance(const char *a, const char *b)
     }
     return row[lb];
 }
+
+cs_slice cs_trim(cs_slice text, const char *set)
+{
+    const size_t n = strlen(set);
+
+    while (text.len > 0 && memchr(set, text.p[0], n) != NULL) {
+        text = cs_slice_of(text.p + 1, text.len - 1);
+    }
+    while (text.len > 0 && memchr(set, text.p[text.len - 1], n) != NULL) {
+        text.len--;
+    }
+    return text;
+}

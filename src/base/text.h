@@ -34,6 +34,9 @@ CS_MUST cs_err cs_put_rfc3339(cs_buf *b, uint64_t ms);
 /* cs_utf8_valid - true when text is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool cs_utf8_valid(cs_slice text);
 
+/* cs_trim - text without the bytes of the set (" \t") at both ends. */
+cs_slice cs_trim(cs_slice text, const char *set);
+
 #define CS_EDIT_MAX 64
 /*
  * cs_edit_distance - how many bytes to change, insert or remove to make b of a: for hints at the nearest known name.

@@ -9,6 +9,16 @@
 
 #include <cmocka.h>
 
+static void trimming_takes_the_set_from_both_ends(void **state)
+{
+    static const char *const rows[][2] = {{"  a b\t", "a b"}, {"a", "a"}, {" \t ", ""}, {"", ""}, {"\r a\r", "\r a\r"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_true(cs_slice_eq_str(cs_trim(cs_slice_str(rows[i][0]), " \t"), rows[i][1]));
+    }
+}
+
 static void hex_takes_exact_lengths_of_either_case(void **state)
 {
     (void)state;
@@ -230,6 +240,7 @@ static void long_base64_is_as_strict(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(trimming_takes_the_set_from_both_ends),
         cmocka_unit_test(hex_takes_exact_lengths_of_either_case),
         cmocka_unit_test(hex_refuses_and_leaves_the_output),
         cmocka_unit_test(base64_round_trips_every_length),

@@ -2,16 +2,12 @@
  * Condition elements of policies: the operators of IAM, their IfExists forms and the set operators. See policy_int.h.
  * Source: specs/nitro-kms.md 10; IAM user guide, "IAM JSON policy elements: Condition operators".
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "base/text.h"
 #include "emulator/policy_int.h"
+#include "net/aws/iam_value.h"
 
 typedef enum match_kind { M_EQUAL, M_LIKE, M_ARN, M_BOOL, M_NULL, M_NUMBER, M_DATE, M_IP } match_kind;
 typedef enum relation { R_EQ, R_LT, R_LE, R_GT, R_GE } relation;
@@ -84,82 +80,6 @@ static bool parse_operator(operator_use *out, const char *name)
     return out->row != NULL && (out->row->kind != M_NULL || (!out->if_exists && out->set == S_NONE));
 }
 
-static bool parse_number(const char *text, double *out)
-{
-    char *end = NULL;
-    if (text[0] == '\0' || strspn(text, "0123456789.+-eE") != strlen(text)) {
-        return false; /* no blanks, hexadecimal, infinity or NaN */
-    }
-    *out = strtod(text, &end);
-    return *end == '\0' && isfinite(*out);
-}
-
-/* ISO 8601 as IAM takes it (a date, or date and time in UTC), or seconds since 1970; in milliseconds. */
-static bool parse_date(const char *text, double *out)
-{
-    uint64_t ms = 0;
-    char full[64];
-    size_t n = strlen(text);
-    if (n == 10 && text[4] == '-') {
-        snprintf(full, sizeof full, "%sT00:00:00Z", text);
-    } else if (n == 17 && text[16] == 'Z') {
-        snprintf(full, sizeof full, "%.16s:00Z", text);
-    } else {
-        snprintf(full, sizeof full, "%.60s", text);
-    }
-    if (cs_parse_rfc3339(cs_slice_str(full), &ms) == CS_OK) {
-        *out = (double)ms;
-        return true;
-    }
-    if (parse_number(text, out)) {
-        *out *= 1000;
-        return true;
-    }
-    return false;
-}
-
-typedef struct ip_range {
-    uint8_t addr[16];
-    unsigned len, bits; /* len: 4 or 16 */
-} ip_range;
-
-static bool parse_ip(const char *text, ip_range *out)
-{
-    char addr[64];
-    uint64_t bits = 0;
-    size_t n = strcspn(text, "/");
-    if (n >= sizeof addr) {
-        return false;
-    }
-    memcpy(addr, text, n);
-    addr[n] = '\0';
-    out->len = strchr(addr, ':') != NULL ? 16 : 4;
-    out->bits = out->len * 8;
-    if (inet_pton(out->len == 16 ? AF_INET6 : AF_INET, addr, out->addr) != 1) {
-        return false;
-    }
-    if (text[n] == '/') {
-        if (cs_parse_u64(cs_slice_str(text + n + 1), out->bits, &bits) != CS_OK) {
-            return false;
-        }
-        out->bits = (unsigned)bits;
-    }
-    return true;
-}
-
-static bool ip_in(const ip_range *net, const ip_range *a)
-{
-    if (net->len != a->len || a->bits != a->len * 8) {
-        return false;
-    }
-    for (unsigned i = 0; i < net->bits; i++) {
-        if (((net->addr[i / 8] ^ a->addr[i / 8]) >> (7 - i % 8)) & 1) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool relate(relation r, double got, double want)
 {
     switch (r) {
@@ -202,18 +122,17 @@ static bool arn_matches(const char *want, const char *got)
 static bool value_matches(const operator_row *row, const char *want, const char *got)
 {
     double a, b;
-    ip_range net, addr;
     switch (row->kind) {
     case M_LIKE:
         return cs_emu_glob(want, got, row->ignore_case);
     case M_ARN:
         return arn_matches(want, got) || strcmp(want, "*") == 0;
     case M_NUMBER:
-        return parse_number(got, &a) && parse_number(want, &b) && relate(row->relation, a, b);
+        return cs_iam_number(got, &a) && cs_iam_number(want, &b) && relate(row->relation, a, b);
     case M_DATE:
-        return parse_date(got, &a) && parse_date(want, &b) && relate(row->relation, a, b);
+        return cs_iam_date(got, &a) && cs_iam_date(want, &b) && relate(row->relation, a, b);
     case M_IP:
-        return parse_ip(want, &net) && parse_ip(got, &addr) && ip_in(&net, &addr);
+        return cs_iam_ip_in(want, got);
     default:
         return row->ignore_case ? strcasecmp(want, got) == 0 : strcmp(want, got) == 0;
     }
@@ -357,7 +276,6 @@ static json_t *as_text(const json_t *v)
 static const char *check_value(const operator_row *row, const char *text)
 {
     double d;
-    ip_range ip;
     for (const char *p = text; *p != '\0'; p++) {
         if ((unsigned char)*p < 0x20) {
             return "a condition value has a control character";
@@ -368,11 +286,11 @@ static const char *check_value(const operator_row *row, const char *text)
     }
     switch (row->kind) {
     case M_NUMBER:
-        return parse_number(text, &d) ? NULL : "a value of a Numeric operator is not a number";
+        return cs_iam_number(text, &d) ? NULL : "a value of a Numeric operator is not a number";
     case M_DATE:
-        return parse_date(text, &d) ? NULL : "a value of a Date operator is not a date";
+        return cs_iam_date(text, &d) ? NULL : "a value of a Date operator is not a date";
     case M_IP:
-        return parse_ip(text, &ip) ? NULL : "a value of an IpAddress operator is not an address";
+        return cs_iam_ip(text) ? NULL : "a value of an IpAddress operator is not an address";
     case M_BOOL:
     case M_NULL:
         return strcasecmp(text, "true") == 0 || strcasecmp(text, "false") == 0

@@ -78,17 +78,6 @@ typedef struct reading {
     bool begun, memory, count; /* "---" was there; the keys */
 } reading;
 
-static cs_slice trim(cs_slice s)
-{
-    while (s.len > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
-        s = cs_slice_of(s.p + 1, s.len - 1);
-    }
-    while (s.len > 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t' || s.p[s.len - 1] == '\r')) {
-        s.len--;
-    }
-    return s;
-}
-
 /* Without a comment: "#" at the start or behind a blank. */
 static cs_slice uncomment(cs_slice s)
 {
@@ -133,7 +122,7 @@ static cs_err take_line(reading *r, cs_slice line)
     cs_slice s = uncomment(line);
     bool indented = s.len > 0 && (s.p[0] == ' ' || s.p[0] == '\t');
 
-    s = trim(s);
+    s = cs_trim(s, " \t\r");
     if (s.len == 0) {
         return CS_OK;
     }
@@ -146,7 +135,7 @@ static cs_err take_line(reading *r, cs_slice line)
         return CS_E_FORMAT;
     }
     size_t n = (size_t)(colon - s.p);
-    return take(r, cs_slice_of(s.p, n), trim(cs_slice_of(colon + 1, s.len - n - 1)));
+    return take(r, cs_slice_of(s.p, n), cs_trim(cs_slice_of(colon + 1, s.len - n - 1), " \t\r"));
 }
 
 cs_err cs_doctor_alloc_parse(cs_doctor_alloc *out, unsigned *line, cs_slice text)

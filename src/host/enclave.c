@@ -47,27 +47,7 @@ struct cs_enclave {
     bool stopping, halted;
 };
 
-static const struct {
-    const char *name, *local, *section;
-    bool restart;
-} table[CS_LAUNCH_NUM_PROGRAMS] = {
-#define CS_LAUNCH_ROW(id, name, local, section, restart) [CS_LAUNCH_##id] = {name, local, section, restart},
-    CS_LAUNCH_PROGRAMS(CS_LAUNCH_ROW)
-#undef CS_LAUNCH_ROW
-};
-
-static const struct {
-    cs_launch_program program;
-    const char *option;
-    cs_launch_fd_kind kind;
-    unsigned number;
-} fd_table[] = {
-#define CS_LAUNCH_ROW(program, option, kind, number) {CS_LAUNCH_##program, option, CS_LAUNCH_FD_##kind, number},
-    CS_LAUNCH_FDS(CS_LAUNCH_ROW)
-#undef CS_LAUNCH_ROW
-};
-#define NUM_FDS (sizeof fd_table / sizeof *fd_table)
-_Static_assert(sizeof fd_table / sizeof *fd_table <= 8, "listeners has room for 8");
+_Static_assert(CS_LAUNCH_NUM_FDS <= 8, "listeners has room for 8");
 
 /* ---------------------------------------------------------------- the NSM instance */
 
@@ -205,13 +185,13 @@ static cs_err open_proxies(cs_enclave *e)
 
 static cs_err open_listeners(cs_enclave *e)
 {
-    for (size_t i = 0; i < NUM_FDS; i++) {
-        if (fd_table[i].kind != CS_LAUNCH_FD_LISTEN) {
+    for (size_t i = 0; i < CS_LAUNCH_NUM_FDS; i++) {
+        if (cs_launch_fds[i].kind != CS_LAUNCH_FD_LISTEN) {
             continue;
         }
-        bool grpc = fd_table[i].number == 50051;
-        cs_endpoint ep = grpc ? e->opts.grpc : local_socket(e, "enclave", fd_table[i].number);
-        int *fd = &e->listeners[fd_table[i].program][i % 8];
+        bool grpc = cs_launch_fds[i].number == 50051;
+        cs_endpoint ep = grpc ? e->opts.grpc : local_socket(e, "enclave", cs_launch_fds[i].number);
+        int *fd = &e->listeners[cs_launch_fds[i].program][i % 8];
         CS_TRY(cs_endpoint_listen(fd, &ep, 128));
         if (grpc) {
             CS_TRY(cs_endpoint_bound(&e->grpc, *fd));
@@ -222,9 +202,9 @@ static cs_err open_listeners(cs_enclave *e)
 
 static void remove_sockets(const cs_enclave *e)
 {
-    for (size_t i = 0; i < NUM_FDS; i++) {
-        if (fd_table[i].kind == CS_LAUNCH_FD_LISTEN && fd_table[i].number != 50051) {
-            cs_endpoint ep = local_socket(e, "enclave", fd_table[i].number);
+    for (size_t i = 0; i < CS_LAUNCH_NUM_FDS; i++) {
+        if (cs_launch_fds[i].kind == CS_LAUNCH_FD_LISTEN && cs_launch_fds[i].number != 50051) {
+            cs_endpoint ep = local_socket(e, "enclave", cs_launch_fds[i].number);
             (void)unlink(ep.host);
         }
     }
@@ -261,12 +241,12 @@ static void make_command(struct command *c, const cs_enclave *e, cs_launch_progr
     static char nsm[CS_HOST_PATH_MAX + 8];
 
     *c = (struct command){0};
-    c->argv[c->num_args++] = table[p].local;
+    c->argv[c->num_args++] = cs_launch_programs[p].local;
     add_fd(c, "--config-fd", config_fd);
-    for (size_t i = 0; i < NUM_FDS; i++) {
-        if (fd_table[i].program == p) {
-            bool link = fd_table[i].kind == CS_LAUNCH_FD_LINK;
-            add_fd(c, fd_table[i].option, link ? e->ends[fd_table[i].number] : e->listeners[p][i % 8]);
+    for (size_t i = 0; i < CS_LAUNCH_NUM_FDS; i++) {
+        if (cs_launch_fds[i].program == p) {
+            bool link = cs_launch_fds[i].kind == CS_LAUNCH_FD_LINK;
+            add_fd(c, cs_launch_fds[i].option, link ? e->ends[cs_launch_fds[i].number] : e->listeners[p][i % 8]);
         }
     }
     if (p == CS_LAUNCH_CORE) {
@@ -287,20 +267,20 @@ static cs_err start_program(cs_enclave *e, cs_launch_program p)
     int config = -1, log_fd = -1;
     cs_err err;
 
-    CS_TRY(cs_image_section(&section, e->image, table[p].section));
+    CS_TRY(cs_image_section(&section, e->image, cs_launch_programs[p].section));
     CS_TRY(cs_config_memfd(&config, section));
     err = cs_logs_pipe(e->logs, &log_fd);
     if (err == CS_OK) {
         make_command(&c, e, p, config);
-        (void)snprintf(path, sizeof path, "%s/bin/%s", e->opts.image, table[p].local);
+        (void)snprintf(path, sizeof path, "%s/bin/%s", e->opts.image, cs_launch_programs[p].local);
         err = cs_spawn_start(&e->programs[p].pid, &(cs_spawn){path, c.argv, c.fds, c.num_fds, log_fd});
         (void)close(log_fd);
     }
     (void)close(config);
     if (err == CS_OK) {
-        cs_log(CS_LOG_INFO, "started", CS_LC("what", table[p].local), CS_LU("pid", e->programs[p].pid));
+        cs_log(CS_LOG_INFO, "started", CS_LC("what", cs_launch_programs[p].local), CS_LU("pid", e->programs[p].pid));
     } else {
-        cs_log_err(CS_LOG_ERROR, "start_failed", err, CS_LC("what", table[p].local));
+        cs_log_err(CS_LOG_ERROR, "start_failed", err, CS_LC("what", cs_launch_programs[p].local));
     }
     return err;
 }
@@ -318,7 +298,7 @@ static void halt(cs_enclave *e, cs_launch_program because)
             e->ends[end] = -1;
         }
     }
-    cs_log_err(CS_LOG_ERROR, "enclave_halted", CS_E_LAUNCH, CS_LC("because", table[because].local));
+    cs_log_err(CS_LOG_ERROR, "enclave_halted", CS_E_LAUNCH, CS_LC("because", cs_launch_programs[because].local));
     e->on_halt(e->cookie);
 }
 
@@ -343,12 +323,13 @@ void cs_enclave_child_ended(cs_enclave *e, pid_t pid, int status)
             continue;
         }
         p->pid = 0;
-        cs_log(CS_LOG_WARN, "ended", CS_LC("what", table[i].local), CS_LB("by_signal", WIFSIGNALED(status)),
+        cs_log(CS_LOG_WARN, "ended", CS_LC("what", cs_launch_programs[i].local),
+               CS_LB("by_signal", WIFSIGNALED(status)),
                CS_LU("status", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)));
         if (e->stopping || e->halted) {
             return;
         }
-        if (table[i].restart && cs_restarts_next(&p->restarts, cs_clock_mono_ms(), &delay) == CS_OK) {
+        if (cs_launch_programs[i].restart && cs_restarts_next(&p->restarts, cs_clock_mono_ms(), &delay) == CS_OK) {
             cs_timer_start(p->again, delay, 0);
         } else {
             halt(e, (cs_launch_program)i);
@@ -454,9 +435,9 @@ void cs_enclave_stop(cs_enclave *e)
             (void)close(e->ends[i]);
         }
     }
-    for (size_t i = 0; i < NUM_FDS; i++) {
-        int fd = e->listeners[fd_table[i].program][i % 8];
-        if (fd_table[i].kind == CS_LAUNCH_FD_LISTEN && fd >= 0) {
+    for (size_t i = 0; i < CS_LAUNCH_NUM_FDS; i++) {
+        int fd = e->listeners[cs_launch_fds[i].program][i % 8];
+        if (cs_launch_fds[i].kind == CS_LAUNCH_FD_LISTEN && fd >= 0) {
             (void)close(fd);
         }
     }

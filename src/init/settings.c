@@ -4,12 +4,6 @@
 
 #include "codec/cbor.h"
 
-static const char *const sections[CS_LAUNCH_NUM_PROGRAMS] = {
-#define CS_LAUNCH_ROW(id, name, local, section, restart) [CS_LAUNCH_##id] = section,
-    CS_LAUNCH_PROGRAMS(CS_LAUNCH_ROW)
-#undef CS_LAUNCH_ROW
-};
-
 enum { LEVEL, PARENT_CID, CLOCK_SOURCES, FILTER, NUM_KEYS };
 static const char *const keys[NUM_KEYS] = {"level", "parentCid", "clockSources", "systemCallFilter"};
 
@@ -94,6 +88,16 @@ static cs_err read_own(cs_init_settings *out, const char **bad, cs_slice section
     return CS_OK;
 }
 
+static size_t section_of(cs_slice name)
+{
+    size_t i = 0;
+
+    while (i < CS_LAUNCH_NUM_PROGRAMS && !cs_slice_eq_str(name, cs_launch_programs[i].section)) {
+        i++;
+    }
+    return i;
+}
+
 static cs_err read_sections(cs_init_settings *out, const char **bad, cs_slice config)
 {
     cs_cbor c = cs_cbor_of(config, CS_CBOR_STRICT);
@@ -107,7 +111,7 @@ static cs_err read_sections(cs_init_settings *out, const char **bad, cs_slice co
             return CS_E_CONFIG;
         }
         CS_TRY(cs_cbor_skip(&c, &value));
-        size_t i = index_of(name, sections, CS_LAUNCH_NUM_PROGRAMS);
+        size_t i = section_of(name);
         if (i < CS_LAUNCH_NUM_PROGRAMS) {
             out->section[i] = value;
         } else if (cs_slice_eq_str(name, "init")) {
@@ -117,7 +121,7 @@ static cs_err read_sections(cs_init_settings *out, const char **bad, cs_slice co
         }
     }
     for (size_t i = 0; i < CS_LAUNCH_NUM_PROGRAMS; i++) {
-        *bad = sections[i];
+        *bad = cs_launch_programs[i].section;
         if (out->section[i].p == NULL) {
             return CS_E_CONFIG;
         }

@@ -14,16 +14,7 @@
 #define BACKLOG 128
 #define LINK_ROOM (1 << 20) /* several 43 kB messages in the kernel, so that neither side waits at each */
 
-static const struct {
-    cs_launch_fd_kind kind;
-    unsigned number;
-} fd_table[] = {
-#define CS_LAUNCH_ROW(program, option, kind, number) {CS_LAUNCH_FD_##kind, number},
-    CS_LAUNCH_FDS(CS_LAUNCH_ROW)
-#undef CS_LAUNCH_ROW
-};
-#define NUM_FDS (sizeof fd_table / sizeof *fd_table)
-_Static_assert(NUM_FDS <= CS_INIT_LISTENERS_MAX, "listeners has a row for each");
+_Static_assert(CS_LAUNCH_NUM_FDS <= CS_INIT_LISTENERS_MAX, "listeners has a row for each");
 
 static int vsock(void)
 {
@@ -145,11 +136,11 @@ static int listen_on(uint32_t port)
 
 cs_err cs_init_listen(cs_init *in)
 {
-    for (size_t i = 0; i < NUM_FDS; i++) {
-        if (fd_table[i].kind != CS_LAUNCH_FD_LISTEN) {
+    for (size_t i = 0; i < CS_LAUNCH_NUM_FDS; i++) {
+        if (cs_launch_fds[i].kind != CS_LAUNCH_FD_LISTEN) {
             continue;
         }
-        in->fds.listeners[i] = listen_on(fd_table[i].number);
+        in->fds.listeners[i] = listen_on(cs_launch_fds[i].number);
         if (in->fds.listeners[i] < 0) {
             in->why = "a vsock port cannot be listened on";
             in->why_errno = errno;

@@ -12,26 +12,6 @@
 
 #define ARGS_MAX 24
 
-static const struct {
-    const char *name, *path;
-} programs[CS_LAUNCH_NUM_PROGRAMS] = {
-#define CS_LAUNCH_ROW(id, name, local, section, restart) [CS_LAUNCH_##id] = {name, "/bin/" name},
-    CS_LAUNCH_PROGRAMS(CS_LAUNCH_ROW)
-#undef CS_LAUNCH_ROW
-};
-
-static const struct {
-    cs_launch_program program;
-    const char *option;
-    cs_launch_fd_kind kind;
-    unsigned number;
-} fd_table[] = {
-#define CS_LAUNCH_ROW(program, option, kind, number) {CS_LAUNCH_##program, option, CS_LAUNCH_FD_##kind, number},
-    CS_LAUNCH_FDS(CS_LAUNCH_ROW)
-#undef CS_LAUNCH_ROW
-};
-#define NUM_FDS (sizeof fd_table / sizeof *fd_table)
-
 static int sealed(cs_slice bytes)
 {
     int fd = memfd_create("measured-config", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -88,12 +68,12 @@ static void add_fd(struct command *c, const char *option, int fd)
 static void make_command(struct command *c, const cs_init *in, cs_launch_program p)
 {
     *c = (struct command){0};
-    c->argv[c->num_args++] = programs[p].name;
+    c->argv[c->num_args++] = cs_launch_programs[p].name;
     add_fd(c, "--config-fd", in->fds.config[p]);
-    for (size_t i = 0; i < NUM_FDS; i++) {
-        if (fd_table[i].program == p) {
-            bool link = fd_table[i].kind == CS_LAUNCH_FD_LINK;
-            add_fd(c, fd_table[i].option, link ? in->fds.ends[fd_table[i].number] : in->fds.listeners[i]);
+    for (size_t i = 0; i < CS_LAUNCH_NUM_FDS; i++) {
+        if (cs_launch_fds[i].program == p) {
+            bool link = cs_launch_fds[i].kind == CS_LAUNCH_FD_LINK;
+            add_fd(c, cs_launch_fds[i].option, link ? in->fds.ends[cs_launch_fds[i].number] : in->fds.listeners[i]);
         }
     }
     if (in->settings.trap) {
@@ -121,7 +101,7 @@ static void become(const cs_init *in, cs_launch_program p, const struct command 
     for (size_t i = 0; i < c->num_fds; i++) {
         (void)fcntl(c->fds[i], F_SETFD, 0);
     }
-    (void)execve(programs[p].path, (char *const *)(uintptr_t)c->argv, no_environment);
+    (void)execve(cs_launch_programs[p].path, (char *const *)(uintptr_t)c->argv, no_environment);
     int why = errno;
     (void)!write(report_fd, &why, sizeof why);
     _exit(127);

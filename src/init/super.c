@@ -7,15 +7,6 @@
 
 #include "base/log.h"
 
-static const struct {
-    const char *name;
-    bool restart;
-} table[CS_LAUNCH_NUM_PROGRAMS] = {
-#define CS_LAUNCH_ROW(id, name, local, section, restart) [CS_LAUNCH_##id] = {name, restart},
-    CS_LAUNCH_PROGRAMS(CS_LAUNCH_ROW)
-#undef CS_LAUNCH_ROW
-};
-
 static void start_one(cs_super *s, int i, uint64_t now)
 {
     struct cs_super_program *p = &s->program[i];
@@ -23,12 +14,12 @@ static void start_one(cs_super *s, int i, uint64_t now)
 
     p->again = 0;
     if (err == CS_OK) {
-        cs_log(CS_LOG_INFO, "started", CS_LC("what", table[i].name), CS_LU("pid", p->pid));
+        cs_log(CS_LOG_INFO, "started", CS_LC("what", cs_launch_programs[i].name), CS_LU("pid", p->pid));
         return;
     }
     p->pid = 0;
-    cs_log_err(CS_LOG_ERROR, "start_failed", err, CS_LC("what", table[i].name));
-    cs_super_stop(s, CS_E_LAUNCH, table[i].name, now);
+    cs_log_err(CS_LOG_ERROR, "start_failed", err, CS_LC("what", cs_launch_programs[i].name));
+    cs_super_stop(s, CS_E_LAUNCH, cs_launch_programs[i].name, now);
 }
 
 void cs_super_start(cs_super *s, const cs_super_ops *ops, uint64_t now_ms)
@@ -86,14 +77,14 @@ void cs_super_ended(cs_super *s, pid_t pid, int status, uint64_t now_ms)
         return;
     }
     s->program[i].pid = 0;
-    say_ended(s, table[i].name, status);
+    say_ended(s, cs_launch_programs[i].name, status);
     if (s->stopping) {
         return;
     }
-    if (!table[i].restart) {
-        cs_super_stop(s, CS_E_CORE_ENDED, table[i].name, now_ms);
+    if (!cs_launch_programs[i].restart) {
+        cs_super_stop(s, CS_E_CORE_ENDED, cs_launch_programs[i].name, now_ms);
     } else if (cs_restarts_next(&s->program[i].restarts, now_ms, &delay) != CS_OK) {
-        cs_super_stop(s, CS_E_RESTARTS, table[i].name, now_ms);
+        cs_super_stop(s, CS_E_RESTARTS, cs_launch_programs[i].name, now_ms);
     } else {
         s->program[i].again = now_ms + delay;
     }
@@ -170,7 +161,7 @@ const char *cs_super_name(const cs_super *s, pid_t pid)
 {
     for (int i = 0; i < CS_LAUNCH_NUM_PROGRAMS; i++) {
         if (pid > 0 && s->program[i].pid == pid) {
-            return table[i].name;
+            return cs_launch_programs[i].name;
         }
     }
     return "";

@@ -21,25 +21,6 @@ static void check_clock(const cs_http1_msg *m)
     }
 }
 
-/* Send the request and read one answer. */
-static cs_err exchange(cs_io *io, cs_http1_parser *parser, cs_slice request)
-{
-    uint8_t chunk[8192];
-    size_t n = 0, used = 0;
-    bool done = false;
-    uint64_t deadline = cs_clock_mono_ms() + CS_IO_READ_MS;
-    CS_TRY(cs_io_write(io, request, deadline));
-    while (!done) {
-        CS_TRY(cs_io_read(io, chunk, sizeof chunk, &n, deadline));
-        if (n == 0) {
-            CS_TRY(cs_http1_eof(parser, &done));
-            return done ? CS_OK : CS_E_CLOSED;
-        }
-        CS_TRY(cs_http1_feed(parser, &used, &done, cs_slice_of(chunk, n)));
-    }
-    return CS_OK;
-}
-
 static cs_err dial(cs_io *io, const cs_kms_link *l)
 {
     char text[CS_EP_TEXT_MAX];
@@ -84,7 +65,7 @@ static void one_try(cs_kms_outcome *out, const cs_kms_link *l, const cs_kms_para
     out->err = put_signed(&request, l, p);
     if (out->err == CS_OK && (out->err = cs_http1_parser_new(&parser, CS_HTTP1_RESPONSE, &limits)) == CS_OK &&
         (out->err = dial(&io, l)) == CS_OK) {
-        out->err = exchange(&io, parser, cs_buf_slice(&request));
+        out->err = cs_http1_exchange_bytes(&io, parser, cs_buf_slice(&request), CS_IO_READ_MS);
         cs_io_close(&io);
     }
     if (out->err == CS_OK) {

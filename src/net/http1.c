@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/text.h"
+
 #define HEAD_DEFAULT (16u * 1024u)
 #define VALUE_NONE UINT32_MAX
 
@@ -215,17 +217,6 @@ static cs_slice slice_of(const cs_http1_parser *p, span s)
     return s.len == 0 ? cs_slice_of("", 0) : cs_slice_of(p->text.p + s.at, s.len);
 }
 
-static void trim(cs_slice *s)
-{
-    while (s->len > 0 && (s->p[0] == ' ' || s->p[0] == '\t')) {
-        s->p++;
-        s->len--;
-    }
-    while (s->len > 0 && (s->p[s->len - 1] == ' ' || s->p[s->len - 1] == '\t')) {
-        s->len--;
-    }
-}
-
 static void fill_message(cs_http1_parser *p)
 {
     p->msg.method = slice_of(p, p->method);
@@ -234,7 +225,7 @@ static void fill_message(cs_http1_parser *p)
     p->msg.num_headers = p->num;
     for (size_t i = 0; i < p->num; i++) {
         p->msg.headers[i] = (cs_http1_header){slice_of(p, p->names[i]), slice_of(p, p->values[i])};
-        trim(&p->msg.headers[i].value);
+        p->msg.headers[i].value = cs_trim(p->msg.headers[i].value, " \t");
     }
     p->msg.body = p->body.len > 0 ? cs_buf_slice(&p->body) : cs_slice_of("", 0);
     p->msg.http10 = p->ll.http_minor == 0;
@@ -344,7 +335,7 @@ bool cs_http1_wants_continue(const cs_http1_parser *p)
 {
     for (size_t i = 0; p->head_done && !p->done && p->body.len == 0 && p->ll.http_minor == 1 && i < p->num; i++) {
         cs_slice v = slice_of(p, p->values[i]);
-        trim(&v);
+        v = cs_trim(v, " \t");
         if (name_is(p, i, "expect") && v.len == 12 && strncasecmp((const char *)v.p, "100-continue", 12) == 0) {
             return true;
         }

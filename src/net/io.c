@@ -127,6 +127,14 @@ static cs_err read_response(cs_io *io, cs_http1_parser *parser, uint64_t deadlin
     return CS_OK;
 }
 
+cs_err cs_http1_exchange_bytes(cs_io *io, cs_http1_parser *parser, cs_slice request, uint32_t timeout_ms)
+{
+    uint64_t deadline = cs_clock_mono_ms() + timeout_ms;
+    cs_http1_reset(parser);
+    CS_TRY(cs_io_write(io, request, deadline));
+    return read_response(io, parser, deadline);
+}
+
 cs_err cs_http1_exchange(cs_io *io, cs_http1_parser *parser, const cs_http1_request *request, uint32_t timeout_ms)
 {
     uint64_t deadline = cs_clock_mono_ms() + timeout_ms;

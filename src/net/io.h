@@ -52,5 +52,7 @@ typedef struct cs_http1_request {
  */
 CS_MUST cs_err cs_http1_exchange(cs_io *io, cs_http1_parser *parser, const cs_http1_request *request,
                                  uint32_t timeout_ms);
+/* cs_http1_exchange_bytes - the same with a request that is ready, head and body; it is no HEAD. */
+CS_MUST cs_err cs_http1_exchange_bytes(cs_io *io, cs_http1_parser *parser, cs_slice request, uint32_t timeout_ms);
 
 #endif

@@ -85,7 +85,7 @@ typedef struct cs_tee_field {
     cs_slice s;
 } cs_tee_field;
 
-/* A decoded body. Slices point into the bytes. `records` of Rotate is read with cs_tee_records. */
+/* A decoded body. Slices point into the bytes. `records` of Rotate is read with cs_tee_records_next. */
 typedef struct cs_tee_request {
     const cs_tee_op_row *row;
     const uint8_t *id16;
@@ -104,6 +104,9 @@ bool cs_tee_record_valid(cs_slice record);
  */
 CS_MUST cs_err cs_tee_request_decode(cs_tee_request *out, cs_slice body);
 CS_MUST cs_err cs_tee_request_encode(cs_buf *out, const cs_tee_request *r);
+
+/* cs_tee_records_encode - the array of Rotate, for `records`. CS_E_RANGE. */
+CS_MUST cs_err cs_tee_records_encode(cs_buf *out, const cs_slice *records, size_t num);
 
 /* The call: body, signature (empty or 64 bytes), approvals. */
 typedef struct cs_tee_approval {
@@ -153,6 +156,10 @@ typedef struct cs_tee_result {
 CS_MUST cs_err cs_tee_result_decode(cs_tee_result *out, const cs_tee_op_row *row, cs_slice bytes);
 CS_MUST cs_err cs_tee_result_encode(cs_buf *out, const cs_tee_op_row *row, const cs_tee_result *r);
 
+/*
+ * The decoders below and above are strict: the documented items, nothing behind. CS_E_FORMAT | CS_E_TOO_LARGE. *out borrows from bytes.
+ * The encoders append. CS_E_RANGE | CS_E_NO_MEMORY; out is then as before.
+ */
 /* One audit entry (docs/formats/tee.md, Reply). */
 typedef struct cs_tee_entry {
     uint64_t counter, time_ms;

@@ -133,25 +133,6 @@ static cs_err dial(cs_io *io, cs_tls_ctx *tls, const cs_kmstool_opts *o, const c
     return err;
 }
 
-static cs_err exchange(cs_io *io, cs_http1_parser *parser, cs_slice request)
-{
-    uint8_t chunk[8192];
-    size_t n = 0, used = 0;
-    bool done = false;
-    uint64_t deadline = cs_clock_mono_ms() + CS_IO_READ_MS;
-
-    CS_TRY(cs_io_write(io, request, deadline));
-    while (!done) {
-        CS_TRY(cs_io_read(io, chunk, sizeof chunk, &n, deadline));
-        if (n == 0) {
-            CS_TRY(cs_http1_eof(parser, &done));
-            return done ? CS_OK : CS_E_CLOSED;
-        }
-        CS_TRY(cs_http1_feed(parser, &used, &done, cs_slice_of(chunk, n)));
-    }
-    return CS_OK;
-}
-
 static cs_err put_request(cs_buf *out, const cs_kmstool_opts *o, const char *host, cs_slice document)
 {
     cs_buf body = cs_buf_heap(CS_KMSTOOL_BODY_MAX);
@@ -207,7 +188,7 @@ static cs_err ask_kms(cs_kmstool_answer *out, const cs_kmstool_opts *o, const ch
         goto out;
     }
     (void)fprintf(stderr, "Connected.\n");
-    err = exchange(&io, parser, cs_buf_slice(&request));
+    err = cs_http1_exchange_bytes(&io, parser, cs_buf_slice(&request), CS_IO_READ_MS);
     cs_io_close(&io);
     (void)fprintf(stderr, "Disconnected.\n");
     if (err != CS_OK) {

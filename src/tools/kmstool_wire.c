@@ -18,18 +18,6 @@ const char *cs_kmstool_target(cs_kmstool_op op)
                                                    : CS_KMS_ACT_GENERATE_RANDOM);
 }
 
-static cs_err write_b64(cs_jw *w, const char *key, cs_slice bytes)
-{
-    cs_buf text = cs_buf_heap(4 * (bytes.len / 3 + 2));
-    cs_err err = cs_b64_put(&text, bytes, CS_B64_STD);
-
-    if (err == CS_OK) {
-        cs_jw_str(w, key, cs_buf_slice(&text));
-    }
-    cs_buf_free(&text);
-    return err;
-}
-
 cs_err cs_kmstool_put_body(cs_buf *out, const cs_kmstool_ask *ask, cs_slice document)
 {
     cs_jw w = cs_jw_begin(out);
@@ -41,7 +29,7 @@ cs_err cs_kmstool_put_body(cs_buf *out, const cs_kmstool_ask *ask, cs_slice docu
     }
     cs_jw_object(&w, NULL);
     if (ask->op == CS_KMSTOOL_DECRYPT) {
-        CS_TRY(write_b64(&w, "CiphertextBlob", ask->ciphertext));
+        cs_jw_b64(&w, "CiphertextBlob", ask->ciphertext);
     }
     if (ask->op != CS_KMSTOOL_GENRANDOM && ask->key_id != NULL) {
         cs_jw_cstr(&w, "KeyId", ask->key_id);
@@ -57,7 +45,7 @@ cs_err cs_kmstool_put_body(cs_buf *out, const cs_kmstool_ask *ask, cs_slice docu
     }
     cs_jw_object(&w, "Recipient");
     cs_jw_cstr(&w, "KeyEncryptionAlgorithm", "RSAES_OAEP_SHA_256");
-    CS_TRY(write_b64(&w, "AttestationDocument", document));
+    cs_jw_b64(&w, "AttestationDocument", document);
     cs_jw_close_object(&w);
     cs_jw_close_object(&w);
     return cs_jw_end(&w);

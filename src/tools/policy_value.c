@@ -1,14 +1,12 @@
 /* See policy_value.h. Source: IAM user guide, "Condition operators". */
 #include "tools/policy_value.h"
 
-#include <arpa/inet.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "base/text.h"
+#include "net/aws/iam_value.h"
 
 bool cs_policy_has_wildcard(const char *text)
 {
@@ -64,87 +62,6 @@ bool cs_policy_lists(const json_t *v, const char *text)
         }
     }
     return false;
-}
-
-static bool parse_number(const char *text, double *out)
-{
-    char *end = NULL;
-
-    if (text[0] == '\0' || strspn(text, "0123456789.+-eE") != strlen(text)) {
-        return false;
-    }
-    *out = strtod(text, &end);
-    return *end == '\0' && isfinite(*out);
-}
-
-/* A date, date and time, or seconds since 1970; in milliseconds. */
-static bool parse_date(const char *text, double *out)
-{
-    uint64_t ms = 0;
-    char full[64];
-    size_t n = strlen(text);
-
-    if (n == 10 && text[4] == '-') {
-        (void)snprintf(full, sizeof full, "%sT00:00:00Z", text);
-    } else if (n == 17 && text[16] == 'Z') {
-        (void)snprintf(full, sizeof full, "%.16s:00Z", text);
-    } else {
-        (void)snprintf(full, sizeof full, "%.60s", text);
-    }
-    if (cs_parse_rfc3339(cs_slice_str(full), &ms) == CS_OK) {
-        *out = (double)ms;
-        return true;
-    }
-    if (!parse_number(text, out)) {
-        return false;
-    }
-    *out *= 1000;
-    return true;
-}
-
-typedef struct ip_range {
-    uint8_t addr[16];
-    unsigned len, bits; /* len: 4 or 16 */
-} ip_range;
-
-static bool parse_ip(const char *text, ip_range *out)
-{
-    char addr[64];
-    uint64_t bits = 0;
-    size_t n = strcspn(text, "/");
-
-    if (n >= sizeof addr) {
-        return false;
-    }
-    memcpy(addr, text, n);
-    addr[n] = '\0';
-    out->len = strchr(addr, ':') != NULL ? 16 : 4;
-    out->bits = out->len * 8;
-    if (inet_pton(out->len == 16 ? AF_INET6 : AF_INET, addr, out->addr) != 1) {
-        return false;
-    }
-    if (text[n] == '/') {
-        if (cs_parse_u64(cs_slice_str(text + n + 1), out->bits, &bits) != CS_OK) {
-            return false;
-        }
-        out->bits = (unsigned)bits;
-    }
-    return true;
-}
-
-static bool ip_in(const char *want, const char *got)
-{
-    ip_range net, a;
-
-    if (!parse_ip(want, &net) || !parse_ip(got, &a) || net.len != a.len || a.bits != a.len * 8) {
-        return false;
-    }
-    for (unsigned i = 0; i < net.bits; i++) {
-        if (((net.addr[i / 8] ^ a.addr[i / 8]) >> (7 - i % 8)) & 1) {
-            return false;
-        }
-    }
-    return true;
 }
 
 static bool relate(cs_prel r, double got, double want)
@@ -205,11 +122,11 @@ cs_tri cs_policy_compares(const cs_pcond *c, const char *want, const char *got, 
     case CS_PM_ARN:
         return tri(arn_matches(want, got) || strcmp(want, "*") == 0);
     case CS_PM_NUMBER:
-        return tri(parse_number(got, &a) && parse_number(want, &b) && relate(c->relation, a, b));
+        return tri(cs_iam_number(got, &a) && cs_iam_number(want, &b) && relate(c->relation, a, b));
     case CS_PM_DATE:
-        return tri(parse_date(got, &a) && parse_date(want, &b) && relate(c->relation, a, b));
+        return tri(cs_iam_date(got, &a) && cs_iam_date(want, &b) && relate(c->relation, a, b));
     case CS_PM_IP:
-        return tri(ip_in(want, got));
+        return tri(cs_iam_ip_in(want, got));
     default:
         return tri(c->fold_case ? strcasecmp(want, got) == 0 : strcmp(want, got) == 0);
     }
@@ -294,7 +211,7 @@ size_t cs_policy_samples(char out[3][512], const cs_pcond *c, const char *want)
     case CS_PM_ARN:
         return instance(out[0], want) ? 1 : 0;
     case CS_PM_NUMBER:
-        if (!parse_number(want, &v) || fabs(v) > 1e15) {
+        if (!cs_iam_number(want, &v) || fabs(v) > 1e15) {
             return 0;
         }
         (void)snprintf(out[0], 512, "%.15g", v);
@@ -302,7 +219,7 @@ size_t cs_policy_samples(char out[3][512], const cs_pcond *c, const char *want)
         (void)snprintf(out[2], 512, "%.15g", v + 1);
         return 3;
     case CS_PM_DATE:
-        if (!parse_date(want, &v) || fabs(v) > 1e15) {
+        if (!cs_iam_date(want, &v) || fabs(v) > 1e15) {
             return 0;
         }
         (void)snprintf(out[0], 512, "%.3f", v / 1000);

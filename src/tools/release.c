@@ -1,12 +1,10 @@
 /* See release.h. */
 #include "tools/release.h"
 
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "attest/eif.h"
+#include "attest/eif_signature.h"
 #include "base/text.h"
 #include "tools/tool_file.h"
 
@@ -113,15 +111,10 @@ cs_err cs_release_from_json(cs_release *out, const json_t *doc)
 
 static cs_err certificate_pcr(cs_pcr *out, cs_slice pem)
 {
-    BIO *in = BIO_new_mem_buf(pem.p, (int)pem.len);
-    X509 *cert = in != NULL ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
-    uint8_t *der = NULL;
-    int len = cert != NULL ? i2d_X509(cert, &der) : -1;
-    cs_err err = len > 0 ? cs_pcr_of_file(out, cs_slice_of(der, (size_t)len)) : CS_E_EIF_FORMAT;
+    X509 *cert = NULL;
+    cs_err err = cs_eif_certificate_read(&cert, out, pem);
 
-    OPENSSL_free(der);
     X509_free(cert);
-    BIO_free(in);
     return err;
 }
 

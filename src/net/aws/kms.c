@@ -16,17 +16,6 @@ const char *cs_kms_target(cs_kms_action a)
     return a >= CS_KMS_ACT_DECRYPT && a <= CS_KMS_ACT_GENERATE_RANDOM ? targets[a] : NULL;
 }
 
-static cs_err write_b64(cs_jw *w, const char *key, cs_slice bytes)
-{
-    cs_buf text = cs_buf_heap(4 * (bytes.len / 3 + 2));
-    cs_err err = cs_b64_put(&text, bytes, CS_B64_STD);
-    if (err == CS_OK) {
-        cs_jw_str(w, key, cs_buf_slice(&text));
-    }
-    cs_buf_free(&text);
-    return err;
-}
-
 static cs_err check_params(const cs_kms_params *p)
 {
     bool key_ok = p->key_id.len > 0 && p->key_id.len <= CS_KMS_MAX_KEY_ID && cs_utf8_valid(p->key_id);
@@ -76,7 +65,7 @@ cs_err cs_kms_put_body(cs_buf *out, const cs_kms_params *p)
         cs_jw_str(&w, "KeyId", p->key_id);
     }
     if (p->action == CS_KMS_ACT_DECRYPT) {
-        CS_TRY(write_b64(&w, "CiphertextBlob", p->ciphertext));
+        cs_jw_b64(&w, "CiphertextBlob", p->ciphertext);
         cs_jw_cstr(&w, "EncryptionAlgorithm", "SYMMETRIC_DEFAULT");
     } else if (p->action == CS_KMS_ACT_GENERATE_DATA_KEY) {
         cs_jw_cstr(&w, "KeySpec", "AES_256");
@@ -86,7 +75,7 @@ cs_err cs_kms_put_body(cs_buf *out, const cs_kms_params *p)
     }
     cs_jw_object(&w, "Recipient");
     cs_jw_cstr(&w, "KeyEncryptionAlgorithm", "RSAES_OAEP_SHA_256");
-    CS_TRY(write_b64(&w, "AttestationDocument", p->document));
+    cs_jw_b64(&w, "AttestationDocument", p->document);
     cs_jw_close_object(&w);
     cs_jw_close_object(&w);
     return cs_jw_end(&w);

@@ -9,18 +9,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/text.h"
 #include "net/aws/imds.h"
-
-static cs_slice trim(cs_slice s)
-{
-    while (s.len > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
-        s = cs_slice_of(s.p + 1, s.len - 1);
-    }
-    while (s.len > 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t' || s.p[s.len - 1] == '\r')) {
-        s.len--;
-    }
-    return s;
-}
 
 /* Printable without blanks: values go into HTTP headers. */
 static cs_err take(char *out, size_t cap, cs_slice v)
@@ -47,8 +37,8 @@ static cs_err setting(cs_aws_profile *p, cs_slice line)
     if (eq == NULL) {
         return CS_OK;
     }
-    cs_slice key = trim(cs_slice_of(line.p, (size_t)(eq - line.p)));
-    cs_slice value = trim(cs_slice_of(eq + 1, line.len - (size_t)(eq - line.p) - 1));
+    cs_slice key = cs_trim(cs_slice_of(line.p, (size_t)(eq - line.p)), " \t\r");
+    cs_slice value = cs_trim(cs_slice_of(eq + 1, line.len - (size_t)(eq - line.p) - 1), " \t\r");
     if (cs_slice_eq_str(key, "aws_access_key_id")) {
         return take(p->access_key_id, sizeof p->access_key_id, value);
     }
@@ -64,15 +54,15 @@ static cs_err setting(cs_aws_profile *p, cs_slice line)
 /* Is [...] the section of the profile? */
 static bool is_section(cs_slice line, const char *profile, bool config)
 {
-    cs_slice name = trim(cs_slice_of(line.p + 1, line.len - 1));
+    cs_slice name = cs_trim(cs_slice_of(line.p + 1, line.len - 1), " \t\r");
 
     if (name.len == 0 || name.p[name.len - 1] != ']') {
         return false;
     }
     name.len--;
-    name = trim(name);
+    name = cs_trim(name, " \t\r");
     if (config && name.len > 8 && memcmp(name.p, "profile", 7) == 0 && (name.p[7] == ' ' || name.p[7] == '\t')) {
-        name = trim(cs_slice_of(name.p + 8, name.len - 8));
+        name = cs_trim(cs_slice_of(name.p + 8, name.len - 8), " \t\r");
     } else if (config && strcmp(profile, "default") != 0) {
         return false;
     }
@@ -96,7 +86,7 @@ cs_err cs_aws_profile_parse(cs_aws_profile *out, cs_slice text, const char *prof
         if (line.len == 0 || strchr(" \t#;\r", line.p[0]) != NULL) {
             continue;
         }
-        line = trim(line);
+        line = cs_trim(line, " \t\r");
         if (line.p[0] == '[') {
             inside = is_section(line, profile, config);
             found = found || inside;

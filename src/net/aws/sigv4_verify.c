@@ -67,17 +67,6 @@ static cs_err parse_signature(cs_sigv4_auth *a, cs_slice text)
     return copy_field(a->signature, sizeof a->signature, text);
 }
 
-static cs_slice trim(cs_slice s)
-{
-    while (s.len > 0 && (s.p[0] == ' ' || s.p[0] == '\t')) {
-        s = cs_slice_of(s.p + 1, s.len - 1);
-    }
-    while (s.len > 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t')) {
-        s.len--;
-    }
-    return s;
-}
-
 static bool has_prefix(cs_slice s, const char *prefix)
 {
     size_t n = strlen(prefix);
@@ -88,13 +77,13 @@ static bool has_prefix(cs_slice s, const char *prefix)
 static cs_err parse_header(cs_sigv4_auth *a, cs_slice v)
 {
     unsigned seen = 0;
-    v = trim(v);
+    v = cs_trim(v, " \t");
     if (v.len > MAX_AUTH_LEN || !has_prefix(v, ALGORITHM " ")) {
         return CS_E_FORMAT;
     }
     v = cs_slice_of(v.p + strlen(ALGORITHM) + 1, v.len - strlen(ALGORITHM) - 1);
     while (v.len > 0) {
-        cs_slice part = trim(take_until(&v, ','));
+        cs_slice part = cs_trim(take_until(&v, ','), " \t");
         cs_slice key = take_until(&part, '=');
         unsigned bit;
         if (cs_slice_eq_str(key, "Credential")) {
@@ -196,9 +185,9 @@ cs_err cs_sigv4_parse(cs_sigv4_auth *out, const cs_sigv4_request *r)
         if (!cs_sigv4_header_find(r, "x-amz-date", &v)) {
             return CS_E_FORMAT;
         }
-        CS_TRY(copy_field(a.time, sizeof a.time, trim(v)));
+        CS_TRY(copy_field(a.time, sizeof a.time, cs_trim(v, " \t")));
         if (cs_sigv4_header_find(r, "x-amz-security-token", &v)) {
-            CS_TRY(copy_field(a.token, sizeof a.token, trim(v)));
+            CS_TRY(copy_field(a.token, sizeof a.token, cs_trim(v, " \t")));
         }
     }
     CS_TRY(cs_sigv4_parse_time(cs_slice_str(a.time), &ms));
