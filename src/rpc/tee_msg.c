@@ -10,7 +10,7 @@
 #define HASH 32u
 #define BOOT 16u
 #define ROW_FIELDS 8u
-#define ENTRY_FIELDS 12u
+#define ENTRY_FIELDS 13u
 #define CODE_MAX 64u
 
 /* ---------------------------------------------------------------- pieces */
@@ -334,6 +334,7 @@ cs_err cs_tee_entry_decode(cs_tee_entry *out, cs_slice bytes)
     CS_TRY(cs_cbor_text(&c, &out->record));
     CS_TRY(cs_cbor_text(&c, &out->code));
     CS_TRY(exactly(&c, &out->pcr_digest32, HASH));
+    CS_TRY(exactly(&c, &out->result_hash32, HASH));
     if (version != 1 || cs_tee_op_of(out->op) == NULL || out->caller.len > CS_TEE_CALLER_MAX ||
         out->record.len > CS_TEE_RECORD_MAX || out->code.len < 1 || out->code.len > CODE_MAX) {
         return CS_E_FORMAT;
@@ -355,7 +356,8 @@ static cs_err encode_entry(cs_buf *out, const cs_tee_entry *e)
     CS_TRY(cs_cbor_put_uint(out, e->op));
     CS_TRY(put_text(out, e->record));
     CS_TRY(put_text(out, e->code));
-    return cs_cbor_put_bytes(out, cs_slice_of(e->pcr_digest32, HASH));
+    CS_TRY(cs_cbor_put_bytes(out, cs_slice_of(e->pcr_digest32, HASH)));
+    return cs_cbor_put_bytes(out, cs_slice_of(e->result_hash32, HASH));
 }
 
 cs_err cs_tee_entry_encode(cs_buf *out, const cs_tee_entry *e)

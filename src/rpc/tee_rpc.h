@@ -160,10 +160,15 @@ CS_MUST cs_err cs_tee_result_encode(cs_buf *out, const cs_tee_op_row *row, const
  * The decoders below and above are strict: the documented items, nothing behind. CS_E_FORMAT | CS_E_TOO_LARGE. *out borrows from bytes.
  * The encoders append. CS_E_RANGE | CS_E_NO_MEMORY; out is then as before.
  */
-/* One audit entry (docs/formats/tee.md, Reply). */
+/*
+ * One audit entry (docs/formats/tee.md, Reply). What is signed is SHA-256(CS_TEE_AUDIT_SIGNED || entry); the hash of an entry, previous32
+ * of the next one and the head, is SHA-256(CS_TEE_AUDIT_LINK || entry || signature).
+ */
+#define CS_TEE_AUDIT_SIGNED "countersign-audit-1\n"
+#define CS_TEE_AUDIT_LINK "countersign-audit-link-1\n"
 typedef struct cs_tee_entry {
     uint64_t counter, time_ms;
-    const uint8_t *boot16, *previous32, *request_id16, *request_hash32, *pcr_digest32;
+    const uint8_t *boot16, *previous32, *request_id16, *request_hash32, *pcr_digest32, *result_hash32;
     cs_slice caller, record, code;
     uint64_t op;
 } cs_tee_entry;
