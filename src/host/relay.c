@@ -2,6 +2,7 @@
 #include "host/relay.h"
 
 #include <linux/sockios.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -10,11 +11,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "host/relay_int.h"
 
 #define EVENTS 256
-#define TURN_STEPS 16u /* reads and writes of one direction, then others have their turn */
-#define ROUNDS 8       /* of events, then the loop has its turn */
+#define TURN_STEPS 16u   /* reads and writes of one direction, then others have their turn */
+#define ROUNDS 8         /* of events, then the loop has its turn */
+#define FEW 4            /* events of a wake-up that may be a conversation */
+#define MOMENT_NS 50000u /* how long its next message is waited for */
+#define PATIENCE 8u      /* moments in vain, one after the other */
+#define TRY_AGAIN 64u    /* wake-ups without a moment, then one is tried */
 #define LINGER_TICK_MS 20
 #define LISTED_MS 250u /* how exact the order of silence is, at most */
 
@@ -44,7 +50,8 @@ struct cs_relay {
     atomic_ullong bytes[2]; /* other threads read them */
     pairs silent;           /* every open pair, longest silent first */
     pairs ready, lingering, dead;
-    unsigned busy; /* within callbacks: dead pairs may still be named by events */
+    unsigned patience, passed; /* see wait_a_moment */
+    unsigned busy;             /* within callbacks: dead pairs may still be named by events */
     cs_relay_memory memory;
 };
 
@@ -248,22 +255,60 @@ static void run_ready(cs_relay *r)
     }
 }
 
+/*
+ * In a conversation the answer is there within microseconds, while going to sleep and being woken costs 30 us and more in a virtual
+ * machine. So the thread looks again for a moment, giving way to whoever wants the processor, as long as that is worth it: when it was
+ * in vain so often it tries only now and then. Not with many at once: then there is always something to do.
+ */
+static int wait_a_moment(cs_relay *r, struct epoll_event *events)
+{
+    uint64_t until;
+    int n = 0;
+
+    if (r->patience == 0 && ++r->passed < TRY_AGAIN) {
+        return 0;
+    }
+    r->passed = 0;
+    until = cs_clock_mono_ns() + MOMENT_NS;
+    do {
+        (void)sched_yield();
+        n = epoll_wait(r->epoll, events, EVENTS, 0);
+    } while (n == 0 && cs_clock_mono_ns() < until);
+    if (n > 0) {
+        r->patience = PATIENCE;
+    } else if (r->patience > 0) {
+        r->patience--;
+    }
+    return n;
+}
+
+static void handle(cs_relay *r, const struct epoll_event *events, int n)
+{
+    for (int i = 0; i < n; i++) {
+        on_event(events[i].data.ptr, events[i].events);
+    }
+    run_ready(r);
+}
+
 static void on_watch(void *cookie, unsigned unused)
 {
     cs_relay *r = cookie;
     struct epoll_event events[EVENTS];
-    int n = EVENTS;
+    int n = EVENTS, all = 0;
+    bool again = false;
 
     r->busy++;
     for (int round = 0; round < ROUNDS && (n == EVENTS || !TAILQ_EMPTY(&r->ready)); round++) {
         n = epoll_wait(r->epoll, events, EVENTS, 0);
-        for (int i = 0; i < n; i++) {
-            on_event(events[i].data.ptr, events[i].events);
-        }
-        run_ready(r);
+        all += n > 0 ? n : 0;
+        handle(r, events, n);
+    }
+    if (all <= FEW && TAILQ_EMPTY(&r->ready) && (n = wait_a_moment(r, events)) > 0) {
+        handle(r, events, n);
+        again = true; /* when the loop has had its turn */
     }
     r->busy--;
-    if (!TAILQ_EMPTY(&r->ready)) {
+    if (again || !TAILQ_EMPTY(&r->ready)) {
         cs_timer_start(r->soon, 0, 0);
     }
     reap(r);
