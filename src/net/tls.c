@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "net/tls_int.h"
 
+#define ALPN_DEFAULT "http/1.1"
 #define PEM_MAX (4u * 1024u * 1024u)
 
 static _Thread_local char last_error[160];
@@ -74,7 +75,6 @@ static unsigned add_roots(SSL_CTX *ctx, BIO *bio)
 
 cs_err cs_tls_client_new(cs_tls_ctx **out, cs_slice roots_pem)
 {
-    static const uint8_t alpn[] = "\x08http/1.1";
     cs_tls_ctx *c = ctx_new(false);
     if (c == NULL) {
         return CS_E_NO_MEMORY;
@@ -83,7 +83,7 @@ cs_err cs_tls_client_new(cs_tls_ctx **out, cs_slice roots_pem)
     BIO *bio = pem_bio(roots_pem);
     unsigned num = bio != NULL ? add_roots(c->ssl, bio) : 0;
     BIO_free(bio);
-    if (num == 0 || SSL_CTX_set_alpn_protos(c->ssl, alpn, sizeof alpn - 1) != 0) {
+    if (num == 0 || cs_tls_set_alpn(c, ALPN_DEFAULT) != CS_OK) {
         cs_tls_ctx_free(c);
         return CS_E_FORMAT;
     }
@@ -91,13 +91,25 @@ cs_err cs_tls_client_new(cs_tls_ctx **out, cs_slice roots_pem)
     return CS_OK;
 }
 
-/* The client's list must hold http/1.1 if it has one at all. */
+cs_err cs_tls_set_alpn(cs_tls_ctx *ctx, const char *name)
+{
+    size_t len = strlen(name);
+    if (len == 0 || len >= CS_TLS_ALPN_MAX) {
+        return CS_E_RANGE;
+    }
+    ctx->alpn[0] = (unsigned char)len;
+    memcpy(ctx->alpn + 1, name, len);
+    ctx->alpn_len = (unsigned)len + 1;
+    return SSL_CTX_set_alpn_protos(ctx->ssl, ctx->alpn, ctx->alpn_len) == 0 ? CS_OK : CS_E_NO_MEMORY;
+}
+
+/* The client's list must hold our protocol if it has one at all. */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in,
                        unsigned int in_len, void *cookie)
 {
-    static const unsigned char want[] = "\x08http/1.1";
+    const cs_tls_ctx *ctx = cookie;
     unsigned char *chosen = NULL;
-    if (SSL_select_next_proto(&chosen, out_len, want, sizeof want - 1, in, in_len) != OPENSSL_NPN_NEGOTIATED) {
+    if (SSL_select_next_proto(&chosen, out_len, ctx->alpn, ctx->alpn_len, in, in_len) != OPENSSL_NPN_NEGOTIATED) {
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
     *out = chosen;
@@ -119,22 +131,27 @@ static bool use_chain(SSL_CTX *ctx, BIO *chain, BIO *key)
     return ok;
 }
 
+cs_err cs_tls_set_identity(cs_tls_ctx *ctx, cs_slice chain_pem, cs_slice key_pem)
+{
+    BIO *chain = pem_bio(chain_pem);
+    BIO *key = pem_bio(key_pem);
+    bool ok = chain != NULL && key != NULL && use_chain(ctx->ssl, chain, key);
+    BIO_free(chain);
+    BIO_free(key);
+    return ok ? CS_OK : CS_E_FORMAT;
+}
+
 cs_err cs_tls_server_new(cs_tls_ctx **out, cs_slice chain_pem, cs_slice key_pem)
 {
     cs_tls_ctx *c = ctx_new(true);
     if (c == NULL) {
         return CS_E_NO_MEMORY;
     }
-    BIO *chain = pem_bio(chain_pem);
-    BIO *key = pem_bio(key_pem);
-    bool ok = chain != NULL && key != NULL && use_chain(c->ssl, chain, key);
-    BIO_free(chain);
-    BIO_free(key);
-    if (!ok) {
+    if (cs_tls_set_identity(c, chain_pem, key_pem) != CS_OK || cs_tls_set_alpn(c, ALPN_DEFAULT) != CS_OK) {
         cs_tls_ctx_free(c);
         return CS_E_FORMAT;
     }
-    SSL_CTX_set_alpn_select_cb(c->ssl, select_alpn, NULL);
+    SSL_CTX_set_alpn_select_cb(c->ssl, select_alpn, c);
     *out = c;
     return CS_OK;
 }

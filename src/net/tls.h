@@ -1,5 +1,5 @@
 /*
- * TLS over OpenSSL: TLS 1.2 or newer, ALPN "http/1.1", no renegotiation, no session tickets on the client side. Clients check chain, dates
+ * TLS over OpenSSL: TLS 1.2 or newer, ALPN "http/1.1" unless it is set, no renegotiation, no session tickets on the client side. Clients check chain, dates
  * and host name (SNI is set unless the host is an address); roots are given as PEM, the system's store is never used.
  * Linked by sign-kms, host programs and the emulator; not by sign-service.
  */
@@ -15,6 +15,10 @@ typedef struct cs_tls_ctx cs_tls_ctx;
 CS_MUST cs_err cs_tls_client_new(cs_tls_ctx **out, cs_slice roots_pem);
 /* cs_tls_server_new - chain_pem: leaf first. CS_E_FORMAT (does not parse or fit together). */
 CS_MUST cs_err cs_tls_server_new(cs_tls_ctx **out, cs_slice chain_pem, cs_slice key_pem);
+/* cs_tls_set_alpn - instead of "http/1.1"; e.g. "h2" for gRPC. 1..15 bytes. CS_E_RANGE | CS_E_NO_MEMORY. */
+CS_MUST cs_err cs_tls_set_alpn(cs_tls_ctx *ctx, const char *name);
+/* cs_tls_set_identity - a client's own certificate, leaf first, and its key (secret). CS_E_FORMAT (does not parse or fit together). */
+CS_MUST cs_err cs_tls_set_identity(cs_tls_ctx *ctx, cs_slice chain_pem, cs_slice key_pem);
 void cs_tls_ctx_free(cs_tls_ctx *ctx);
 
 /* cs_tls_accept, cs_tls_connect - put TLS on a fresh stream; the handshake starts with the first read or write; it is the

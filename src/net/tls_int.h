@@ -6,8 +6,12 @@
 
 #include "net/tls.h"
 
+#define CS_TLS_ALPN_MAX 16
+
 struct cs_tls_ctx {
     SSL_CTX *ssl;
+    unsigned char alpn[CS_TLS_ALPN_MAX]; /* length, name */
+    unsigned alpn_len;
 };
 
 /* cs_tls_failed - remembers the reason for cs_tls_last_error; always CS_E_TLS. */

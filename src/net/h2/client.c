@@ -25,6 +25,8 @@ struct cs_grpc_client {
 };
 
 static void dial(cs_grpc_client *c);
+static void retry_later(cs_grpc_client *c, cs_err err);
+static void fail_waiting(cs_grpc_client *c, cs_grpc_status status, cs_err err, uint64_t due_before);
 static void submit_waiting(cs_grpc_client *c);
 
 const cs_grpc_opts *cs_h2_client_opts(const cs_grpc_client *client)
@@ -219,15 +221,22 @@ static void role_drained(cs_grpc_call *c)
 /* Only now the server's limit of streams is known: earlier calls could be refused. */
 static void role_ready(cs_h2_conn *conn)
 {
-    submit_waiting(conn->owner);
+    cs_grpc_client *c = conn->owner;
+    c->backoff_ms = BACKOFF_FIRST_MS;
+    submit_waiting(c);
 }
 
 static void role_conn_closed(cs_h2_conn *conn, cs_err err)
 {
     cs_grpc_client *c = conn->owner;
+    bool was_ready = conn->ready;
     c->conn = NULL;
-    if (c->waiting != NULL) {
+    if (err == CS_E_TLS) { /* the next handshake would end the same way */
+        fail_waiting(c, CS_GRPC_UNAVAILABLE, err, UINT64_MAX);
+    } else if (c->waiting != NULL && was_ready) {
         dial(c);
+    } else {
+        retry_later(c, err);
     }
 }
 
@@ -282,9 +291,7 @@ static void on_dialled(void *cookie, cs_err err, int fd)
     }
     if (err != CS_OK) {
         retry_later(c, err);
-        return;
     }
-    c->backoff_ms = BACKOFF_FIRST_MS;
 }
 
 static void dial(cs_grpc_client *c)
@@ -385,7 +392,7 @@ static cs_err submit(cs_grpc_client *c, cs_grpc_call *call)
     uint8_t mem[32];
     cs_buf timeout = cs_buf_wrap(mem, sizeof mem);
     uint64_t now = cs_loop_now(c->loop);
-    nghttp2_nv nv[7] = {
+    nghttp2_nv nv[8] = {
         cs_h2_nv(":method", cs_slice_str("POST"), true),
         cs_h2_nv(":scheme", cs_slice_str("http"), true),
         cs_h2_nv(":path", cs_slice_str(call->want_path), true),
@@ -397,6 +404,10 @@ static cs_err submit(cs_grpc_client *c, cs_grpc_call *call)
     if (call->deadline != UINT64_MAX) {
         CS_TRY(cs_grpc_timeout_put(&timeout, call->deadline > now ? call->deadline - now : 1));
         nv[num++] = cs_h2_nv("grpc-timeout", cs_buf_slice(&timeout), false);
+    }
+    if (c->opts.authorization != NULL) {
+        nv[num] = cs_h2_nv("authorization", cs_slice_str(c->opts.authorization), true);
+        nv[num++].flags |= NGHTTP2_NV_FLAG_NO_INDEX; /* a secret: in no table of the compression [RFC7541 7.1.3] */
     }
     nghttp2_data_provider source = cs_h2_call_source(call);
     int32_t id = nghttp2_submit_request(c->conn->session, NULL, nv, num, &source, call);

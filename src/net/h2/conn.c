@@ -271,6 +271,10 @@ static void tell_drained(cs_h2_conn *c)
 static void on_pump(void *cookie)
 {
     cs_h2_conn *c = cookie;
+    if (c->unfit != CS_OK) {
+        conn_fail(c, c->unfit);
+        return;
+    }
     c->busy++;
     int rc = nghttp2_session_send(c->session);
     if (c->drain_pending && !c->dead) {
@@ -469,7 +473,8 @@ cs_err cs_h2_conn_new(cs_h2_conn **out, cs_loop *l, int fd_take, bool server, co
         return err;
     }
     cs_timer_start(c->keepalive, opts->keepalive_ms, 0);
-    cs_stream_read(c->stream, true);
+    c->unfit = opts->on_stream != NULL ? opts->on_stream(c->stream, opts->stream_cookie) : CS_OK;
+    cs_stream_read(c->stream, c->unfit == CS_OK);
     cs_h2_conn_wake(c);
     *out = c;
     return CS_OK;

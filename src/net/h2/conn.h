@@ -98,6 +98,7 @@ struct cs_h2_conn {
     uint64_t heard;      /* last byte received */
     uint64_t idle_since; /* server: when the last call ended, or the connection came */
     bool pinged, drain_pending, dead, refused, goaway_sent, goaway_seen, ready;
+    cs_err unfit; /* of opts->on_stream: the connection ends in its first turn */
     int busy;
     cs_h2_guard guard; /* server */
     cs_grpc_stats *stats;

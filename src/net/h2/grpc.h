@@ -1,6 +1,6 @@
 /*
- * gRPC over nghttp2 with our own framing: server and client on one loop, unary and streaming calls, without TLS (vsock, unix,
- * tcp; what must be secret is encrypted end to end). Nothing is reassembled beyond one message. A message that lies whole in
+ * gRPC over nghttp2 with our own framing: server and client on one loop, unary and streaming calls, over vsock, unix, tcp, or TLS where
+ * the owner puts it on (opts.on_stream). Nothing is reassembled beyond one message. A message that lies whole in
  * the receive buffer is handed on without a copy; one that is sent is copied once, or not at all (cs_grpc_send_ref).
  *
  * Answers of the server itself: wrong content-type -> HTTP 415; not POST -> 405 (both with a line of text); unknown method
@@ -14,6 +14,8 @@
 #define CS_NET_H2_GRPC_H
 
 #include "net/loop.h"
+
+struct cs_stream;
 
 #define CS_GRPC_PREFIX 5                   /* flag, length */
 #define CS_GRPC_MESSAGE_MAX (256u * 1024u) /* default of message_max */
@@ -76,6 +78,11 @@ typedef struct cs_grpc_opts {
         request_ms;  /* server: a unary request, and a message that has begun, must be complete in this time; 0: 30 s */
     size_t held_max; /* server: memory for messages that came in part, of all calls; 0: 128 MiB */
     uint32_t cid;    /* server: vsock peers allowed (CS_EP_CID_ANY: all); 0: all */
+    /* called on each new connection before its first byte, e.g. to put TLS on it (cs_tls_accept, cs_tls_connect); NULL: none. An
+     * error ends the connection. */
+    cs_err (*on_stream)(struct cs_stream *s, void *cookie);
+    void *stream_cookie;
+    const char *authorization; /* client: header of each call, e.g. "Bearer ..."; secret; borrowed; NULL: none */
 } cs_grpc_opts;
 
 /* cs_grpc_server_new - takes the listener; methods and opts (may be NULL) are copied. */
