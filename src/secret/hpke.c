@@ -1,9 +1,9 @@
 #include "secret/hpke.h"
 
-#include <openssl/evp.h>
 #include <sodium.h>
 #include <string.h>
 
+#include "secret/gcm.h"
 #include "secret/noise.h"
 #include "secret/rng.h"
 
@@ -225,45 +225,9 @@ static void nonce_of(uint8_t out[CS_HPKE_NONCE], const cs_hpke *c)
     }
 }
 
-static const EVP_CIPHER *gcm_of(const cs_hpke *c)
+static cs_gcm gcm_of(const cs_hpke *c, const uint8_t nonce[CS_HPKE_NONCE], cs_slice aad)
 {
-    return c->aead == CS_HPKE_AES128_GCM ? EVP_aes_128_gcm() : EVP_aes_256_gcm();
-}
-
-/* EVP takes no NULL for "nothing" where it counts bytes */
-static const uint8_t *some(cs_slice s)
-{
-    static const uint8_t none = 0;
-    return s.p != NULL ? s.p : &none;
-}
-
-static bool gcm_seal(const cs_hpke *c, uint8_t *out, const uint8_t nonce[12], cs_slice aad, cs_slice plain)
-{
-    EVP_CIPHER_CTX *x = EVP_CIPHER_CTX_new();
-    int n = 0;
-    bool ok = x != NULL && EVP_EncryptInit_ex(x, gcm_of(c), NULL, c->key.b, nonce) == 1 &&
-              (aad.len == 0 || EVP_EncryptUpdate(x, NULL, &n, aad.p, (int)aad.len) == 1) &&
-              EVP_EncryptUpdate(x, out, &n, some(plain), (int)plain.len) == 1 &&
-              EVP_EncryptFinal_ex(x, out + plain.len, &n) == 1 &&
-              EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_AEAD_GET_TAG, CS_HPKE_TAG, out + plain.len) == 1;
-    EVP_CIPHER_CTX_free(x);
-    return ok;
-}
-
-static bool gcm_open(const cs_hpke *c, uint8_t *out, const uint8_t nonce[12], cs_slice aad, cs_slice sealed)
-{
-    EVP_CIPHER_CTX *x = EVP_CIPHER_CTX_new();
-    size_t len = sealed.len - CS_HPKE_TAG;
-    uint8_t tag[CS_HPKE_TAG];
-    int n = 0;
-    memcpy(tag, sealed.p + len, sizeof tag);
-    bool ok = x != NULL && EVP_DecryptInit_ex(x, gcm_of(c), NULL, c->key.b, nonce) == 1 &&
-              (aad.len == 0 || EVP_DecryptUpdate(x, NULL, &n, aad.p, (int)aad.len) == 1) &&
-              EVP_DecryptUpdate(x, out, &n, sealed.p, (int)len) == 1 &&
-              EVP_CIPHER_CTX_ctrl(x, EVP_CTRL_AEAD_SET_TAG, CS_HPKE_TAG, tag) == 1 &&
-              EVP_DecryptFinal_ex(x, out + len, &n) == 1;
-    EVP_CIPHER_CTX_free(x);
-    return ok;
+    return (cs_gcm){cs_slice_of(c->key.b, key_len(c->aead)), nonce, aad};
 }
 
 static cs_err ready(const cs_hpke *c, bool sender, cs_slice aad, cs_slice data)
@@ -279,20 +243,24 @@ cs_err cs_hpke_seal(cs_hpke *c, cs_buf *out, cs_slice aad, cs_slice plain)
 {
     uint8_t nonce[CS_HPKE_NONCE], *at = NULL;
     size_t before = out->len;
-    bool ok;
+    cs_gcm g;
+    cs_err err;
     CS_TRY(ready(c, true, aad, plain));
     CS_TRY(cs_put_space(out, &at, plain.len + CS_HPKE_TAG));
     nonce_of(nonce, c);
+    g = gcm_of(c, nonce, aad);
     if (c->aead == CS_HPKE_CHACHA20_POLY1305) {
-        ok = crypto_aead_chacha20poly1305_ietf_encrypt_detached(at, at + plain.len, NULL, plain.p, plain.len, aad.p,
-                                                                aad.len, NULL, nonce, c->key.b) == 0;
+        err = crypto_aead_chacha20poly1305_ietf_encrypt_detached(at, at + plain.len, NULL, plain.p, plain.len, aad.p,
+                                                                 aad.len, NULL, nonce, c->key.b) == 0
+                  ? CS_OK
+                  : CS_E_NO_MEMORY;
     } else {
-        ok = gcm_seal(c, at, nonce, aad, plain);
+        err = cs_gcm_seal(at, &g, plain);
     }
-    if (!ok) { /* only without memory: the number was not used for anything that leaves */
+    if (err != CS_OK) { /* only without memory: the number was not used for anything that leaves */
         cs_wipe(at, plain.len + CS_HPKE_TAG);
         out->len = before;
-        return CS_E_NO_MEMORY;
+        return err;
     }
     c->seq++;
     return CS_OK;
@@ -302,7 +270,8 @@ cs_err cs_hpke_open(cs_hpke *c, cs_buf *out, cs_slice aad, cs_slice sealed)
 {
     uint8_t nonce[CS_HPKE_NONCE], none = 0, *at = &none;
     size_t before = out->len;
-    bool ok;
+    cs_gcm g;
+    cs_err err;
     CS_TRY(ready(c, false, aad, sealed));
     if (sealed.len < CS_HPKE_TAG) {
         return CS_E_FORMAT;
@@ -312,16 +281,19 @@ cs_err cs_hpke_open(cs_hpke *c, cs_buf *out, cs_slice aad, cs_slice sealed)
         CS_TRY(cs_put_space(out, &at, len));
     }
     nonce_of(nonce, c);
+    g = gcm_of(c, nonce, aad);
     if (c->aead == CS_HPKE_CHACHA20_POLY1305) {
-        ok = crypto_aead_chacha20poly1305_ietf_decrypt_detached(at, NULL, sealed.p, len, sealed.p + len, aad.p, aad.len,
-                                                                nonce, c->key.b) == 0;
+        err = crypto_aead_chacha20poly1305_ietf_decrypt_detached(at, NULL, sealed.p, len, sealed.p + len, aad.p,
+                                                                 aad.len, nonce, c->key.b) == 0
+                  ? CS_OK
+                  : CS_E_AUTH;
     } else {
-        ok = gcm_open(c, at, nonce, aad, sealed);
+        err = cs_gcm_open(at, &g, sealed);
     }
-    if (!ok) {
+    if (err != CS_OK) {
         cs_wipe(at, len);
         out->len = before;
-        return CS_E_AUTH;
+        return err;
     }
     c->seq++;
     return CS_OK;

@@ -10,15 +10,23 @@ static unsigned fail_in;
 
 unsigned cs_random_fail_for_tests(unsigned nth)
 {
-    unsigned left = fail_in;
-    fail_in = nth;
-    return left;
+    return __atomic_exchange_n(&fail_in, nth, __ATOMIC_RELAXED);
+}
+
+/* Workers draw side by side: one of them gets the failure. */
+static bool must_fail(void)
+{
+    unsigned left = __atomic_load_n(&fail_in, __ATOMIC_RELAXED);
+    while (left > 0 &&
+           !__atomic_compare_exchange_n(&fail_in, &left, left - 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return left == 1;
 }
 
 cs_err cs_random(void *out, size_t len)
 {
     uint8_t *p = out;
-    if (fail_in > 0 && --fail_in == 0) {
+    if (must_fail()) {
         cs_wipe(out, len);
         return CS_E_ENTROPY;
     }
