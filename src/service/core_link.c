@@ -41,6 +41,14 @@ static void pending_end(cs_pending *p, const cs_rpc_frame *reply)
     }
 }
 
+void cs_service_drop(cs_pending *p)
+{
+    if (p != NULL) {
+        (void)cs_idmap_take(&p->service->pending, p->id);
+        pending_free(p);
+    }
+}
+
 static void on_timeout(void *cookie)
 {
     pending_end(cookie, NULL);
@@ -71,8 +79,7 @@ cs_err cs_service_call(cs_service *s, cs_rpc_frame *f, uint32_t timeout_ms, cs_p
     }
     cs_err err = cs_service_send(s, f);
     if (err != CS_OK) {
-        (void)cs_idmap_take(&s->pending, f->id);
-        pending_free(p);
+        cs_service_drop(p);
     }
     return err;
 }

@@ -11,123 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/h2/wire.h"
-#include "service/service.h"
-
-struct front {
-    cs_service s;
-    cs_endpoint grpc_ep;
-    char dir[64];
-    int core; /* our end of the link */
-};
-
-static void at(cs_endpoint *ep, const struct front *f, const char *name)
-{
-    *ep = (cs_endpoint){.scheme = CS_EP_UNIX};
-    (void)snprintf(ep->host, sizeof ep->host, "%s/%s", f->dir, name);
-}
-
-static int listener(const struct front *f, const char *name)
-{
-    cs_endpoint ep;
-    int fd = -1;
-
-    at(&ep, f, name);
-    assert_int_equal(cs_endpoint_listen(&fd, &ep, 8), CS_OK);
-    return fd;
-}
-
-static void set_up(struct front *f)
-{
-    cs_grpc_method methods[] = {cs_service_party_method, cs_service_status_method, cs_service_health_watch_method, {0}};
-    int pair[2];
-
-    *f = (struct front){.dir = "/tmp/front.XXXXXX"};
-    assert_non_null(mkdtemp(f->dir));
-    cs_log_init("front_test", CS_LOG_ERROR, STDERR_FILENO);
-    f->s.config = (cs_service_config){.parent_cid = 3, .shares_max = 1u << 20, .sessions_max = 64};
-    assert_int_equal(cs_loop_new(&f->s.loop), CS_OK);
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-    f->core = pair[0];
-    assert_int_equal(cs_service_core_open(&f->s, pair[1]), CS_OK);
-    at(&f->grpc_ep, f, "grpc");
-    assert_int_equal(cs_grpc_server_new(&f->s.grpc, f->s.loop, listener(f, "grpc"), methods, NULL, &f->s), CS_OK);
-    assert_int_equal(cs_injector_new(&f->s.inject_age, &f->s, CS_INJECT_AGE, listener(f, "age")), CS_OK);
-    assert_int_equal(cs_injector_new(&f->s.inject_shares, &f->s, CS_INJECT_SHARES, listener(f, "shares")), CS_OK);
-}
-
-static void tear_down(struct front *f)
-{
-    static const char *const names[] = {"grpc", "age", "shares"};
-
-    cs_injector_free(f->s.inject_age);
-    cs_injector_free(f->s.inject_shares);
-    f->s.core_gone = true;
-    cs_grpc_server_free(f->s.grpc);
-    cs_service_core_close(&f->s);
-    cs_idmap_free(&f->s.streams);
-    cs_loop_free(f->s.loop);
-    for (size_t i = 0; i < 3; i++) {
-        cs_endpoint ep;
-        at(&ep, f, names[i]);
-        (void)unlink(ep.host);
-    }
-    (void)rmdir(f->dir);
-    if (f->core >= 0) {
-        (void)close(f->core);
-    }
-}
-
-static int dial(const struct front *f, const char *name)
-{
-    cs_endpoint ep;
-    int fd = -1;
-
-    at(&ep, f, name);
-    assert_int_equal(cs_endpoint_connect(&fd, &ep, 1000), CS_OK);
-    return fd;
-}
-
-/* Turns of the loop until core has a frame; its type and id. */
-static void core_gets(struct front *f, cs_rpc_type type, uint64_t *id)
-{
-    static uint8_t packet[CS_RPC_MAX];
-    cs_rpc_frame frame;
-    ssize_t n = -1;
-
-    for (int i = 0; n < 0 && i < 1000; i++) {
-        (void)cs_loop_run_once(f->s.loop, false);
-        n = recv(f->core, packet, sizeof packet, MSG_DONTWAIT);
-    }
-    assert_true(n > 0);
-    assert_int_equal(cs_rpc_decode(&frame, cs_slice_of(packet, (size_t)n)), CS_OK);
-    assert_int_equal(frame.type, type);
-    if (id != NULL) {
-        *id = frame.id;
-    }
-}
-
-static void core_gets_nothing(struct front *f)
-{
-    uint8_t c;
-
-    for (int i = 0; i < 20; i++) {
-        (void)cs_loop_run_once(f->s.loop, false);
-    }
-    assert_int_equal(recv(f->core, &c, 1, MSG_DONTWAIT), -1);
-}
-
-static void core_says(const struct front *f, const cs_rpc_frame *frame)
-{
-    static uint8_t mem[CS_RPC_MAX];
-    cs_buf b = cs_buf_wrap(mem, sizeof mem);
-
-    assert_int_equal(cs_rpc_encode(&b, frame), CS_OK);
-    assert_int_equal(send(f->core, b.p, b.len, 0), (ssize_t)b.len);
-}
+#include "service/testfront.h"
 
 /* The injector's line has this code. */
-static void answers(struct front *f, int fd, const char *code)
+static void answers(testfront *f, int fd, const char *code)
 {
     char line[1024] = {0}, want[64];
     size_t len = 0;
@@ -142,7 +29,7 @@ static void answers(struct front *f, int fd, const char *code)
     (void)close(fd);
 }
 
-static void send_all(struct front *f, int fd, size_t len)
+static void send_all(testfront *f, int fd, size_t len)
 {
     static uint8_t block[65536];
 
@@ -162,12 +49,12 @@ static void a_full_queue_never_loses_the_end_of_a_stream(void **state)
 {
     static uint8_t body[200000], packet[CS_RPC_MAX];
     cs_rpc_frame data = {.type = CS_RPC_PARTY_DATA, .id = 7}, last = {0};
-    struct front f;
+    testfront f;
     cs_err err = CS_OK;
     ssize_t n = 0;
 
     (void)state;
-    set_up(&f);
+    testfront_set_up(&f);
     data.f[0].s = cs_slice_of(body, sizeof body);
     while ((err = cs_service_send(&f.s, &data)) == CS_OK) {
     }
@@ -183,175 +70,148 @@ static void a_full_queue_never_loses_the_end_of_a_stream(void **state)
     }
     assert_int_equal(last.type, CS_RPC_PARTY_CLOSE);
     assert_int_equal(last.id, 7);
-    tear_down(&f);
+    testfront_tear_down(&f);
 }
 
 static void a_restarted_service_does_not_use_the_ids_of_the_one_before(void **state)
 {
-    struct front f;
+    testfront f;
 
     (void)state;
-    set_up(&f);
+    testfront_set_up(&f);
     uint64_t first = f.s.next_id;
     assert_true(first > 1000000); /* room for all ids that the first one can give in its life */
-    tear_down(&f);
-    set_up(&f);
+    testfront_tear_down(&f);
+    testfront_set_up(&f);
     assert_true(f.s.next_id > first + 1000);
-    tear_down(&f);
+    testfront_tear_down(&f);
 }
 
 static void the_end_of_the_link_ends_the_program(void **state)
 {
-    struct front f;
+    testfront f;
 
     (void)state;
-    set_up(&f);
+    testfront_set_up(&f);
     (void)close(f.core);
     f.core = -1;
     cs_loop_run(f.s.loop);
     assert_true(f.s.core_gone);
-    tear_down(&f);
+    testfront_tear_down(&f);
 }
 
 /* ---- injectors ---- */
 
 static void a_transfer_that_the_front_breaks_off_is_cancelled(void **state)
 {
-    struct front f;
+    testfront f;
     uint64_t id = 0, cancelled = 0;
 
     (void)state;
-    set_up(&f);
-    int fd = dial(&f, "shares");
+    testfront_set_up(&f);
+    int fd = testfront_dial(&f, "shares");
     send_all(&f, fd, CS_RPC_CHUNK + 1000);
-    core_gets(&f, CS_RPC_SHARES_BEGIN, &id);
-    core_gets(&f, CS_RPC_SHARES_CHUNK, NULL);
+    testfront_core_gets(&f, CS_RPC_SHARES_BEGIN, &id);
+    testfront_core_gets(&f, CS_RPC_SHARES_CHUNK, NULL);
     (void)close(fd);
     /* a unix socket that closes is an end of file, so core's age reader decides; resets are seen with vsock and tcp only */
-    core_gets(&f, CS_RPC_SHARES_CHUNK, NULL);
-    core_gets(&f, CS_RPC_SHARES_END, NULL);
+    testfront_core_gets(&f, CS_RPC_SHARES_CHUNK, NULL);
+    testfront_core_gets(&f, CS_RPC_SHARES_END, NULL);
     for (int i = 0; i < 5; i++) {
         (void)cs_loop_run_once(f.s.loop, false);
     }
     cs_rpc_frame done = {.type = CS_RPC_REPLY, .id = id};
     done.f[0].s = cs_slice_str("FORMAT");
-    core_says(&f, &done);
+    testfront_core_says(&f, &done);
     for (int i = 0; i < 20; i++) {
         (void)cs_loop_run_once(f.s.loop, false);
     }
-    fd = dial(&f, "shares");
+    fd = testfront_dial(&f, "shares");
     send_all(&f, fd, (1u << 20) + 70000); /* over shares_max */
-    core_gets(&f, CS_RPC_SHARES_BEGIN, &id);
+    testfront_core_gets(&f, CS_RPC_SHARES_BEGIN, &id);
     for (int i = 0; i < 5; i++) {
-        core_gets(&f, CS_RPC_SHARES_CHUNK, NULL);
+        testfront_core_gets(&f, CS_RPC_SHARES_CHUNK, NULL);
     }
-    core_gets(&f, CS_RPC_SHARES_CANCEL, &cancelled);
+    testfront_core_gets(&f, CS_RPC_SHARES_CANCEL, &cancelled);
     assert_int_equal(cancelled, id);
     answers(&f, fd, "TOO_LARGE");
-    tear_down(&f);
+    testfront_tear_down(&f);
 }
 
 static void an_empty_file_is_refused_and_core_hears_nothing(void **state)
 {
     static const char *const ports[] = {"age", "shares"};
-    struct front f;
+    testfront f;
 
     (void)state;
-    set_up(&f);
+    testfront_set_up(&f);
     for (size_t i = 0; i < 2; i++) {
-        int fd = dial(&f, ports[i]);
+        int fd = testfront_dial(&f, ports[i]);
         (void)shutdown(fd, SHUT_WR);
         answers(&f, fd, "INJECT_EMPTY");
     }
-    core_gets_nothing(&f);
-    tear_down(&f);
+    testfront_core_gets_nothing(&f);
+    testfront_tear_down(&f);
 }
 
 static void an_age_key_above_64_kib_is_refused(void **state)
 {
-    struct front f;
+    testfront f;
 
     (void)state;
-    set_up(&f);
-    int fd = dial(&f, "age");
+    testfront_set_up(&f);
+    int fd = testfront_dial(&f, "age");
     send_all(&f, fd, 65537);
     answers(&f, fd, "TOO_LARGE");
-    core_gets_nothing(&f);
-    tear_down(&f);
+    testfront_core_gets_nothing(&f);
+    testfront_tear_down(&f);
 }
 
 static void a_second_injector_is_busy_while_the_first_waits_for_core(void **state)
 {
-    struct front f;
+    testfront f;
     uint64_t id = 0;
 
     (void)state;
-    set_up(&f);
-    int first = dial(&f, "age");
+    testfront_set_up(&f);
+    int first = testfront_dial(&f, "age");
     send_all(&f, first, 100);
     (void)shutdown(first, SHUT_WR);
-    core_gets(&f, CS_RPC_INJECT_AGE, &id);
-    int second = dial(&f, "age");
+    testfront_core_gets(&f, CS_RPC_INJECT_AGE, &id);
+    int second = testfront_dial(&f, "age");
     answers(&f, second, "INJECT_BUSY");
     cs_rpc_frame ok = {.type = CS_RPC_REPLY, .id = id};
     ok.f[0].s = cs_slice_str("OK");
-    core_says(&f, &ok);
+    testfront_core_says(&f, &ok);
     answers(&f, first, "OK");
-    second = dial(&f, "age"); /* the place is free again */
+    second = testfront_dial(&f, "age"); /* the place is free again */
     (void)shutdown(second, SHUT_WR);
     answers(&f, second, "INJECT_EMPTY");
-    tear_down(&f);
+    testfront_tear_down(&f);
 }
 
 /* ---- clients ---- */
 
-struct client {
-    cs_err ended;
-    bool over;
-    unsigned messages;
-    uint8_t last[16];
-};
-
-static void client_message(cs_grpc_call *c, void *cookie, cs_slice m)
-{
-    struct client *k = cookie;
-
-    (void)c;
-    k->messages++;
-    memcpy(k->last, m.p, m.len < sizeof k->last ? m.len : sizeof k->last);
-}
-
-static void client_end(cs_grpc_call *c, void *cookie, const cs_grpc_result *r)
-{
-    struct client *k = cookie;
-
-    (void)c;
-    k->over = true;
-    k->ended = r->err;
-}
-
-static const cs_grpc_call_events client_events = {.on_message = client_message, .on_end = client_end};
-
 static void a_client_that_never_reads_loses_its_stream_and_core_is_told(void **state)
 {
     static uint8_t body[40000], packet[1024];
-    struct front f;
-    struct client k = {0};
+    testfront f;
+    testfront_client k = {0};
     cs_grpc_client *g = NULL;
     cs_grpc_call *call = NULL;
     uint64_t id = 0;
     cs_rpc_frame got = {0};
 
     (void)state;
-    set_up(&f);
+    testfront_set_up(&f);
     assert_int_equal(cs_grpc_client_new(&g, f.s.loop, &f.grpc_ep, NULL), CS_OK);
-    assert_int_equal(cs_grpc_call_new(&call, g, "/countersign.v1.Party/Session", 0, &client_events, &k), CS_OK);
-    core_gets(&f, CS_RPC_PARTY_OPEN, &id);
+    assert_int_equal(cs_grpc_call_new(&call, g, "/countersign.v1.Party/Session", 0, &testfront_events, &k), CS_OK);
+    testfront_core_gets(&f, CS_RPC_PARTY_OPEN, &id);
     cs_grpc_read(call, false); /* no more window than the first 1 MiB */
     cs_rpc_frame data = {.type = CS_RPC_PARTY_SEND, .id = id};
     data.f[0].s = cs_slice_of(body, sizeof body);
     for (int i = 0; i < 200 && got.type == 0; i++) {
-        core_says(&f, &data);
+        testfront_core_says(&f, &data);
         (void)cs_loop_run_once(f.s.loop, false);
         ssize_t n = recv(f.core, packet, sizeof packet, MSG_DONTWAIT);
         if (n > 0) {
@@ -362,40 +222,41 @@ static void a_client_that_never_reads_loses_its_stream_and_core_is_told(void **s
     assert_int_equal(got.id, id);
     assert_int_equal(f.s.streams.used, 0);
     cs_grpc_client_free(g);
-    tear_down(&f);
+    testfront_tear_down(&f);
 }
 
 /* Core's answer to a STATUS frame. */
-static void status_is(struct front *f, uint64_t id, const char *phase)
+static void status_is(testfront *f, uint64_t id, const char *phase)
 {
     char json[64];
     cs_rpc_frame r = {.type = CS_RPC_STATUS_REPLY, .id = id};
 
     (void)snprintf(json, sizeof json, "{\"phase\":\"%s\"}", phase);
     r.f[0].s = cs_slice_str(json);
-    core_says(f, &r);
+    testfront_core_says(f, &r);
 }
 
 static void watchers_of_health_share_one_question_to_core(void **state)
 {
     static const uint8_t empty[1];
-    struct front f;
-    struct client k[3] = {0};
+    testfront f;
+    testfront_client k[3] = {0};
     cs_grpc_client *g = NULL;
     uint64_t id = 0;
 
     (void)state;
-    set_up(&f);
+    testfront_set_up(&f);
     assert_int_equal(cs_grpc_client_new(&g, f.s.loop, &f.grpc_ep, NULL), CS_OK);
     for (int i = 0; i < 3; i++) {
         cs_grpc_call *call = NULL;
         cs_slice none = cs_slice_of(empty, 0);
-        assert_int_equal(cs_grpc_call_new(&call, g, "/grpc.health.v1.Health/Watch", 0, &client_events, &k[i]), CS_OK);
+        assert_int_equal(cs_grpc_call_new(&call, g, "/grpc.health.v1.Health/Watch", 0, &testfront_events, &k[i]),
+                         CS_OK);
         assert_int_equal(cs_grpc_send(call, &none, 1), CS_OK);
         cs_grpc_end(call);
     }
-    core_gets(&f, CS_RPC_STATUS, &id);
-    core_gets_nothing(&f); /* not one question for each */
+    testfront_core_gets(&f, CS_RPC_STATUS, &id);
+    testfront_core_gets_nothing(&f); /* not one question for each */
     status_is(&f, id, "SERVING");
     for (int i = 0; i < 200 && (k[0].messages == 0 || k[1].messages == 0 || k[2].messages == 0); i++) {
         (void)cs_loop_run_once(f.s.loop, true);
@@ -408,7 +269,7 @@ static void watchers_of_health_share_one_question_to_core(void **state)
     for (int i = 0; i < 100 && recv(f.core, &(uint8_t){0}, 1, MSG_DONTWAIT | MSG_PEEK) < 0; i++) {
         (void)cs_loop_run_once(f.s.loop, true);
     }
-    core_gets(&f, CS_RPC_STATUS, &id);
+    testfront_core_gets(&f, CS_RPC_STATUS, &id);
     status_is(&f, id, "STOPPED");
     for (int i = 0; i < 200 && (k[0].messages < 2 || k[1].messages < 2 || k[2].messages < 2); i++) {
         (void)cs_loop_run_once(f.s.loop, true);
@@ -417,7 +278,7 @@ static void watchers_of_health_share_one_question_to_core(void **state)
         assert_memory_equal(k[i].last, "\x08\x02", 2); /* NOT_SERVING */
     }
     cs_grpc_client_free(g);
-    tear_down(&f);
+    testfront_tear_down(&f);
 }
 
 int main(void)

@@ -2,7 +2,8 @@
  * sign-service: the front of the enclave. Takes gRPC and the two share injectors, hands everything on to sign-core as frames
  * (docs/formats/core-rpc.md) and back. Holds ciphertext, requests and opaque MPC messages; never keys or credentials.
  * One loop, one thread. Files: main.c (options, set-up), core_link.c (frames), party.c (Session streams), unary.c (Attest,
- * Status, Unban, Health), signtx.c and room.c (Participant/SignTx over rooms), inject.c (7101, 7102), idmap.c.
+ * Status, Unban, Health), tee.c (TeeCore/Call), signtx.c and room.c (Participant/SignTx over rooms), inject.c (7101, 7102),
+ * idmap.c.
  */
 #ifndef CS_SERVICE_SERVICE_H
 #define CS_SERVICE_SERVICE_H
@@ -51,6 +52,7 @@ struct cs_service {
     uint64_t next_id;
     bool core_gone; /* the link to sign-core has ended: the program ends */
     bool reads_paused;
+    unsigned tee_calls; /* TEE calls that wait for core */
     /* what the watchers of health share: the last answer, whether one is asked for, and when the next question is due */
     bool health_known, health_asked;
     int health;
@@ -70,6 +72,8 @@ void cs_service_send_end(cs_service *s, cs_rpc_type type, uint64_t id);
 CS_MUST cs_err cs_service_call(cs_service *s, cs_rpc_frame *f, uint32_t timeout_ms, cs_pending_fn *fn, void *cookie);
 /* cs_service_expect - wait for the reply to an id that was sent before (shares). Returns the handle, NULL without memory. */
 cs_pending *cs_service_expect(cs_service *s, uint64_t id, uint32_t timeout_ms, cs_pending_fn *fn, void *cookie);
+/* cs_service_drop - the request is forgotten at once: fn is not called, a reply that comes finds nobody. NULL: nothing. */
+void cs_service_drop(cs_pending *p);
 /* cs_service_forget - fn of this cookie is not called any more (its owner goes away). */
 void cs_service_forget(cs_service *s, const void *cookie);
 
@@ -91,6 +95,11 @@ void cs_service_sign_reply(cs_service *s, const cs_rpc_frame *f);
 /* ---- unary.c ---- */
 extern const cs_grpc_method cs_service_attest_method, cs_service_status_method, cs_service_unban_method,
     cs_service_health_check_method, cs_service_health_watch_method;
+
+/* ---- tee.c ---- */
+/* TEE calls with core at once: above what tee.queue says by default, so that core decides; half of all calls, so that sessions have the rest */
+#define CS_SERVICE_TEE_CALLS 4096u
+extern const cs_grpc_method cs_service_tee_method;
 
 /* ---- inject.c ---- */
 typedef enum cs_inject_kind { CS_INJECT_AGE, CS_INJECT_SHARES } cs_inject_kind;

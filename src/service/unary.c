@@ -263,7 +263,8 @@ static serving_status health_of(const cs_rpc_frame *reply)
 /* "" is the server as a whole. */
 static bool known_service(const char *name)
 {
-    static const char *const known[] = {"", "countersign.v1.Party", "countersign.v1.Enclave", "mpc.Participant"};
+    static const char *const known[] = {"", "countersign.v1.Party", "countersign.v1.Enclave", "mpc.Participant",
+                                        "countersign.v1.TeeCore"};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strcmp(name, known[i]) == 0) {

@@ -1,0 +1,98 @@
+/*
+ * countersign.v1.TeeCore/Call: one call of the TEE service becomes TEE_CALL to core, TEE_REPLY becomes the answer
+ * (docs/formats/tee.md). Nothing of a call is read here: callers sign and seal for core, and core's replies are signed.
+ */
+#include "net/countersign.pb-c.h"
+#include "net/h2/wire.h"
+#include "service/service.h"
+
+#define WAIT_DEFAULT_MS 30000u /* a call without grpc-timeout */
+#define WAIT_MAX_MS 600000u    /* whatever the client's patience: what core does not answer goes some time */
+#define MARGIN_MS 20u          /* TEE_TIMEOUT is said before the client's own deadline, or nobody would hear it */
+#define FRAME_HEAD_MAX 64u     /* of TEE_CALL: array, type, id, heads of the fields */
+
+static uint32_t wait_ms(const cs_grpc_call *call)
+{
+    uint64_t left = cs_grpc_call_left_ms(call);
+
+    if (left == UINT64_MAX) {
+        return WAIT_DEFAULT_MS;
+    }
+    left -= left / 8 < MARGIN_MS ? left / 8 : MARGIN_MS;
+    return left > WAIT_MAX_MS ? WAIT_MAX_MS : (uint32_t)left;
+}
+
+static void on_reply(void *cookie, const cs_rpc_frame *reply)
+{
+    cs_grpc_call *call = cookie;
+    cs_service *s = cs_grpc_call_server_cookie(call);
+    uint8_t head[CS_FRAME_HEAD_MAX];
+
+    s->tee_calls--;
+    if (reply == NULL || reply->type != CS_RPC_TEE_REPLY) {
+        cs_grpc_finish(call, reply == NULL ? CS_E_TEE_TIMEOUT : CS_E_INTERNAL, NULL);
+        return;
+    }
+    /* TeeCoreReply is what Frame is: field 1, bytes */
+    cs_slice bytes = reply->f[0].s, parts[] = {cs_slice_of(head, cs_frame_head(head, bytes.len)), bytes};
+    cs_grpc_finish(call, cs_grpc_send(call, parts, 2), NULL);
+}
+
+/* The client left: its id is forgotten, so that core's late reply finds nobody. */
+static void on_gone(cs_grpc_call *call)
+{
+    cs_service *s = cs_grpc_call_server_cookie(call);
+
+    cs_service_drop(cs_grpc_call_cookie(call));
+    s->tee_calls--;
+}
+
+/* Hands the call to core; on success on_reply or on_gone has the rest. */
+static cs_err pass_on(cs_grpc_call *call, const Countersign__V1__TeeCoreCall *in)
+{
+    cs_service *s = cs_grpc_call_server_cookie(call);
+    cs_rpc_frame f = {.type = CS_RPC_TEE_CALL};
+
+    if (in->call.len > CS_RPC_MAX || in->attachments.len > CS_RPC_MAX ||
+        in->call.len + in->attachments.len > CS_RPC_MAX - FRAME_HEAD_MAX) {
+        return CS_E_TOO_LARGE;
+    }
+    /* half of the queue is for sessions under way: their messages cannot be refused */
+    if (s->tee_calls >= CS_SERVICE_TEE_CALLS || (s->core != NULL && cs_link_full(s->core))) {
+        return CS_E_TEE_BUSY;
+    }
+    f.id = ++s->next_id;
+    f.f[0].u = in->sealed != 0;
+    f.f[1].s = cs_slice_of(in->call.data, in->call.len);
+    f.f[2].s = cs_slice_of(in->attachments.data, in->attachments.len);
+    cs_pending *p = cs_service_expect(s, f.id, wait_ms(call), on_reply, call);
+    if (p == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    cs_err err = cs_service_send(s, &f);
+    if (err != CS_OK) {
+        cs_service_drop(p);
+        return err == CS_E_RANGE ? CS_E_TEE_BUSY : err;
+    }
+    cs_grpc_call_set_cookie(call, p);
+    s->tee_calls++;
+    return CS_OK;
+}
+
+static void on_call(cs_grpc_call *call, cs_slice message)
+{
+    Countersign__V1__TeeCoreCall *in = countersign__v1__tee_core_call__unpack(NULL, message.len, message.p);
+
+    if (in == NULL) {
+        cs_grpc_finish_as(call, CS_GRPC_INTERNAL, CS_E_FORMAT, "the protobuf message is malformed");
+        return;
+    }
+    cs_err err = pass_on(call, in);
+    if (err != CS_OK) {
+        cs_grpc_finish(call, err, NULL);
+    }
+    countersign__v1__tee_core_call__free_unpacked(in, NULL);
+}
+
+const cs_grpc_method cs_service_tee_method = {
+    .path = "/countersign.v1.TeeCore/Call", .on_message = on_call, .on_gone = on_gone};
