@@ -27,6 +27,11 @@ typedef struct cs_att_policy {
 CS_MUST cs_err cs_att_tuple_set(cs_att_tuple *t, uint64_t index, cs_slice value);
 /* cs_att_tuple_set_text - the same from "N=HEX" (96 hex digits of either case, N decimal). */
 CS_MUST cs_err cs_att_tuple_set_text(cs_att_tuple *t, cs_slice text);
+/*
+ * cs_att_tuple_parse - the values of one image: "PCR0[:PCR1:PCR2][:PCRn=HEX]...", each 96 hex digits, n 0..31. CS_E_FORMAT (also a register
+ * twice) | CS_E_ATT_DEBUG (PCR0, 1 or 2 all zero) | CS_E_RANGE (another one all zero). *out is set on CS_OK only; mask 1: PCR0 alone.
+ */
+CS_MUST cs_err cs_att_tuple_parse(cs_att_tuple *out, cs_slice text);
 /* cs_att_policy_add - CS_E_ATT_NO_POLICY (empty tuple) | CS_E_TOO_LARGE. */
 CS_MUST cs_err cs_att_policy_add(cs_att_policy *p, const cs_att_tuple *t);
 /* cs_att_policy_check - CS_OK | CS_E_ATT_NO_POLICY (no tuple) | CS_E_ATT_PCR. Does not look at debug mode: the caller does, before. */

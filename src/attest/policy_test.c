@@ -30,6 +30,47 @@ static cs_att_tuple tuple_of(uint8_t pcr0, uint8_t pcr1)
     return t;
 }
 
+#define HEX_B "BBbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+static cs_err parse(cs_att_tuple *t, const char *text)
+{
+    return cs_att_tuple_parse(t, cs_slice_str(text));
+}
+
+static void test_an_image_is_read_from_text(void **state)
+{
+    static cs_att_tuple t;
+
+    assert_int_equal(parse(&t, HEX_A), CS_OK);
+    assert_int_equal(t.mask, 1);
+    assert_int_equal(parse(&t, HEX_A ":" HEX_B ":" HEX_A ":PCR3=" HEX_B ":PCR8=" HEX_A), CS_OK);
+    assert_int_equal(t.mask, 0x10f);
+    assert_int_equal(t.pcr[1].b[0], 0xbb);
+    assert_int_equal(t.pcr[8].b[47], 0xaa);
+    assert_int_equal(parse(&t, "PCR0=" HEX_A ":PCR8=" HEX_B), CS_OK);
+    assert_int_equal(t.mask, 0x101);
+    static const char *const bad[] = {"",
+                                      HEX_A ":",
+                                      ":" HEX_A,
+                                      HEX_A "::" HEX_A,
+                                      HEX_A ":" HEX_A ":" HEX_A ":" HEX_A,
+                                      HEX_A ":PCR0=" HEX_A,
+                                      HEX_A "0",
+                                      "PCR8=" HEX_A,
+                                      HEX_A ":PCR8",
+                                      "PCR0=",
+                                      "PCR0x=" HEX_A};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(parse(&t, bad[i]), CS_E_FORMAT);
+    }
+    assert_int_equal(parse(&t, HEX_A ":PCR32=" HEX_A), CS_E_RANGE);
+    assert_int_equal(parse(&t, HEX_A ":PCR8=" HEX_ZERO), CS_E_RANGE);
+    assert_int_equal(parse(&t, HEX_ZERO), CS_E_ATT_DEBUG);
+    assert_int_equal(parse(&t, HEX_A ":" HEX_ZERO), CS_E_ATT_DEBUG);
+    assert_int_equal(parse(&t, "PCR0=" HEX_ZERO), CS_E_ATT_DEBUG);
+    assert_int_equal(t.mask, 0x101); /* as before */
+}
+
 static void test_an_empty_policy_or_tuple_refuses(void **state)
 {
     static cs_att_policy p;
@@ -91,6 +132,7 @@ static void test_too_many_tuples_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_image_is_read_from_text),
         cmocka_unit_test(test_an_empty_policy_or_tuple_refuses),
         cmocka_unit_test(test_any_whole_tuple_matches_but_not_a_mixture),
         cmocka_unit_test(test_conditions_are_read_from_text),

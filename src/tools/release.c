@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "attest/eif_signature.h"
+#include "attest/policy.h"
 #include "base/text.h"
 #include "tools/tool_file.h"
 
@@ -58,30 +59,18 @@ static cs_err complete(cs_release *out, const cs_release *r)
 
 cs_err cs_release_parse(cs_release *out, const char *text)
 {
+    cs_att_tuple t;
     cs_release r = {.mask = 0};
+    cs_err err = cs_att_tuple_parse(&t, cs_slice_str(text));
 
-    for (unsigned part = 0; *text != '\0'; part++) {
-        size_t n = strcspn(text, ":");
-        cs_slice piece = cs_slice_of(text, n);
-        unsigned pcr = part;
-        if (n > 4 && strncmp(text, "PCR", 3) == 0) {
-            const char *eq = memchr(text, '=', n);
-            uint64_t v = 0;
-            if (eq == NULL ||
-                cs_parse_u64(cs_slice_of(text + 3, (size_t)(eq - text) - 3), CS_RELEASE_PCRS - 1, &v) != CS_OK) {
-                return CS_E_FORMAT;
-            }
-            pcr = (unsigned)v;
-            piece = cs_slice_of(eq + 1, n - (size_t)(eq + 1 - text));
-        } else if (part > 2) {
-            return CS_E_FORMAT;
-        }
-        CS_TRY(bind_hex(&r, pcr, piece));
-        text += n;
-        if (*text == ':' && *++text == '\0') {
-            return CS_E_FORMAT;
-        }
+    if (err != CS_OK) {
+        return err == CS_E_ATT_DEBUG ? err : CS_E_FORMAT;
     }
+    if (t.mask >> CS_RELEASE_PCRS != 0) {
+        return CS_E_FORMAT;
+    }
+    memcpy(r.pcr, t.pcr, sizeof r.pcr);
+    r.mask = t.mask;
     return complete(out, &r);
 }
 
