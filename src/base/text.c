@@ -371,6 +371,16 @@ size_t cs_edit_distance(const char *a, const char *b)
     return row[lb];
 }
 
+bool cs_name_valid(cs_slice name, size_t max)
+{
+    for (size_t i = 0; name.len <= max && i < name.len; i++) {
+        if (name.p[i] <= 0x20 || name.p[i] >= 0x7f || name.p[i] == '"' || name.p[i] == '\\') {
+            return false;
+        }
+    }
+    return name.len <= max;
+}
+
 cs_slice cs_trim(cs_slice text, const char *set)
 {
     const size_t n = strlen(set);

@@ -34,6 +34,9 @@ CS_MUST cs_err cs_put_rfc3339(cs_buf *b, uint64_t ms);
 /* cs_utf8_valid - true when text is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool cs_utf8_valid(cs_slice text);
 
+/* cs_name_valid - at most max bytes of printable ASCII without '"', '\\' and space: names that need no escape anywhere. */
+bool cs_name_valid(cs_slice name, size_t max);
+
 /* cs_trim - text without the bytes of the set (" \t") at both ends. */
 cs_slice cs_trim(cs_slice text, const char *set);
 

@@ -21,7 +21,9 @@
     "\",\"zero_seeds\":{\"1\":\"" J64 "\"}}"
 
 typedef struct seen {
-    unsigned sets, accounts;
+    unsigned sets, accounts, roots, callers;
+    uint8_t root[CS_SHAREFILE_MAX_ROOTS][32];
+    char caller[512]; /* the last one, written again */
     cs_sharefile_account last;
     cs_sharefile_parties set;
     cs_err answer;
@@ -44,7 +46,27 @@ static cs_err on_account(void *cookie, const cs_sharefile_account *a)
     return s->answer;
 }
 
-static const cs_sharefile_events events = {on_parties, on_account};
+static cs_err on_root(void *cookie, const uint8_t root32[32])
+{
+    seen *s = cookie;
+    assert_true(s->callers == 0 && s->accounts == 0 && s->roots < CS_SHAREFILE_MAX_ROOTS);
+    memcpy(s->root[s->roots++], root32, 32);
+    return CS_OK;
+}
+
+static cs_err on_caller(void *cookie, const cs_sharefile_caller *c)
+{
+    static uint8_t mem[8192];
+    seen *s = cookie;
+    cs_buf b = cs_buf_wrap(mem, sizeof mem);
+    assert_int_equal(s->accounts, 0);
+    assert_int_equal(cs_sharefile_caller_put(&b, c), CS_OK);
+    (void)snprintf(s->caller, sizeof s->caller, "%.*s", (int)b.len, (const char *)b.p);
+    s->callers++;
+    return s->answer;
+}
+
+static const cs_sharefile_events events = {on_parties, on_account, on_root, on_caller};
 static cs_sharefile_work work;
 
 /* The same text in pieces of some sizes has the same outcome. */
@@ -66,6 +88,9 @@ static void in_pieces(const char *text, const seen *want, cs_err want_err, const
         assert_int_equal(err, want_err);
         assert_int_equal(s.sets, want->sets);
         assert_int_equal(s.accounts, want->accounts);
+        assert_true(s.roots == want->roots && s.callers == want->callers);
+        assert_memory_equal(s.root, want->root, sizeof s.root);
+        assert_string_equal(s.caller, want->caller);
         assert_memory_equal(&s.last, &want->last, sizeof s.last);
         if (err != CS_OK) {
             assert_string_equal(stream.fault.what, want_fault->what);
@@ -351,6 +376,229 @@ static void hex_in_constant_time_equals_the_plain_codec(void **state)
     cs_buf_free(&out);
 }
 
+#define ROOTS ",\"countersign/sealing\":[\"" H64 "\",\"" J64 "\"]"
+#define KEYS "\"ed25519\":\"" H64 "\",\"x25519\":\"" J64 "\""
+#define CALLER                                                                                                         \
+    "{\"id\":\"app-1\"," KEYS ",\"operations\":[\"Sign\",\"Approve\"],\"records\":[\"wallet-*\",\"x\"],\"rate\":100,"  \
+    "\"burst\":200}"
+#define CALLERS ",\"countersign/callers\":[" CALLER "]"
+
+static void roots_and_callers_stand_between_parties_and_accounts(void **state)
+{
+    seen s;
+    assert_int_equal(parse(HEAD ROOTS CALLERS ",\"a\":" ACCOUNT "}", &s), CS_OK);
+    assert_true(s.sets == 1 && s.roots == 2 && s.callers == 1 && s.accounts == 1);
+    assert_true(s.root[0][0] == 0 && s.root[1][0] == 0x10);
+    assert_string_equal(s.caller, CALLER);
+    assert_int_equal(parse(HEAD ROOTS ",\"a\":" ACCOUNT "}", &s), CS_OK);
+    assert_int_equal(parse(HEAD CALLERS ",\"a\":" ACCOUNT "}", &s), CS_OK);
+    assert_int_equal(parse(HEAD ROOTS CALLERS "}", &s), CS_OK);
+    assert_int_equal(parse("{\"countersign/parties\":[]" ROOTS CALLERS "}\n", &s), CS_OK);
+    assert_int_equal(parse("{\"countersign/parties\" : [ ] " ROOTS " } ", &s), CS_OK);
+    assert_int_equal(parse("{\"countersign/parties\":[]" CALLERS "}", &s), CS_E_SHARES_FORMAT);
+    assert_int_equal(parse("{\"countersign/parties\":[]" ROOTS ",\"a\":" ACCOUNT "}", &s), CS_E_SHARES_ACCOUNT);
+    static const char *const bad[] = {
+        HEAD CALLERS ROOTS "}",
+        HEAD ROOTS ROOTS "}",
+        HEAD CALLERS CALLERS "}",
+        HEAD ",\"a\":" ACCOUNT ROOTS "}",
+        HEAD ",\"a\":" ACCOUNT CALLERS "}",
+        HEAD ROOTS ",\"countersign/parties\":[" SET "]}",
+        "{\"countersign/sealing\":[\"" H64 "\"]}",
+        HEAD ",\"countersign/sealing\":[]}",
+        HEAD ",\"countersign/sealing\":\"" H64 "\"}",
+        HEAD ",\"countersign/sealing\":[\"" H64 "\",]}",
+        HEAD ",\"countersign/sealing\":[\"" H64 "0\"]}",
+        HEAD ",\"countersign/sealing\":[\"F" H64 "\"]}",
+        HEAD ",\"countersign/sealing\":[1]}",
+        HEAD ",\"countersign/callers\":[]}",
+        HEAD ",\"countersign/callers\":{}}",
+        HEAD ",\"countersign/callers\":[" CALLER ",]}",
+        HEAD ",\"countersign/callers\":[" CALLER,
+        HEAD ROOTS,
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(parse(bad[i], &s), CS_E_SHARES_FORMAT);
+    }
+    s = (seen){.answer = CS_E_SHARES_DUPLICATE};
+    cs_sharefile_fault fault;
+    assert_int_equal(cs_sharefile_parse(&events, &s, &work, cs_slice_str(HEAD CALLERS "}"), &fault),
+                     CS_E_SHARES_DUPLICATE);
+    s = (seen){0};
+    static const cs_sharefile_events deaf = {on_parties, on_account, NULL, NULL};
+    assert_int_equal(cs_sharefile_parse(&deaf, &s, &work, cs_slice_str(HEAD ROOTS CALLERS "}"), &fault), CS_OK);
+}
+
+static void roots_and_callers_have_limits(void **state)
+{
+    static char mem[1 << 21];
+    seen s;
+    for (unsigned over = 0; over < 2; over++) {
+        cs_buf all = cs_buf_wrap(mem, sizeof mem - 1);
+        assert_int_equal(cs_put_str(&all, HEAD), CS_OK);
+        for (unsigned i = 0; i < 8 + over; i++) {
+            assert_int_equal(cs_put_fmt(&all, "%s\"%s\"", i == 0 ? ",\"countersign/sealing\":[" : ",", H64), CS_OK);
+        }
+        assert_int_equal(cs_put_str(&all, "]}"), CS_OK);
+        mem[all.len] = '\0';
+        assert_int_equal(parse(mem, &s), over ? CS_E_SHARES_FORMAT : CS_OK);
+        all.len = 0;
+        assert_int_equal(cs_put_str(&all, HEAD), CS_OK);
+        for (unsigned i = 0; i < 4096 + over; i++) {
+            assert_int_equal(cs_put_fmt(&all, "%s%s", i == 0 ? ",\"countersign/callers\":[" : ",", CALLER), CS_OK);
+        }
+        assert_int_equal(cs_put_str(&all, "]}"), CS_OK);
+        mem[all.len] = '\0';
+        assert_int_equal(parse(mem, &s), over ? CS_E_SHARES_FORMAT : CS_OK);
+        assert_int_equal(s.callers, 4096);
+    }
+}
+
+/* a caller alone, and in a file: one outcome */
+static cs_err one_caller(const char *text)
+{
+    char all[8192];
+    seen s;
+    cs_sharefile_caller c;
+    cs_sharefile_fault fault;
+    (void)snprintf(all, sizeof all, HEAD ",\"countersign/callers\":[%s]}", text);
+    cs_err err = parse(all, &s);
+    assert_int_equal(cs_sharefile_caller_parse(&c, cs_slice_str(text), &fault), err);
+    assert_true(err == CS_OK || (fault.what != NULL && c.id.len == 0));
+    return err;
+}
+
+/* CALLER with `from` replaced by `to` */
+static cs_err caller_with(const char *from, const char *to)
+{
+    char text[4096];
+    const char *at = strstr(CALLER, from);
+    assert_non_null(at);
+    (void)snprintf(text, sizeof text, "%.*s%s%s", (int)(at - CALLER), CALLER, to, at + strlen(from));
+    return one_caller(text);
+}
+
+static void callers_are_strict(void **state)
+{
+    static const char *const fine[][2] = {
+        {",\"rate\":100,\"burst\":200", ""},
+        {"\"rate\":100", "\"rate\":1000000"},
+        {"[\"Sign\",\"Approve\"]", "[]"},
+        {"[\"wallet-*\",\"x\"]", "[]"},
+        {"[\"wallet-*\",\"x\"]", "[\"*\"]"},
+        {"\"id\":\"app-1\",", "\n \"id\" : \"app-1\" ,"},
+        {"app-1", "a0123456789012345678901234567890123456789012345678901234567890/3"}, /* 64 */
+    };
+    static const char *const format[][2] = {
+        {"\"id\":\"app-1\",", ""},
+        {"\"id\":\"app-1\",", "\"id\":\"app-1\",\"id\":\"app-1\","},
+        {"\"id\":\"app-1\",", "\"id\":\"app-1\",\"more\":1,"},
+        {"\"app-1\"", "\"\""},
+        {"\"app-1\"", "\"a b\""},
+        {"\"app-1\"", "\"a\\u0062\""},
+        {"\"app-1\"", "\"\xc3\xa9\""},
+        {"\"app-1\"", "7"},
+        {"app-1", "a0123456789012345678901234567890123456789012345678901234567890123/5"}, /* 65 */
+        {"\"ed25519\":\"00", "\"ed25519\":\""},
+        {"\"ed25519\":\"00", "\"ed25519\":\"0000"},
+        {"\"ed25519\":\"00112233445566778899aa", "\"ed25519\":\"00112233445566778899AA"},
+        {"\"x25519\":", "\"x25518\":"},
+        {",\"records\":[\"wallet-*\",\"x\"]", ""},
+        {"[\"Sign\",\"Approve\"]", "\"Sign\""},
+        {"[\"Sign\",\"Approve\"]", "[\"Sign\",\"Sign\"]"},
+        {"[\"Sign\",\"Approve\"]", "[\"Sign\",]"},
+        {"[\"Sign\",\"Approve\"]", "[\"\"]"},
+        {"\"x\"]", "\"\"]"},
+        {"\"x\"]", "\"a b\"]"},
+        {"\"x\"]", "\"wallet-*\"]"},
+        {",\"burst\":200", ""},
+        {"\"rate\":100,", ""},
+        {"\"rate\":100", "\"rate\":1.5"},
+        {"\"rate\":100", "\"rate\":\"100\""},
+    };
+    static const char *const range[][2] = {
+        {"\"rate\":100", "\"rate\":0"},
+        {"\"burst\":200", "\"burst\":0"},
+        {"\"rate\":100", "\"rate\":1000001"},
+        {"\"burst\":200", "\"burst\":1000001"},
+    };
+    assert_int_equal(one_caller(CALLER), CS_OK);
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        assert_int_equal(caller_with(fine[i][0], fine[i][1]), CS_OK);
+    }
+    for (size_t i = 0; i < sizeof format / sizeof *format; i++) {
+        assert_int_equal(caller_with(format[i][0], format[i][1]), CS_E_SHARES_FORMAT);
+    }
+    for (size_t i = 0; i < sizeof range / sizeof *range; i++) {
+        assert_int_equal(caller_with(range[i][0], range[i][1]), CS_E_SHARES_ACCOUNT);
+    }
+    cs_sharefile_caller c;
+    assert_int_equal(cs_sharefile_caller_parse(&c, cs_slice_str(CALLER "\n"), NULL), CS_OK);
+    assert_int_equal(cs_sharefile_caller_parse(&c, cs_slice_str(CALLER CALLER), NULL), CS_E_SHARES_FORMAT);
+}
+
+static void patterns_are_counted_and_measured(void **state)
+{
+    char record[140], list[4096];
+    for (size_t len = 127; len < 132; len++) {
+        memset(record, 'a', sizeof record);
+        record[len] = '\0';
+        (void)snprintf(list, sizeof list, "[\"%s\"]", record);
+        assert_int_equal(caller_with("[\"wallet-*\",\"x\"]", list), len <= 128 ? CS_OK : CS_E_SHARES_FORMAT);
+        record[len - 1] = '*';
+        (void)snprintf(list, sizeof list, "[\"%s\"]", record);
+        assert_int_equal(caller_with("[\"wallet-*\",\"x\"]", list), len <= 129 ? CS_OK : CS_E_SHARES_FORMAT);
+    }
+    for (unsigned num = 32; num < 34; num++) {
+        int at = 0;
+        for (unsigned i = 0; i < num; i++) {
+            at += snprintf(list + at, sizeof list - (size_t)at, "%s\"r%u\"", i == 0 ? "[" : ",", i);
+        }
+        (void)snprintf(list + at, sizeof list - (size_t)at, "]");
+        assert_int_equal(caller_with("[\"wallet-*\",\"x\"]", list), num == 32 ? CS_OK : CS_E_SHARES_FORMAT);
+        assert_int_equal(caller_with("[\"Sign\",\"Approve\"]", list), num == 32 ? CS_OK : CS_E_SHARES_FORMAT);
+    }
+}
+
+static void what_is_written_for_the_tee_is_read(void **state)
+{
+    static const uint8_t roots[9][32] = {{1}, {2}, {3}};
+    for (unsigned parts = 0; parts < 8; parts++) { /* bits: parties, callers, account */
+        seen s, t;
+        cs_sharefile_caller c;
+        assert_int_equal(parse(HEAD ",\"a\":" ACCOUNT "}", &s), CS_OK);
+        assert_int_equal(cs_sharefile_caller_parse(&c, cs_slice_str(CALLER), NULL), CS_OK);
+        if ((parts & 4) != 0 && (parts & 1) == 0) {
+            continue;
+        }
+        cs_buf out = cs_buf_heap(1 << 16);
+        cs_sharefile_writer w = cs_sharefile_write(&out);
+        assert_int_equal(cs_sharefile_put_end(&w), CS_E_RANGE);
+        if (parts & 1) {
+            assert_int_equal(cs_sharefile_put_parties(&w, &s.set), CS_OK);
+        }
+        assert_int_equal(cs_sharefile_put_sealing(&w, roots, 0), CS_E_RANGE);
+        assert_int_equal(cs_sharefile_put_sealing(&w, roots, 9), CS_E_RANGE);
+        assert_int_equal(cs_sharefile_put_sealing(&w, roots, 3), CS_OK);
+        assert_int_equal(cs_sharefile_put_sealing(&w, roots, 3), CS_E_RANGE);
+        assert_int_equal(cs_sharefile_put_parties(&w, &s.set), CS_E_RANGE);
+        for (unsigned i = 0; i < (parts & 2); i++) {
+            assert_int_equal(cs_sharefile_put_caller(&w, &c), CS_OK);
+        }
+        if (parts & 4) {
+            assert_int_equal(cs_sharefile_put_account(&w, &s.last, 2, 2), CS_OK);
+            assert_int_equal(cs_sharefile_put_caller(&w, &c), CS_E_RANGE);
+        }
+        assert_int_equal(cs_sharefile_put_end(&w), CS_OK);
+        assert_int_equal(cs_put_u8(&out, 0), CS_OK);
+        assert_int_equal(parse((const char *)out.p, &t), CS_OK);
+        assert_true(t.roots == 3 && t.callers == (parts & 2) && t.accounts == parts / 4 && t.sets == (parts & 1));
+        assert_memory_equal(t.root, roots, sizeof roots[0] * 8);
+        assert_string_equal(t.caller, parts & 2 ? CALLER : "");
+        cs_buf_free(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +612,11 @@ int main(void)
         cmocka_unit_test(headers_are_read),
         cmocka_unit_test(header_errors_are_SHARES_FORMAT),
         cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(roots_and_callers_stand_between_parties_and_accounts),
+        cmocka_unit_test(roots_and_callers_have_limits),
+        cmocka_unit_test(callers_are_strict),
+        cmocka_unit_test(patterns_are_counted_and_measured),
+        cmocka_unit_test(what_is_written_for_the_tee_is_read),
         cmocka_unit_test(hex_in_constant_time_equals_the_plain_codec),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

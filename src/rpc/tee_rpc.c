@@ -42,6 +42,16 @@ const cs_tee_op_row *cs_tee_op_named(cs_slice name)
     return NULL;
 }
 
+uint32_t cs_tee_grant_of(cs_slice name)
+{
+    const cs_tee_op_row *row = cs_tee_op_named(name);
+
+    if (cs_slice_eq_str(name, "Approve")) {
+        return 1u << CS_TEE_APPROVE;
+    }
+    return row == NULL ? 0 : 1u << row->op;
+}
+
 const char *cs_tee_alg_name(uint64_t alg)
 {
     return alg < NUM_ALGS ? algs[alg] : NULL;
@@ -58,19 +68,9 @@ cs_err cs_tee_alg_of(cs_slice name, cs_tee_alg *out)
     return CS_E_ALGORITHM;
 }
 
-static bool printable(cs_slice s, size_t max)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.p[i] <= 0x20 || s.p[i] >= 0x7f || s.p[i] == '"' || s.p[i] == '\\') {
-            return false;
-        }
-    }
-    return s.len <= max;
-}
-
 bool cs_tee_record_valid(cs_slice record)
 {
-    return record.len > 0 && printable(record, CS_TEE_RECORD_MAX);
+    return record.len > 0 && cs_name_valid(record, CS_TEE_RECORD_MAX);
 }
 
 /* ---------------------------------------------------------------- ranges */
@@ -99,7 +99,7 @@ static cs_err check(const cs_tee_request *r)
 {
     const cs_tee_field *f = r->f;
 
-    if (!printable(r->caller, CS_TEE_CALLER_MAX) || (r->row->in[0] == 't' && !cs_tee_record_valid(f[0].s))) {
+    if (!cs_name_valid(r->caller, CS_TEE_CALLER_MAX) || (r->row->in[0] == 't' && !cs_tee_record_valid(f[0].s))) {
         return CS_E_RANGE;
     }
     switch (r->row->op) {
@@ -117,7 +117,7 @@ static cs_err check(const cs_tee_request *r)
         CS_TRY(check_key_alg(f[1].u));
         return in_range(f[2].s.len == KEY_LEN);
     case CS_TEE_ROTATE:
-        return in_range(printable(f[1].s, KMS_KEY_MAX) && f[2].u <= 1);
+        return in_range(cs_name_valid(f[1].s, KMS_KEY_MAX) && f[2].u <= 1);
     case CS_TEE_ATTEST:
         return in_range(f[0].s.len >= NONCE_MIN && f[0].s.len <= NONCE_MAX);
     default:
@@ -254,7 +254,7 @@ cs_err cs_tee_request_encode(cs_buf *out, const cs_tee_request *r)
 {
     const size_t before = out->len;
     cs_tee_request again;
-    cs_err err = printable(r->caller, CS_TEE_CALLER_MAX) ? encode(out, r) : CS_E_RANGE;
+    cs_err err = cs_name_valid(r->caller, CS_TEE_CALLER_MAX) ? encode(out, r) : CS_E_RANGE;
 
     if (err == CS_OK) { /* the same checks, on the very bytes */
         err = cs_tee_request_decode(&again, cs_slice_of(out->p + before, out->len - before));

@@ -63,6 +63,12 @@ typedef struct cs_tee_op_row {
 /* cs_tee_op_of - the row of a number; cs_tee_op_named - of "Sign"; NULL when there is none. */
 const cs_tee_op_row *cs_tee_op_of(uint64_t number);
 const cs_tee_op_row *cs_tee_op_named(cs_slice name);
+/*
+ * cs_tee_grant_of - what the share file allows a caller by name, as a bit: 1 << number of an operation, 1 << CS_TEE_APPROVE of
+ * "Approve"; 0 when there is no such operation. For cs_share_policy.
+ */
+#define CS_TEE_APPROVE 0
+uint32_t cs_tee_grant_of(cs_slice name);
 /* cs_tee_alg_name - "ecdsa-secp256k1", "data" for 0; NULL when unknown. cs_tee_alg_of - CS_E_ALGORITHM. */
 const char *cs_tee_alg_name(uint64_t alg);
 CS_MUST cs_err cs_tee_alg_of(cs_slice name, cs_tee_alg *out);

@@ -8,6 +8,7 @@
 #include "core/ops/party.h"
 #include "core/pipeline/respond.h"
 #include "core/provision/unseal.h"
+#include "rpc/tee_rpc.h"
 
 static void drop_files(cs_load *l)
 {
@@ -257,7 +258,8 @@ void cs_load_policy(cs_share_policy *out, const cs_core *c)
     *out = (cs_share_policy){.publishers = c->config->publisher,
                              .num_publishers = c->config->num_publishers,
                              .allow_unsigned = !c->config->require_signed,
-                             .min_generation = c->config->min_generation};
+                             .min_generation = c->config->min_generation,
+                             .grant_of = cs_tee_grant_of};
     if (c->set != NULL && cs_share_generation(c->set) > out->min_generation) {
         out->min_generation = cs_share_generation(c->set);
     }

@@ -111,7 +111,7 @@ cs_err cs_share_loader_checked(cs_share_loader *l)
     if (l->header.generation < l->policy.min_generation) {
         return fail(l, CS_E_SHARES_GENERATION);
     }
-    CS_TRY(fail(l, cs_share_begin(&l->set, &l->header, (size_t)(l->total - l->line_len))));
+    CS_TRY(fail(l, cs_share_begin(&l->set, &l->header, (size_t)(l->total - l->line_len), &l->policy)));
     cs_sharefile_stream_begin(&l->stream, &cs_share_events, l->set);
     cs_sha256_init(&l->hash);
     l->state = S_BUILD;

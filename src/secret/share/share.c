@@ -5,6 +5,7 @@
 #include "secret/share/share.h"
 
 #include <sodium.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "secret/noise.h"
@@ -23,16 +24,12 @@ typedef struct record {
     uint8_t id[];
 } record;
 
-typedef struct slab {
-    struct slab *next;
-    size_t used;
-    _Alignas(16) uint8_t bytes[];
-} slab;
-
 struct cs_share_set {
     cs_share_party *party[CS_SHAREFILE_MAX_SETS];
     size_t num_parties, count, bytes;
-    slab *first, *last;
+    cs_share_slabs slabs; /* of records */
+    cs_share_tee tee;
+    atomic_uint holds;
     record **table;
     size_t table_size; /* a power of two */
     uint8_t hash_key[crypto_shorthash_KEYBYTES];
@@ -83,55 +80,64 @@ cs_err cs_share_verify(cs_sharefile_header *out, cs_slice file, const cs_share_p
 
 /* ---- building */
 
-static void *arena(cs_share_set *s, size_t len)
+void *cs_share_arena(cs_share_set *s, size_t len)
 {
     void *p = cs_secret_alloc(len);
     s->bytes += p != NULL ? len : 0;
     return p;
 }
 
-static size_t slot_of(const cs_share_set *s, cs_slice id)
+uint64_t cs_share_hash(const cs_share_set *s, cs_slice bytes)
 {
     uint64_t h = 0;
-    (void)crypto_shorthash((uint8_t *)&h, id.p, id.len, s->hash_key);
-    return (size_t)h & (s->table_size - 1);
+    (void)crypto_shorthash((uint8_t *)&h, bytes.p, bytes.len, s->hash_key);
+    return h;
 }
 
 /* the slot of id, or the empty one where it would be */
 static record **find_slot(const cs_share_set *s, cs_slice id)
 {
-    size_t i = slot_of(s, id);
+    size_t i = (size_t)cs_share_hash(s, id) & (s->table_size - 1);
     while (s->table[i] != NULL && !cs_slice_eq(cs_slice_of(s->table[i]->id, s->table[i]->id_len), id)) {
         i = (i + 1) & (s->table_size - 1);
     }
     return &s->table[i];
 }
 
-static record *place(cs_share_set *s, size_t id_len)
+void *cs_share_place(cs_share_set *s, cs_share_slabs *list, size_t size)
 {
-    size_t size = (sizeof(record) + id_len + 15) / 16 * 16;
-    if (s->last == NULL || s->last->used + size > SLAB_BYTES - sizeof(slab)) {
-        slab *b = arena(s, SLAB_BYTES);
+    size = (size + 15) / 16 * 16;
+    if (list->last == NULL || list->last->used + size > SLAB_BYTES - sizeof(cs_share_slab)) {
+        cs_share_slab *b = cs_share_arena(s, SLAB_BYTES);
         if (b == NULL) {
             return NULL;
         }
-        if (s->last != NULL) {
-            s->last->next = b;
+        if (list->last != NULL) {
+            list->last->next = b;
         } else {
-            s->first = b;
+            list->first = b;
         }
-        s->last = b;
+        list->last = b;
     }
-    record *r = (record *)(void *)(s->last->bytes + s->last->used);
-    s->last->used += size;
-    r->size = (uint32_t)size;
+    void *at = list->last->bytes + list->last->used;
+    list->last->used += size;
+    return at;
+}
+
+static record *place(cs_share_set *s, size_t id_len)
+{
+    const size_t size = (sizeof(record) + id_len + 15) / 16 * 16;
+    record *r = cs_share_place(s, &s->slabs, size);
+    if (r != NULL) {
+        r->size = (uint32_t)size;
+    }
     return r;
 }
 
 static cs_err on_parties(void *cookie, uint32_t position, const cs_sharefile_parties *p)
 {
     cs_share_set *s = cookie;
-    cs_share_party *q = arena(s, sizeof *q);
+    cs_share_party *q = cs_share_arena(s, sizeof *q);
     if (q == NULL) {
         return CS_E_SHARES_LIMIT;
     }
@@ -184,9 +190,9 @@ static cs_err on_account(void *cookie, const cs_sharefile_account *a)
     return CS_OK;
 }
 
-const cs_sharefile_events cs_share_events = {on_parties, on_account};
+const cs_sharefile_events cs_share_events = {on_parties, on_account, cs_share_on_root, cs_share_on_caller};
 
-cs_err cs_share_begin(cs_share_set **out, const cs_sharefile_header *h, size_t body_len)
+cs_err cs_share_begin(cs_share_set **out, const cs_sharefile_header *h, size_t body_len, const cs_share_policy *policy)
 {
     /* made once: growing would stop a serving core for the time it takes to move every account */
     const size_t most = body_len / CS_SHAREFILE_ACCOUNT_MIN + 1;
@@ -194,6 +200,8 @@ cs_err cs_share_begin(cs_share_set **out, const cs_sharefile_header *h, size_t b
     if (s == NULL) {
         return CS_E_SHARES_LIMIT;
     }
+    atomic_init(&s->holds, 1);
+    s->tee.grant_of = policy->grant_of;
     s->bytes = sizeof *s;
     s->generation = h->generation;
     s->is_signed = h->is_signed;
@@ -201,7 +209,7 @@ cs_err cs_share_begin(cs_share_set **out, const cs_sharefile_header *h, size_t b
     for (s->table_size = FIRST_TABLE; 3 * s->table_size < 4 * most;) {
         s->table_size *= 2;
     }
-    s->table = arena(s, s->table_size * sizeof(record *));
+    s->table = cs_share_arena(s, s->table_size * sizeof(record *));
     cs_err err = s->table == NULL ? CS_E_SHARES_LIMIT : cs_random(s->hash_key, sizeof s->hash_key);
     if (err != CS_OK) {
         cs_share_free(s);
@@ -219,7 +227,7 @@ cs_err cs_share_load(cs_share_set **out, cs_slice file, const cs_share_policy *p
         *fault = (cs_sharefile_fault){0};
     }
     CS_TRY(cs_share_verify(&h, file, policy));
-    CS_TRY(cs_share_begin(&s, &h, h.body.len));
+    CS_TRY(cs_share_begin(&s, &h, h.body.len, policy));
     cs_sharefile_work *work = cs_secret_alloc(sizeof *work);
     cs_err err = work == NULL ? CS_E_SHARES_LIMIT : cs_sharefile_parse(&cs_share_events, s, work, h.body, fault);
     cs_secret_free(work);
@@ -236,22 +244,38 @@ cs_err cs_share_load(cs_share_set **out, cs_slice file, const cs_share_policy *p
 
 cs_err cs_share_check_whole(const cs_share_set *s, cs_sharefile_fault *fault)
 {
-    if (cs_share_count(s) > 0) {
+    if (cs_share_count(s) > 0 || s->tee.num_roots > 0) {
         return CS_OK;
     }
     if (fault != NULL) {
-        fault->what = "no account";
+        fault->what = "no account and no sealing root";
     }
     return CS_E_SHARES_FORMAT;
 }
 
+cs_share_set *cs_share_hold(cs_share_set *s)
+{
+    (void)atomic_fetch_add(&s->holds, 1);
+    return s;
+}
+
+cs_share_tee *cs_share_tee_of(cs_share_set *s)
+{
+    return &s->tee;
+}
+
+const cs_share_tee *cs_share_tee_in(const cs_share_set *s)
+{
+    return &s->tee;
+}
+
 void cs_share_free(cs_share_set *s)
 {
-    if (s == NULL) {
+    if (s == NULL || atomic_fetch_sub(&s->holds, 1) > 1) {
         return;
     }
-    for (slab *b = s->first; b != NULL;) {
-        slab *next = b->next;
+    for (cs_share_slab *b = s->slabs.first; b != NULL;) {
+        cs_share_slab *next = b->next;
         for (size_t at = 0; at < b->used;) {
             record *r = (record *)(void *)(b->bytes + at);
             at += r->size;
@@ -262,6 +286,7 @@ void cs_share_free(cs_share_set *s)
         cs_secret_free(b);
         b = next;
     }
+    cs_share_tee_free(&s->tee);
     for (size_t i = 0; i < s->num_parties; i++) {
         cs_secret_free(s->party[i]);
     }
@@ -339,7 +364,7 @@ size_t cs_share_bytes(const cs_share_set *s)
 
 void cs_share_each(const cs_share_set *s, cs_share_each_fn *fn, void *cookie)
 {
-    for (const slab *b = s->first; b != NULL; b = b->next) {
+    for (const cs_share_slab *b = s->slabs.first; b != NULL; b = b->next) {
         for (size_t at = 0; at < b->used;) {
             const record *r = (const record *)(const void *)(b->bytes + at);
             at += r->size;

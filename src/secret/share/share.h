@@ -1,5 +1,5 @@
 /*
- * The set of accounts of one share file: verified, parsed into the arena, found by account id.
+ * The set of accounts, sealing roots and callers of one share file: verified, parsed into the arena, found by their ids.
  * A set is built whole or not at all; a reload builds a second one and swaps. Read-only once loaded.
  * Source: docs/formats/share-file.md, architecture section 2.
  */
@@ -11,6 +11,7 @@
 #include "codec/sharefile.h"
 #include "secret/mem.h"
 #include "secret/mpc/mpc.h"
+#include "secret/seal.h"
 
 /* One own identity: a set of parties and the static key of our place in it. In the arena; lives as long as its share set. */
 typedef struct cs_share_party {
@@ -28,7 +29,23 @@ typedef struct cs_share_policy {
     size_t num_publishers;
     bool allow_unsigned;     /* requireSignedShares: false; also accepts signatures of unknown publishers (client) */
     uint64_t min_generation; /* lower ones are CS_E_SHARES_GENERATION */
+    /*
+     * The bit of an operation that callers are given by name, 0: no such operation. The table is not of this zone: programs that
+     * take a service's file give cs_tee_grant_of (rpc/tee_rpc.h). NULL: a file with callers is CS_E_SHARES_ACCOUNT.
+     */
+    uint32_t (*grant_of)(cs_slice operation);
 } cs_share_policy;
+
+/* A caller of the TEE service. Public; lives as long as its share set. */
+typedef struct cs_caller {
+    uint32_t index;       /* position in the file, 0..cs_share_num_callers - 1: for tables beside the set */
+    uint32_t grants;      /* bits of policy.grant_of */
+    uint32_t rate, burst; /* requests a second, requests at once; both 0: no limit */
+    uint8_t ed25519[32];  /* a point of the prime-order group: no two callers have the same */
+    uint8_t x25519[32];   /* not of low order */
+    cs_slice id;
+    cs_slice records; /* patterns, for cs_caller_record: each a byte of length and the text */
+} cs_caller;
 
 /*
  * cs_share_verify - header, publisher, signature, hash over the whole rest, generation; in this order. *out is set on CS_OK
@@ -37,7 +54,8 @@ typedef struct cs_share_policy {
 CS_MUST cs_err cs_share_verify(cs_sharefile_header *out, cs_slice file, const cs_share_policy *policy);
 /*
  * cs_share_load - verify, then parse into a new set in the arena. file: the whole plaintext, secret, borrowed. fault may be
- * NULL. As above and CS_E_SHARES_ACCOUNT (range, not a point, parties) | CS_E_SHARES_DUPLICATE | CS_E_SHARES_LIMIT (arena full).
+ * NULL. As above and CS_E_SHARES_ACCOUNT (range, not a point, parties, operation) |
+ * CS_E_SHARES_DUPLICATE (account, root, caller or a caller's Ed25519 key) | CS_E_SHARES_LIMIT (arena full).
  */
 CS_MUST cs_err cs_share_load(cs_share_set **out, cs_slice file, const cs_share_policy *policy,
                              cs_sharefile_fault *fault);
@@ -61,7 +79,12 @@ cs_sharefile_fault cs_share_loader_fault(const cs_share_loader *l);
 /* cs_share_loader_free - at any time; wipes. NULL is fine. */
 void cs_share_loader_free(cs_share_loader *l);
 
-/* cs_share_free - wipes all; NULL is fine. cs_mpc_key and cs_share_party pointers into it are dead then. */
+/*
+ * Who keeps a pointer into a set beyond the call in which it was found (a worker thread) holds the set; each hold and each load is
+ * ended by one cs_share_free. The last one wipes all, NULL is fine; cs_mpc_key, cs_share_party, cs_caller and cs_seal_root
+ * pointers into it are dead then. From any thread, as long as the holder holds.
+ */
+cs_share_set *cs_share_hold(cs_share_set *s);
 void cs_share_free(cs_share_set *s);
 
 /* cs_share_find - the key of an account, or NULL. Time depends on the id, which is public. */
@@ -75,6 +98,17 @@ const cs_share_party *cs_share_party_at(const cs_share_set *s, size_t i);
  */
 const cs_share_party *cs_share_party_by_keys(const cs_share_set *s, const uint8_t own32[32], const uint8_t peer32[32],
                                              uint16_t *out_peer);
+
+/* cs_share_roots - the sealing roots in file order, none to CS_SEAL_ROOTS_MAX, no two of one id; they live as long as the set. */
+cs_seal_roots cs_share_roots(const cs_share_set *s);
+/* cs_share_caller - by id, or NULL; time depends on the id, which is public. cs_share_caller_at - by index; NULL at the end. */
+const cs_caller *cs_share_caller(const cs_share_set *s, cs_slice id);
+const cs_caller *cs_share_caller_at(const cs_share_set *s, size_t index);
+/* cs_caller_may - bit `op` (0..31) of its grants. cs_caller_record - the record is one of its patterns, or begins like one. */
+bool cs_caller_may(const cs_caller *c, unsigned op);
+bool cs_caller_record(const cs_caller *c, cs_slice record);
+size_t cs_share_num_callers(const cs_share_set *s);
+
 size_t cs_share_count(const cs_share_set *s);
 size_t cs_share_num_parties(const cs_share_set *s);
 uint64_t cs_share_generation(const cs_share_set *s);

@@ -52,9 +52,27 @@ static void in_pieces(cs_slice file, const cs_share_policy *policy, cs_err want,
     cs_share_loader_free(l);
 }
 
+/* two operations */
+static uint32_t grant_of(cs_slice name)
+{
+    return cs_slice_eq_str(name, "Sign") ? 2 : cs_slice_eq_str(name, "Approve") ? 1 : 0;
+}
+
+/* what a set says of its callers is what it was given */
+static void check_callers(const cs_share_set *s)
+{
+    for (size_t i = 0; i < cs_share_num_callers(s); i++) {
+        const cs_caller *c = cs_share_caller_at(s, i);
+        require(c != NULL && c->index == i && cs_share_caller(s, c->id) == c && c->grants < 4);
+        require(!cs_caller_record(c, CS_SLICE_NULL) || c->records.len > 0);
+    }
+    require(cs_share_caller_at(s, cs_share_num_callers(s)) == NULL);
+    require(cs_share_roots(s).num <= CS_SEAL_ROOTS_MAX);
+}
+
 static void load(cs_slice body)
 {
-    static const cs_share_policy unsigned_ok = {.allow_unsigned = true}, strict = {0};
+    static const cs_share_policy unsigned_ok = {.allow_unsigned = true, .grant_of = grant_of}, strict = {0};
     uint8_t mem[MAX_BODY + 512], hash[32];
     cs_buf file = cs_buf_wrap(mem, sizeof mem);
     cs_share_set *set = NULL;
@@ -67,6 +85,9 @@ static void load(cs_slice body)
     require(cs_share_verify(&h, cs_buf_slice(&file), &strict) == CS_E_SHARES_UNSIGNED);
     cs_err err = cs_share_load(&set, cs_buf_slice(&file), &unsigned_ok, NULL);
     require((set != NULL) == (err == CS_OK) && (set == NULL || cs_share_count(set) <= body.len));
+    if (set != NULL) {
+        check_callers(set);
+    }
     in_pieces(cs_buf_slice(&file), &unsigned_ok, err, set == NULL ? 0 : cs_share_count(set));
     in_pieces(cs_buf_slice(&file), &strict, CS_E_SHARES_UNSIGNED, 0);
     cs_share_free(set);
@@ -76,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t publisher[1][32] = {{1}};
     static const cs_unban_check check = {publisher, 1, 1};
-    static const cs_share_policy strict = {publisher, 1, false, 0};
+    static const cs_share_policy strict = {publisher, 1, false, 0, grant_of};
     static bool ready;
     cs_sharefile_header h;
     cs_unban u;
