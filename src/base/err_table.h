@@ -230,6 +230,8 @@
       "enclaves (CID 4 and above) may; another one by --peer-cid")                                                     \
     X(ALLOWLIST, INPUT, INVALID_ARGUMENT, 0, "the allow-list is not one: nothing is allowed",                          \
       "correct the line; sign-host allowlist prints one with every AWS region")                                        \
+    X(LIBRARY, IO, UNAVAILABLE, 0, "a library that is loaded when it is needed is not there",                          \
+      "install libcurl4 (Debian's package)")                                                                           \
     /* sign-host doctor */                                                                                             \
     X(ALLOCATOR, INPUT, FAILED_PRECONDITION, 0, "allocator.yaml is missing, malformed or reserves too little",         \
       "set memory_mib and cpu_count, then systemctl restart nitro-enclaves-allocator")                                 \

@@ -1,5 +1,4 @@
 /* IMDS, credentials, S3, and the clock that AWS shows. See doctor.h. */
-#include <curl/curl.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -26,6 +25,7 @@ uint32_t cs_doctor_aws_left(const cs_doctor *d, uint32_t max)
 void cs_doctor_aws_date(void *cookie, cs_slice name, cs_slice value)
 {
     int64_t *skew = cookie;
+    uint64_t then = 0;
     char text[64];
 
     if (name.len != 4 || strncasecmp((const char *)name.p, "date", 4) != 0 || value.len >= sizeof text) {
@@ -33,9 +33,8 @@ void cs_doctor_aws_date(void *cookie, cs_slice name, cs_slice value)
     }
     memcpy(text, value.p, value.len);
     text[value.len] = '\0';
-    time_t then = curl_getdate(text, NULL);
-    if (then > 0) {
-        *skew = (int64_t)cs_clock_wall_ms() - (int64_t)then * 1000;
+    if (cs_curl_date(text, &then) == CS_OK) {
+        *skew = (int64_t)(cs_clock_wall_ms() - then);
     }
 }
 

@@ -1,9 +1,57 @@
 /* See curl.h. */
 #include "net/aws/curl.h"
 
+#define CURL_DISABLE_TYPECHECK /* its macros would link what is loaded here */
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "base/log.h"
+
+/*
+ * libcurl is loaded at the first request: it brings some thirty libraries, and most commands and all processes that a program of the
+ * host starts never make one. A start is half as long without.
+ */
+#define LIBRARY "libcurl.so.4"
+static struct {
+    CURL *(*init)(void);
+    CURLcode (*setopt)(CURL *, CURLoption, ...);
+    CURLcode (*perform)(CURL *);
+    CURLcode (*getinfo)(CURL *, CURLINFO, ...);
+    void (*cleanup)(CURL *);
+    struct curl_slist *(*append)(struct curl_slist *, const char *);
+    void (*free_all)(struct curl_slist *);
+    time_t (*getdate)(const char *, const time_t *);
+} lib;
+
+static bool take(void *handle, const char *name, void *to)
+{
+    void *found = dlsym(handle, name);
+
+    memcpy(to, &found, sizeof found); /* ISO C has no cast from an object's pointer to a function's */
+    return found != NULL;
+}
+
+static bool load(void)
+{
+    static bool whole;
+    void *handle = NULL;
+
+    if (whole) {
+        return true;
+    }
+    handle = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    whole = handle != NULL && take(handle, "curl_easy_init", &lib.init) &&
+            take(handle, "curl_easy_setopt", &lib.setopt) && take(handle, "curl_easy_perform", &lib.perform) &&
+            take(handle, "curl_easy_getinfo", &lib.getinfo) && take(handle, "curl_easy_cleanup", &lib.cleanup) &&
+            take(handle, "curl_slist_append", &lib.append) && take(handle, "curl_slist_free_all", &lib.free_all) &&
+            take(handle, "curl_getdate", &lib.getdate);
+    if (!whole) {
+        cs_log_err(CS_LOG_ERROR, "library", CS_E_LIBRARY, CS_LC("name", LIBRARY));
+    }
+    return whole;
+}
 
 typedef struct transfer {
     const cs_curl_request *q;
@@ -87,11 +135,11 @@ static cs_err err_of(CURLcode code, const transfer *t)
 
 static struct curl_slist *header_list(const cs_curl_request *q)
 {
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:"); /* bodies are sent at once */
+    struct curl_slist *list = lib.append(NULL, "Expect:"); /* bodies are sent at once */
     for (size_t i = 0; i < CS_CURL_MAX_HEADERS && q->headers[i] != NULL && list != NULL; i++) {
-        struct curl_slist *more = curl_slist_append(list, q->headers[i]);
+        struct curl_slist *more = lib.append(list, q->headers[i]);
         if (more == NULL) {
-            curl_slist_free_all(list);
+            lib.free_all(list);
         }
         list = more;
     }
@@ -101,18 +149,18 @@ static struct curl_slist *header_list(const cs_curl_request *q)
 static void set_method(CURL *c, const cs_curl_request *q, transfer *t)
 {
     if (strcmp(q->method, "HEAD") == 0) {
-        curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+        lib.setopt(c, CURLOPT_NOBODY, 1L);
     } else if (strcmp(q->method, "PUT") == 0 && q->body.p != NULL) {
-        curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
-        curl_easy_setopt(c, CURLOPT_READFUNCTION, on_upload);
-        curl_easy_setopt(c, CURLOPT_READDATA, t);
-        curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->body.len);
+        lib.setopt(c, CURLOPT_UPLOAD, 1L);
+        lib.setopt(c, CURLOPT_READFUNCTION, on_upload);
+        lib.setopt(c, CURLOPT_READDATA, t);
+        lib.setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->body.len);
     } else if (strcmp(q->method, "POST") == 0) {
-        curl_easy_setopt(c, CURLOPT_POST, 1L);
-        curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body.len);
-        curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body.p != NULL ? (const char *)q->body.p : ""); /* not copied */
+        lib.setopt(c, CURLOPT_POST, 1L);
+        lib.setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body.len);
+        lib.setopt(c, CURLOPT_POSTFIELDS, q->body.p != NULL ? (const char *)q->body.p : ""); /* not copied */
     } else {
-        curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
+        lib.setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
     }
 }
 
@@ -122,19 +170,19 @@ static void set_peer(CURL *c, const cs_curl_request *q, struct curl_slist *to)
         .data = (void *)(uintptr_t)q->roots_pem.p, .len = q->roots_pem.len, .flags = CURL_BLOB_COPY};
 
     if (to != NULL) {
-        curl_easy_setopt(c, CURLOPT_CONNECT_TO, to);
+        lib.setopt(c, CURLOPT_CONNECT_TO, to);
     }
     if (q->unix_path != NULL) {
-        curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, q->unix_path);
+        lib.setopt(c, CURLOPT_UNIX_SOCKET_PATH, q->unix_path);
     }
     if (q->ca_file != NULL || q->roots_pem.len > 0) {
-        curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
+        lib.setopt(c, CURLOPT_CAPATH, NULL);
     }
     if (q->roots_pem.len > 0) {
-        curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
-        curl_easy_setopt(c, CURLOPT_CAINFO_BLOB, &roots);
+        lib.setopt(c, CURLOPT_CAINFO, NULL);
+        lib.setopt(c, CURLOPT_CAINFO_BLOB, &roots);
     } else if (q->ca_file != NULL) {
-        curl_easy_setopt(c, CURLOPT_CAINFO, q->ca_file);
+        lib.setopt(c, CURLOPT_CAINFO, q->ca_file);
     }
 }
 
@@ -143,40 +191,58 @@ cs_err cs_curl_run(cs_curl_reply *reply, const cs_curl_request *q)
     transfer t = {.q = q, .r = reply, .start = reply->body->len};
     long status = 0;
     curl_off_t connect_us = 0;
-    CURL *c = curl_easy_init();
-    struct curl_slist *list = header_list(q),
-                      *to = q->connect_to != NULL ? curl_slist_append(NULL, q->connect_to) : NULL;
+    CURL *c = NULL;
+    struct curl_slist *list = NULL, *to = NULL;
     cs_err err = CS_E_NO_MEMORY;
+
+    reply->status = 0;
+    reply->connected = false;
+    if (!load()) {
+        return CS_E_LIBRARY;
+    }
+    c = lib.init();
+    list = header_list(q);
+    to = q->connect_to != NULL ? lib.append(NULL, q->connect_to) : NULL;
     if (c != NULL && list != NULL && (to != NULL || q->connect_to == NULL)) {
-        curl_easy_setopt(c, CURLOPT_URL, q->url);
-        curl_easy_setopt(c, CURLOPT_PATH_AS_IS, 1L); /* what was signed is what is sent */
-        curl_easy_setopt(c, CURLOPT_HTTPHEADER, list);
-        curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
-        curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-        curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-        curl_easy_setopt(c, CURLOPT_PROXY, "");
-        curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-        curl_easy_setopt(c, CURLOPT_QUICK_EXIT,
-                         1L); /* a lookup that hangs is left behind: the deadline is the caller's */
-        curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)q->connect_ms);
-        curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
-        curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-        curl_easy_setopt(c, CURLOPT_WRITEDATA, &t);
-        curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
-        curl_easy_setopt(c, CURLOPT_HEADERDATA, &t);
+        lib.setopt(c, CURLOPT_URL, q->url);
+        lib.setopt(c, CURLOPT_PATH_AS_IS, 1L); /* what was signed is what is sent */
+        lib.setopt(c, CURLOPT_HTTPHEADER, list);
+        lib.setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+        lib.setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+        lib.setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+        lib.setopt(c, CURLOPT_PROXY, "");
+        lib.setopt(c, CURLOPT_NOSIGNAL, 1L);
+        lib.setopt(c, CURLOPT_QUICK_EXIT, 1L); /* a lookup that hangs is left behind: the deadline is the caller's */
+        lib.setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)q->connect_ms);
+        lib.setopt(c, CURLOPT_TIMEOUT_MS, (long)q->timeout_ms);
+        lib.setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+        lib.setopt(c, CURLOPT_WRITEDATA, &t);
+        lib.setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+        lib.setopt(c, CURLOPT_HEADERDATA, &t);
         set_peer(c, q, to);
         set_method(c, q, &t);
-        err = err_of(curl_easy_perform(c), &t);
-        curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
-        curl_easy_getinfo(c, CURLINFO_CONNECT_TIME_T, &connect_us);
+        err = err_of(lib.perform(c), &t);
+        lib.getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+        lib.getinfo(c, CURLINFO_CONNECT_TIME_T, &connect_us);
     }
     reply->status = (int)status;
     reply->connected = connect_us > 0;
     if (err != CS_OK && !(q->keep_partial && (err == CS_E_IO || err == CS_E_TIMEOUT))) {
         reply->body->len = t.start;
     }
-    curl_slist_free_all(list);
-    curl_slist_free_all(to);
-    curl_easy_cleanup(c);
+    lib.free_all(list);
+    lib.free_all(to);
+    lib.cleanup(c);
     return err;
+}
+
+cs_err cs_curl_date(const char *text, uint64_t *out_ms)
+{
+    time_t then = load() ? lib.getdate(text, NULL) : -1;
+
+    if (then <= 0) {
+        return CS_E_FORMAT;
+    }
+    *out_ms = (uint64_t)then * 1000;
+    return CS_OK;
 }

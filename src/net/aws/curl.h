@@ -30,7 +30,10 @@ typedef struct cs_curl_reply {
     void *cookie;
 } cs_curl_reply;
 
-/* cs_curl_run - CS_OK for any status. CS_E_CONNECT | CS_E_DNS | CS_E_TIMEOUT | CS_E_TLS | CS_E_TOO_LARGE | CS_E_IO | CS_E_NO_MEMORY */
+/* cs_curl_run - CS_OK for any status. CS_E_CONNECT | CS_E_DNS | CS_E_TIMEOUT | CS_E_TLS | CS_E_TOO_LARGE | CS_E_IO | CS_E_NO_MEMORY |
+ * CS_E_LIBRARY (libcurl.so.4, loaded at the first call, is not installed) */
 CS_MUST cs_err cs_curl_run(cs_curl_reply *reply, const cs_curl_request *request);
+/* cs_curl_date - any of HTTP's forms of a date, in ms since 1970. CS_E_FORMAT. */
+CS_MUST cs_err cs_curl_date(const char *text, uint64_t *out_ms);
 
 #endif

@@ -2,8 +2,7 @@
 # Runs in the guest: what the boot test tries there. Prints `ok CASE` or `not ok CASE`, and steps with the time since the boot.
 set -u
 export PATH=$CS_BIN:$PATH
-RUN=/tmp/run
-mkdir -p $RUN/nitro
+RUN=/tmp/run # made by guest_init.c, with a copy of CS_RUN/emu
 # shellcheck source=tests/boot/uml/guest/lib.sh
 . "$CS_ROOT/tests/boot/uml/guest/lib.sh"
 # shellcheck disable=SC1091 # made by prepare.sh

@@ -85,8 +85,6 @@ running() {
 
 emulator_up() {
     local lines line
-    cp -r "$CS_RUN/emu" "$RUN/emu"
-    rm -f "$RUN/emu/emulator.json"
     sign-emulator --dir "$RUN/emu" --bucket enclave-artifacts >"$RUN/emulator.out" 2>"$CS_RUN/emulator.log" &
     wait_until 15 test -s "$RUN/emu/emulator.json" || return 1
     mapfile -t lines <"$RUN/emu/emulator.json"
@@ -100,17 +98,14 @@ emulator_up() {
 host_up() {
     local name=$1 line out
     shift
-    mkfifo "$RUN/$name.fifo"
-    NITRO_FAKE_DIR=$RUN/nitro NITRO_FAKE_BACKEND=namespace NITRO_FAKE_NSM_CONTROL=$RUN/emu/nsm-control.sock \
+    exec {out}< <(NITRO_FAKE_DIR=$RUN/nitro NITRO_FAKE_BACKEND=namespace NITRO_FAKE_NSM_CONTROL=$RUN/emu/nsm-control.sock \
         NITRO_FAKE_ROLE=$ROLE NITRO_FAKE_INSTANCE=$INSTANCE \
         IMDS_ENDPOINT=$EMU_imds S3_ENDPOINT=$EMU_s3 AGE_KEY_S3_URI=s3://enclave-artifacts/enclave/age-private.key.enc \
         KEY_SHARES_S3_URI=s3://enclave-artifacts/enclave/service_key_shares.json.age \
-        sign-host run --driver nitro --nitro-cli "$CS_BIN/nitro-cli-emulated" --eif "$CS_RUN/${IMAGE:-$name}.eif" --dir "$RUN/$name" \
+        exec sign-host run --driver nitro --nitro-cli "$CS_BIN/nitro-cli-emulated" --eif "$CS_RUN/${IMAGE:-$name}.eif" --dir "$RUN/$name" \
         --peer-cid 1 --console-log "$CS_RUN/$name.log" --kms-endpoint "$EMU_kms_connect" --egress none --listen "$GRPC" "$@" \
-        >"$RUN/$name.fifo" 2>"$CS_RUN/$name.err" &
-    host=$!
-    exec {out}<"$RUN/$name.fifo" # stays open: what it prints later goes nowhere
-    rm "$RUN/$name.fifo"
+        2>"$CS_RUN/$name.err")
+    host=$! # out stays open: what it prints later goes nowhere
     while IFS= read -r -t 60 -u "$out" line; do
         printf '%s\n' "$line" >>"$CS_RUN/$name.out"
         [[ $line != *" serving "*" ok "* ]] || return 0
