@@ -1,50 +1,9 @@
-/* What is around the body of a TEE request: call, attachments, reply, result, audit entry, what core vouches for. See tee_rpc.h. */
-#include <string.h>
-
-#include "base/text.h"
-#include "rpc/tee_rpc.h"
+/* What is around the body of a TEE request: call, attachments, reply, result. See tee_rpc.h. */
+#include "rpc/tee_int.h"
 
 #define CALL_MAX (CS_TEE_BODY_MAX + 4096u)
 #define MESSAGE_MAX (256u * 1024u)
-#define SIGNATURE 64u
-#define HASH 32u
-#define BOOT 16u
 #define ROW_FIELDS 8u
-#define ENTRY_FIELDS 13u
-#define CODE_MAX 64u
-
-/* ---------------------------------------------------------------- pieces */
-
-static cs_err exactly(cs_cbor *c, const uint8_t **out, size_t len)
-{
-    cs_slice s;
-
-    CS_TRY(cs_cbor_bytes(c, &s));
-    *out = s.p;
-    return s.len == len ? CS_OK : CS_E_FORMAT;
-}
-
-static cs_err array_of(cs_cbor *c, uint64_t count)
-{
-    cs_cbor_iter it;
-
-    CS_TRY(cs_cbor_array(c, &it));
-    return it.left == count ? CS_OK : CS_E_FORMAT;
-}
-
-static cs_err put_text(cs_buf *out, cs_slice s)
-{
-    return cs_utf8_valid(s) ? cs_cbor_put_text_slice(out, s) : CS_E_RANGE;
-}
-
-/* Writers that fail leave the buffer as it was. */
-static cs_err undo(cs_buf *out, size_t before, cs_err err)
-{
-    if (err != CS_OK) {
-        out->len = before;
-    }
-    return err;
-}
 
 /* ---------------------------------------------------------------- the call */
 
@@ -59,10 +18,10 @@ static cs_err decode_approvals(cs_cbor *c, cs_tee_call *out)
     while (cs_cbor_more(c, &it)) {
         cs_tee_approval *a = &out->approval[out->num_approvals];
 
-        CS_TRY(array_of(c, 2));
+        CS_TRY(cs_tee_array_of(c, 2));
         CS_TRY(cs_cbor_text(c, &a->approver));
-        CS_TRY(exactly(c, &a->sig64, SIGNATURE));
-        if (a->approver.len < 1 || a->approver.len > CS_TEE_CALLER_MAX) {
+        CS_TRY(cs_tee_exactly(c, &a->sig64, CS_TEE_SIGNATURE));
+        if (a->approver.len < 1 || !cs_name_valid(a->approver, CS_TEE_CALLER_MAX)) {
             return CS_E_FORMAT;
         }
         out->num_approvals++;
@@ -70,22 +29,24 @@ static cs_err decode_approvals(cs_cbor *c, cs_tee_call *out)
     return CS_OK;
 }
 
-cs_err cs_tee_call_decode(cs_tee_call *out, cs_slice bytes)
+static cs_err parse_call(cs_tee_call *out, cs_slice bytes)
 {
     cs_cbor c = cs_cbor_of(bytes, CS_CBOR_STRICT);
 
-    *out = (cs_tee_call){0};
-    if (bytes.len > CALL_MAX) {
-        return CS_E_TOO_LARGE;
-    }
-    CS_TRY(array_of(&c, 3));
+    CS_TRY(cs_tee_array_of(&c, 3));
     CS_TRY(cs_cbor_bytes(&c, &out->body));
     CS_TRY(cs_cbor_bytes(&c, &out->signature));
-    if (out->signature.len != 0 && out->signature.len != SIGNATURE) {
+    if (out->signature.len != 0 && out->signature.len != CS_TEE_SIGNATURE) {
         return CS_E_FORMAT;
     }
     CS_TRY(decode_approvals(&c, out));
     return cs_cbor_end(&c);
+}
+
+cs_err cs_tee_call_decode(cs_tee_call *out, cs_slice bytes)
+{
+    *out = (cs_tee_call){0};
+    return cs_tee_cleared(out, sizeof *out, bytes.len <= CALL_MAX ? parse_call(out, bytes) : CS_E_TOO_LARGE);
 }
 
 static cs_err encode_call(cs_buf *out, const cs_tee_call *call)
@@ -96,22 +57,26 @@ static cs_err encode_call(cs_buf *out, const cs_tee_call *call)
     CS_TRY(cs_cbor_put_array(out, call->num_approvals));
     for (size_t i = 0; i < call->num_approvals; i++) {
         CS_TRY(cs_cbor_put_array(out, 2));
-        CS_TRY(put_text(out, call->approval[i].approver));
-        CS_TRY(cs_cbor_put_bytes(out, cs_slice_of(call->approval[i].sig64, SIGNATURE)));
+        CS_TRY(cs_tee_put_text(out, call->approval[i].approver));
+        CS_TRY(cs_cbor_put_bytes(out, cs_slice_of(call->approval[i].sig64, CS_TEE_SIGNATURE)));
     }
     return CS_OK;
 }
 
 cs_err cs_tee_call_encode(cs_buf *out, const cs_tee_call *call)
 {
-    return undo(out, out->len, call->num_approvals <= CS_TEE_APPROVALS_MAX ? encode_call(out, call) : CS_E_RANGE);
+    const size_t before = out->len;
+    cs_tee_call again;
+    cs_err err = call->num_approvals <= CS_TEE_APPROVALS_MAX ? encode_call(out, call) : CS_E_RANGE;
+
+    return cs_tee_undo(out, before, err == CS_OK ? cs_tee_call_decode(&again, cs_tee_written(out, before)) : err);
 }
 
 /* ---------------------------------------------------------------- rows */
 
 static cs_err decode_row(cs_cbor *c, cs_tee_row *row)
 {
-    CS_TRY(array_of(c, ROW_FIELDS));
+    CS_TRY(cs_tee_array_of(c, ROW_FIELDS));
     CS_TRY(cs_cbor_text(c, &row->record));
     CS_TRY(cs_cbor_text(c, &row->code));
     CS_TRY(cs_cbor_uint(c, &row->version));
@@ -120,8 +85,8 @@ static cs_err decode_row(cs_cbor *c, cs_tee_row *row)
     CS_TRY(cs_cbor_bytes(c, &row->blob));
     CS_TRY(cs_cbor_uint(c, &row->alg));
     CS_TRY(cs_cbor_bytes(c, &row->public_key));
-    if (!cs_tee_record_valid(row->record) || row->code.len < 1 || row->code.len > CODE_MAX ||
-        row->version > UINT32_MAX || cs_tee_alg_name(row->alg) == NULL) {
+    if (!cs_tee_record_valid(row->record) || !cs_tee_code_valid(row->code) || row->version > UINT32_MAX ||
+        !cs_name_valid(row->kms_key, CS_TEE_KMS_KEY_MAX) || cs_tee_alg_name(row->alg) == NULL) {
         return CS_E_FORMAT;
     }
     return (row->kms_key.len == 0) == (row->data_key.len == 0) ? CS_OK : CS_E_FORMAT;
@@ -156,10 +121,10 @@ static cs_err encode_rows(cs_buf *out, const cs_tee_row *rows, size_t num)
     CS_TRY(num <= CS_TEE_ROWS_MAX ? cs_cbor_put_array(out, num) : CS_E_RANGE);
     for (size_t i = 0; i < num; i++) {
         CS_TRY(cs_cbor_put_array(out, ROW_FIELDS));
-        CS_TRY(put_text(out, rows[i].record));
-        CS_TRY(put_text(out, rows[i].code));
+        CS_TRY(cs_tee_put_text(out, rows[i].record));
+        CS_TRY(cs_tee_put_text(out, rows[i].code));
         CS_TRY(cs_cbor_put_uint(out, rows[i].version));
-        CS_TRY(put_text(out, rows[i].kms_key));
+        CS_TRY(cs_tee_put_text(out, rows[i].kms_key));
         CS_TRY(cs_cbor_put_bytes(out, rows[i].data_key));
         CS_TRY(cs_cbor_put_bytes(out, rows[i].blob));
         CS_TRY(cs_cbor_put_uint(out, rows[i].alg));
@@ -174,31 +139,32 @@ static cs_err encode_rows(cs_buf *out, const cs_tee_row *rows, size_t num)
 enum { NEW, ROWS, KMS_KEY, DATA_KEY, NUM_ATTACHED };
 static const char *const attached_keys[NUM_ATTACHED] = {"new", "rows", "kms_key", "data_key"};
 
+/* What is empty is left out: there is one encoding. */
 static cs_err decode_attached(cs_cbor *c, cs_tee_attached *out, int key)
 {
     switch (key) {
     case NEW:
-        return cs_cbor_bytes(c, &out->fresh);
+        CS_TRY(cs_cbor_bytes(c, &out->fresh));
+        return out->fresh.len > 0 ? CS_OK : CS_E_FORMAT;
     case ROWS:
-        return decode_rows(c, &out->rows, &out->num_rows);
+        CS_TRY(decode_rows(c, &out->rows, &out->num_rows));
+        return out->num_rows > 0 ? CS_OK : CS_E_FORMAT;
     case KMS_KEY:
-        return cs_cbor_text(c, &out->kms_key);
+        CS_TRY(cs_cbor_text(c, &out->kms_key));
+        return out->kms_key.len > 0 && cs_name_valid(out->kms_key, CS_TEE_KMS_KEY_MAX) ? CS_OK : CS_E_FORMAT;
     default:
-        return cs_cbor_bytes(c, &out->data_key);
+        CS_TRY(cs_cbor_bytes(c, &out->data_key));
+        return out->data_key.len > 0 ? CS_OK : CS_E_FORMAT;
     }
 }
 
-cs_err cs_tee_attached_decode(cs_tee_attached *out, cs_slice bytes)
+static cs_err parse_attached(cs_tee_attached *out, cs_slice bytes)
 {
     cs_cbor c = cs_cbor_of(bytes, CS_CBOR_STRICT);
     cs_cbor_iter it;
     cs_slice name;
     int key = -1;
 
-    *out = (cs_tee_attached){0};
-    if (bytes.len > MESSAGE_MAX) {
-        return CS_E_TOO_LARGE;
-    }
     CS_TRY(cs_cbor_map(&c, &it));
     while (cs_cbor_more(&c, &it)) {
         CS_TRY(cs_cbor_text(&c, &name));
@@ -211,6 +177,12 @@ cs_err cs_tee_attached_decode(cs_tee_attached *out, cs_slice bytes)
         CS_TRY(decode_attached(&c, out, key));
     }
     return cs_cbor_end(&c);
+}
+
+cs_err cs_tee_attached_decode(cs_tee_attached *out, cs_slice bytes)
+{
+    *out = (cs_tee_attached){0};
+    return cs_tee_cleared(out, sizeof *out, bytes.len <= MESSAGE_MAX ? parse_attached(out, bytes) : CS_E_TOO_LARGE);
 }
 
 static cs_err encode_attached(cs_buf *out, const cs_tee_attached *a, const cs_tee_row *rows, size_t num_rows)
@@ -227,7 +199,7 @@ static cs_err encode_attached(cs_buf *out, const cs_tee_attached *a, const cs_te
     }
     if (a->kms_key.len > 0) {
         CS_TRY(cs_cbor_put_text(out, attached_keys[KMS_KEY]));
-        CS_TRY(put_text(out, a->kms_key));
+        CS_TRY(cs_tee_put_text(out, a->kms_key));
     }
     if (a->data_key.len > 0) {
         CS_TRY(cs_cbor_put_text(out, attached_keys[DATA_KEY]));
@@ -238,39 +210,48 @@ static cs_err encode_attached(cs_buf *out, const cs_tee_attached *a, const cs_te
 
 cs_err cs_tee_attached_encode(cs_buf *out, const cs_tee_attached *a, const cs_tee_row *rows, size_t num_rows)
 {
-    return undo(out, out->len, encode_attached(out, a, rows, num_rows));
+    const size_t before = out->len;
+    cs_tee_attached again;
+    cs_err err = encode_attached(out, a, rows, num_rows);
+
+    return cs_tee_undo(out, before, err == CS_OK ? cs_tee_attached_decode(&again, cs_tee_written(out, before)) : err);
 }
 
 /* ---------------------------------------------------------------- the reply */
 
-cs_err cs_tee_reply_decode(cs_tee_reply *out, cs_slice bytes)
+static cs_err parse_reply(cs_tee_reply *out, cs_slice bytes)
 {
     cs_cbor c = cs_cbor_of(bytes, CS_CBOR_STRICT);
     uint64_t sealed = 0;
 
-    *out = (cs_tee_reply){0};
-    if (bytes.len > MESSAGE_MAX) {
-        return CS_E_TOO_LARGE;
-    }
-    CS_TRY(array_of(&c, 6));
+    CS_TRY(cs_tee_array_of(&c, 6));
     CS_TRY(cs_cbor_text(&c, &out->code));
     CS_TRY(cs_cbor_uint(&c, &sealed));
     CS_TRY(cs_cbor_bytes(&c, &out->result));
     CS_TRY(decode_rows(&c, &out->rows, &out->num_rows));
     CS_TRY(cs_cbor_bytes(&c, &out->entry));
     CS_TRY(cs_cbor_bytes(&c, &out->entry_sig));
-    if (sealed > 1 || out->code.len < 1 || out->code.len > CODE_MAX ||
-        out->entry_sig.len != (out->entry.len > 0 ? SIGNATURE : 0)) {
+    if (sealed > 1 || !cs_tee_code_valid(out->code) ||
+        out->entry_sig.len != (out->entry.len > 0 ? CS_TEE_SIGNATURE : 0)) {
         return CS_E_FORMAT;
     }
     out->sealed = sealed == 1;
+    if (cs_slice_eq_str(out->code, "OK") ? out->result.len == 0 : out->result.len > 0 || out->sealed) {
+        return CS_E_FORMAT; /* a refusal has no result */
+    }
     return cs_cbor_end(&c);
+}
+
+cs_err cs_tee_reply_decode(cs_tee_reply *out, cs_slice bytes)
+{
+    *out = (cs_tee_reply){0};
+    return cs_tee_cleared(out, sizeof *out, bytes.len <= MESSAGE_MAX ? parse_reply(out, bytes) : CS_E_TOO_LARGE);
 }
 
 static cs_err encode_reply(cs_buf *out, const cs_tee_reply *r, const cs_tee_row *rows, size_t num_rows)
 {
     CS_TRY(cs_cbor_put_array(out, 6));
-    CS_TRY(put_text(out, r->code));
+    CS_TRY(cs_tee_put_text(out, r->code));
     CS_TRY(cs_cbor_put_uint(out, r->sealed));
     CS_TRY(cs_cbor_put_bytes(out, r->result));
     CS_TRY(encode_rows(out, rows, num_rows));
@@ -280,21 +261,60 @@ static cs_err encode_reply(cs_buf *out, const cs_tee_reply *r, const cs_tee_row 
 
 cs_err cs_tee_reply_encode(cs_buf *out, const cs_tee_reply *r, const cs_tee_row *rows, size_t num_rows)
 {
-    return undo(out, out->len, encode_reply(out, r, rows, num_rows));
+    const size_t before = out->len;
+    cs_tee_reply again;
+    cs_err err = encode_reply(out, r, rows, num_rows);
+
+    return cs_tee_undo(out, before, err == CS_OK ? cs_tee_reply_decode(&again, cs_tee_written(out, before)) : err);
 }
 
-cs_err cs_tee_result_decode(cs_tee_result *out, const cs_tee_op_row *row, cs_slice bytes)
+static bool public_key_valid(cs_slice key)
+{
+    return key.len == 32 || key.len == 33;
+}
+
+/* What the letters do not say. */
+static bool result_valid(cs_tee_op op, const cs_tee_field *f)
+{
+    switch (op) {
+    case CS_TEE_SIGN:
+        return f[0].s.len == CS_TEE_SIGNATURE && f[1].u <= 3 && public_key_valid(f[2].s);
+    case CS_TEE_DECRYPT:
+        return f[0].s.len <= CS_TEE_DATA_MAX;
+    case CS_TEE_SEAL:
+        return f[0].u >= 1 && f[0].u <= UINT32_MAX;
+    case CS_TEE_UNSEAL:
+        return f[0].s.len <= CS_TEE_DATA_MAX && f[1].u >= 1 && f[1].u <= UINT32_MAX;
+    case CS_TEE_GENERATE:
+    case CS_TEE_IMPORT:
+        return public_key_valid(f[0].s);
+    case CS_TEE_PUBLIC_KEY:
+        return public_key_valid(f[0].s) && f[1].u != CS_TEE_DATA && cs_tee_alg_name(f[1].u) != NULL;
+    case CS_TEE_ROTATE:
+        return f[0].u <= CS_TEE_ROWS_MAX;
+    default:
+        return f[0].s.len > 0;
+    }
+}
+
+static cs_err parse_result(cs_tee_result *out, const cs_tee_op_row *row, cs_slice bytes)
 {
     cs_cbor c = cs_cbor_of(bytes, CS_CBOR_STRICT);
 
-    *out = (cs_tee_result){0};
-    CS_TRY(array_of(&c, strlen(row->out)));
+    CS_TRY(cs_tee_array_of(&c, strlen(row->out)));
     for (size_t i = 0; row->out[i] != '\0'; i++) {
         CS_TRY(row->out[i] == 'u'   ? cs_cbor_uint(&c, &out->f[i].u)
                : row->out[i] == 't' ? cs_cbor_text(&c, &out->f[i].s)
                                     : cs_cbor_bytes(&c, &out->f[i].s));
     }
-    return cs_cbor_end(&c);
+    CS_TRY(cs_cbor_end(&c));
+    return result_valid(row->op, out->f) ? CS_OK : CS_E_FORMAT;
+}
+
+cs_err cs_tee_result_decode(cs_tee_result *out, const cs_tee_op_row *row, cs_slice bytes)
+{
+    *out = (cs_tee_result){0};
+    return cs_tee_cleared(out, sizeof *out, bytes.len <= MESSAGE_MAX ? parse_result(out, row, bytes) : CS_E_TOO_LARGE);
 }
 
 static cs_err encode_result(cs_buf *out, const cs_tee_op_row *row, const cs_tee_result *r)
@@ -302,7 +322,7 @@ static cs_err encode_result(cs_buf *out, const cs_tee_op_row *row, const cs_tee_
     CS_TRY(cs_cbor_put_array(out, strlen(row->out)));
     for (size_t i = 0; row->out[i] != '\0'; i++) {
         CS_TRY(row->out[i] == 'u'   ? cs_cbor_put_uint(out, r->f[i].u)
-               : row->out[i] == 't' ? put_text(out, r->f[i].s)
+               : row->out[i] == 't' ? cs_tee_put_text(out, r->f[i].s)
                                     : cs_cbor_put_bytes(out, r->f[i].s));
     }
     return CS_OK;
@@ -310,93 +330,10 @@ static cs_err encode_result(cs_buf *out, const cs_tee_op_row *row, const cs_tee_
 
 cs_err cs_tee_result_encode(cs_buf *out, const cs_tee_op_row *row, const cs_tee_result *r)
 {
-    return undo(out, out->len, encode_result(out, row, r));
-}
+    const size_t before = out->len;
+    cs_tee_result again;
+    cs_err err = encode_result(out, row, r);
 
-/* ---------------------------------------------------------------- the audit entry */
-
-cs_err cs_tee_entry_decode(cs_tee_entry *out, cs_slice bytes)
-{
-    cs_cbor c = cs_cbor_of(bytes, CS_CBOR_STRICT);
-    uint64_t version = 0;
-
-    *out = (cs_tee_entry){0};
-    CS_TRY(array_of(&c, ENTRY_FIELDS));
-    CS_TRY(cs_cbor_uint(&c, &version));
-    CS_TRY(cs_cbor_uint(&c, &out->counter));
-    CS_TRY(exactly(&c, &out->boot16, BOOT));
-    CS_TRY(exactly(&c, &out->previous32, HASH));
-    CS_TRY(cs_cbor_uint(&c, &out->time_ms));
-    CS_TRY(exactly(&c, &out->request_id16, CS_TEE_ID_LEN));
-    CS_TRY(exactly(&c, &out->request_hash32, HASH));
-    CS_TRY(cs_cbor_text(&c, &out->caller));
-    CS_TRY(cs_cbor_uint(&c, &out->op));
-    CS_TRY(cs_cbor_text(&c, &out->record));
-    CS_TRY(cs_cbor_text(&c, &out->code));
-    CS_TRY(exactly(&c, &out->pcr_digest32, HASH));
-    CS_TRY(exactly(&c, &out->result_hash32, HASH));
-    if (version != 1 || cs_tee_op_of(out->op) == NULL || out->caller.len > CS_TEE_CALLER_MAX ||
-        out->record.len > CS_TEE_RECORD_MAX || out->code.len < 1 || out->code.len > CODE_MAX) {
-        return CS_E_FORMAT;
-    }
-    return cs_cbor_end(&c);
-}
-
-static cs_err encode_entry(cs_buf *out, const cs_tee_entry *e)
-{
-    CS_TRY(cs_cbor_put_array(out, ENTRY_FIELDS));
-    CS_TRY(cs_cbor_put_uint(out, 1));
-    CS_TRY(cs_cbor_put_uint(out, e->counter));
-    CS_TRY(cs_cbor_put_bytes(out, cs_slice_of(e->boot16, BOOT)));
-    CS_TRY(cs_cbor_put_bytes(out, cs_slice_of(e->previous32, HASH)));
-    CS_TRY(cs_cbor_put_uint(out, e->time_ms));
-    CS_TRY(cs_cbor_put_bytes(out, cs_slice_of(e->request_id16, CS_TEE_ID_LEN)));
-    CS_TRY(cs_cbor_put_bytes(out, cs_slice_of(e->request_hash32, HASH)));
-    CS_TRY(put_text(out, e->caller));
-    CS_TRY(cs_cbor_put_uint(out, e->op));
-    CS_TRY(put_text(out, e->record));
-    CS_TRY(put_text(out, e->code));
-    CS_TRY(cs_cbor_put_bytes(out, cs_slice_of(e->pcr_digest32, HASH)));
-    return cs_cbor_put_bytes(out, cs_slice_of(e->result_hash32, HASH));
-}
-
-cs_err cs_tee_entry_encode(cs_buf *out, const cs_tee_entry *e)
-{
-    return undo(out, out->len, encode_entry(out, e));
-}
-
-/* ---------------------------------------------------------------- what core vouches for */
-
-cs_err cs_tee_vouch_decode(cs_tee_vouch *out, cs_slice user_data)
-{
-    cs_cbor c = cs_cbor_of(user_data, CS_CBOR_STRICT);
-    uint64_t version = 0;
-    cs_slice kind;
-
-    *out = (cs_tee_vouch){0};
-    CS_TRY(array_of(&c, 5));
-    CS_TRY(cs_cbor_uint(&c, &version));
-    CS_TRY(cs_cbor_text(&c, &kind));
-    CS_TRY(exactly(&c, &out->request_key32, HASH));
-    CS_TRY(exactly(&c, &out->audit_key32, HASH));
-    CS_TRY(exactly(&c, &out->boot16, BOOT));
-    if (version != 1 || !cs_slice_eq_str(kind, "tee")) {
-        return CS_E_FORMAT;
-    }
-    return cs_cbor_end(&c);
-}
-
-static cs_err encode_vouch(cs_buf *out, const cs_tee_vouch *v)
-{
-    CS_TRY(cs_cbor_put_array(out, 5));
-    CS_TRY(cs_cbor_put_uint(out, 1));
-    CS_TRY(cs_cbor_put_text(out, "tee"));
-    CS_TRY(cs_cbor_put_bytes(out, cs_slice_of(v->request_key32, HASH)));
-    CS_TRY(cs_cbor_put_bytes(out, cs_slice_of(v->audit_key32, HASH)));
-    return cs_cbor_put_bytes(out, cs_slice_of(v->boot16, BOOT));
-}
-
-cs_err cs_tee_vouch_encode(cs_buf *out, const cs_tee_vouch *v)
-{
-    return undo(out, out->len, encode_vouch(out, v));
+    return cs_tee_undo(out, before,
+                       err == CS_OK ? cs_tee_result_decode(&again, row, cs_tee_written(out, before)) : err);
 }

@@ -11,7 +11,6 @@
 #define NONCE_MAX 512u
 #define KEY_LEN 32u
 #define VERSION_MAX UINT32_MAX
-#define KMS_KEY_MAX 2048u
 
 static const cs_tee_op_row ops[CS_TEE_NUM_OPS] = {
 #define CS_TEE_ROW(name, num, text, in, out, flags) {CS_TEE_##name, text, in, out, flags},
@@ -117,7 +116,7 @@ static cs_err check(const cs_tee_request *r)
         CS_TRY(check_key_alg(f[1].u));
         return in_range(f[2].s.len == KEY_LEN);
     case CS_TEE_ROTATE:
-        return in_range(cs_name_valid(f[1].s, KMS_KEY_MAX) && f[2].u <= 1);
+        return in_range(cs_name_valid(f[1].s, CS_TEE_KMS_KEY_MAX) && f[2].u <= 1);
     case CS_TEE_ATTEST:
         return in_range(f[0].s.len >= NONCE_MIN && f[0].s.len <= NONCE_MAX);
     default:
@@ -192,17 +191,13 @@ static cs_err decode_field(cs_cbor *c, cs_tee_request *out, size_t i)
     }
 }
 
-cs_err cs_tee_request_decode(cs_tee_request *out, cs_slice body)
+static cs_err decode(cs_tee_request *out, cs_slice body)
 {
     cs_cbor c = cs_cbor_of(body, CS_CBOR_STRICT);
     cs_cbor_iter it;
     uint64_t version = 0, op = 0;
     cs_slice id;
 
-    *out = (cs_tee_request){0};
-    if (body.len > CS_TEE_BODY_MAX) {
-        return CS_E_TOO_LARGE;
-    }
     CS_TRY(cs_cbor_array(&c, &it));
     CS_TRY(cs_cbor_uint(&c, &version));
     CS_TRY(cs_cbor_uint(&c, &op));
@@ -220,6 +215,16 @@ cs_err cs_tee_request_decode(cs_tee_request *out, cs_slice body)
     }
     CS_TRY(cs_cbor_end(&c));
     return check(out);
+}
+
+cs_err cs_tee_request_decode(cs_tee_request *out, cs_slice body)
+{
+    *out = (cs_tee_request){0};
+    cs_err err = body.len <= CS_TEE_BODY_MAX ? decode(out, body) : CS_E_TOO_LARGE;
+    if (err != CS_OK) {
+        *out = (cs_tee_request){0};
+    }
+    return err;
 }
 
 static cs_err encode_field(cs_buf *out, const cs_tee_request *r, size_t i)
@@ -265,11 +270,27 @@ cs_err cs_tee_request_encode(cs_buf *out, const cs_tee_request *r)
     return err;
 }
 
-cs_err cs_tee_records_encode(cs_buf *out, const cs_slice *records, size_t num)
+static cs_err encode_records(cs_buf *out, const cs_slice *records, size_t num)
 {
     CS_TRY(cs_cbor_put_array(out, num));
     for (size_t i = 0; i < num; i++) {
         CS_TRY(cs_tee_record_valid(records[i]) ? cs_cbor_put_text_slice(out, records[i]) : CS_E_RANGE);
     }
     return CS_OK;
+}
+
+cs_err cs_tee_records_encode(cs_buf *out, const cs_slice *records, size_t num)
+{
+    const size_t before = out->len;
+    cs_err err = num >= 1 && num <= CS_TEE_ROWS_MAX ? encode_records(out, records, num) : CS_E_RANGE;
+
+    if (err == CS_OK) { /* no two the same */
+        cs_cbor c = cs_cbor_of(cs_slice_of(out->p + before, out->len - before), CS_CBOR_STRICT);
+        cs_slice array;
+        err = decode_records(&c, &array);
+    }
+    if (err != CS_OK) {
+        out->len = before;
+    }
+    return err;
 }

@@ -13,6 +13,7 @@
 #define CS_TEE_DATA_MAX (64u * 1024u) /* plaintext of a Seal */
 #define CS_TEE_RECORD_MAX 128
 #define CS_TEE_CALLER_MAX 64
+#define CS_TEE_KMS_KEY_MAX 2048
 #define CS_TEE_ROWS_MAX 256
 #define CS_TEE_APPROVALS_MAX 16
 #define CS_TEE_MAX_FIELDS 4
@@ -111,7 +112,7 @@ bool cs_tee_record_valid(cs_slice record);
 CS_MUST cs_err cs_tee_request_decode(cs_tee_request *out, cs_slice body);
 CS_MUST cs_err cs_tee_request_encode(cs_buf *out, const cs_tee_request *r);
 
-/* cs_tee_records_encode - the array of Rotate, for `records`. CS_E_RANGE. */
+/* cs_tee_records_encode - the array of Rotate, for `records`: 1..CS_TEE_ROWS_MAX, no two the same. CS_E_RANGE; out is then as before. */
 CS_MUST cs_err cs_tee_records_encode(cs_buf *out, const cs_slice *records, size_t num);
 
 /* The call: body, signature (empty or 64 bytes), approvals. */
@@ -163,8 +164,8 @@ CS_MUST cs_err cs_tee_result_decode(cs_tee_result *out, const cs_tee_op_row *row
 CS_MUST cs_err cs_tee_result_encode(cs_buf *out, const cs_tee_op_row *row, const cs_tee_result *r);
 
 /*
- * The decoders below and above are strict: the documented items, nothing behind. CS_E_FORMAT | CS_E_TOO_LARGE. *out borrows from bytes.
- * The encoders append. CS_E_RANGE | CS_E_NO_MEMORY; out is then as before.
+ * The decoders below and above are strict: the documented items in their one encoding, nothing behind. CS_E_FORMAT | CS_E_TOO_LARGE;
+ * *out is then zero. *out borrows from bytes. The encoders append what decodes. CS_E_RANGE | CS_E_NO_MEMORY; out is then as before.
  */
 /*
  * One audit entry (docs/formats/tee.md, Reply). What is signed is SHA-256(CS_TEE_AUDIT_SIGNED || entry); the hash of an entry, previous32
