@@ -74,6 +74,37 @@ static cs_err read_publishers(cs_cbor *c, cs_core_config *out)
     return CS_OK;
 }
 
+static cs_err read_tee_keys(cs_cbor *c, cs_core_config *out)
+{
+    cs_cbor_iter it;
+
+    CS_TRY(cs_cbor_array(c, &it));
+    while (cs_cbor_more(c, &it)) {
+        if (out->num_tee_key_arns == CS_CONFIG_MAX_TEE_KEYS) {
+            return CS_E_RANGE;
+        }
+        CS_TRY(read_text(c, &out->tee_key_arns[out->num_tee_key_arns++], 2048));
+    }
+    return CS_OK;
+}
+
+static cs_err read_approvals(cs_cbor *c, cs_core_config *out)
+{
+    cs_cbor_iter it;
+
+    CS_TRY(cs_cbor_map(c, &it));
+    while (cs_cbor_more(c, &it)) {
+        cs_slice name;
+        CS_TRY(cs_cbor_text(c, &name));
+        const cs_tee_op_row *row = cs_tee_op_named(name);
+        if (row == NULL) {
+            return CS_E_RANGE;
+        }
+        CS_TRY(read_range(c, &out->tee_approvals[row->op], 1, CS_TEE_APPROVALS_MAX));
+    }
+    return CS_OK;
+}
+
 static cs_err read_level(cs_cbor *c, cs_log_level *out)
 {
     cs_slice name;
@@ -96,14 +127,62 @@ enum {
     ARENA,
     SHARE_FILE,
     LEVEL,
+    TEE_ENABLED,
+    TEE_KEYS,
+    TEE_CACHE_SECONDS,
+    TEE_CACHE_ENTRIES,
+    TEE_WORKERS,
+    TEE_QUEUE,
+    TEE_WINDOW,
+    TEE_APPROVALS,
     NUM_KEYS
 };
 
 static const char *const keys[NUM_KEYS] = {
-    "debugAllowed",  "region",   "keyArn",   "encryptionContext", "publishers", "requireSignedShares",
-    "minGeneration", "maxBytes", "sessions", "silenceMs",         "arenaMiB",   "keyShareFile",
+    "debugAllowed",
+    "region",
+    "keyArn",
+    "encryptionContext",
+    "publishers",
+    "requireSignedShares",
+    "minGeneration",
+    "maxBytes",
+    "sessions",
+    "silenceMs",
+    "arenaMiB",
+    "keyShareFile",
     "level",
+    "teeEnabled",
+    "teeKmsKeyArns",
+    "teeDataKeyCacheSeconds",
+    "teeDataKeyCacheEntries",
+    "teeWorkers",
+    "teeQueue",
+    "teeWindowSeconds",
+    "teeRequireApproval",
 };
+
+static cs_err read_tee_value(cs_cbor *c, cs_core_config *out, unsigned key)
+{
+    switch (key) {
+    case TEE_ENABLED:
+        return read_bool(c, &out->tee_enabled);
+    case TEE_KEYS:
+        return read_tee_keys(c, out);
+    case TEE_CACHE_SECONDS:
+        return read_range(c, &out->tee_cache_seconds, 0, 3600);
+    case TEE_CACHE_ENTRIES:
+        return read_range(c, &out->tee_cache_entries, 1, 65536);
+    case TEE_WORKERS:
+        return read_range(c, &out->tee_workers, 0, 64);
+    case TEE_QUEUE:
+        return read_range(c, &out->tee_queue, 1, 65536);
+    case TEE_WINDOW:
+        return read_range(c, &out->tee_window_seconds, 5, 600);
+    default:
+        return read_approvals(c, out);
+    }
+}
 
 static cs_err read_value(cs_cbor *c, cs_core_config *out, unsigned key)
 {
@@ -132,8 +211,10 @@ static cs_err read_value(cs_cbor *c, cs_core_config *out, unsigned key)
         return read_range(c, &out->arena_mib, 4, 65536);
     case SHARE_FILE:
         return read_path(c, out->key_share_file);
-    default:
+    case LEVEL:
         return read_level(c, &out->level);
+    default:
+        return read_tee_value(c, out, key);
     }
 }
 
@@ -181,6 +262,9 @@ cs_err cs_core_config_read(cs_core_config *out, const char **bad, cs_slice bytes
             *bad = keys[i];
             return CS_E_CONFIG;
         }
+    }
+    if (out->num_tee_key_arns == 0) {
+        out->tee_key_arns[out->num_tee_key_arns++] = out->key_arn;
     }
     *bad = "";
     return CS_OK;

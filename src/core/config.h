@@ -5,11 +5,13 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "rpc/tee_rpc.h"
 
 #define CS_CONFIG_MAX_BYTES 65536u
 #define CS_CONFIG_MAX_PUBLISHERS 16
 #define CS_CONFIG_MAX_CONTEXT 16
 #define CS_CONFIG_MAX_PATH 1023
+#define CS_CONFIG_MAX_TEE_KEYS 16
 
 typedef struct cs_core_config {
     bool debug_allowed;
@@ -25,6 +27,16 @@ typedef struct cs_core_config {
     size_t num_context;
     uint8_t publisher[CS_CONFIG_MAX_PUBLISHERS][32];
     size_t num_publishers;
+    bool tee_enabled;
+    cs_slice tee_key_arns
+        [CS_CONFIG_MAX_TEE_KEYS]; /* KMS keys that may be asked, the first seals; key_arn when none is given */
+    size_t num_tee_key_arns;      /* at least 1 */
+    uint64_t tee_cache_seconds;   /* 0..3600 of a data key; 0: for one call */
+    uint64_t tee_cache_entries;   /* 1..65536 */
+    uint64_t tee_workers;         /* 0..64; 0: as many as CPUs */
+    uint64_t tee_queue;           /* calls waiting or under way, 1..65536 */
+    uint64_t tee_window_seconds;  /* 5..600 */
+    uint64_t tee_approvals[CS_TEE_NUM_OPS + 1];  /* by number of the operation: 0 none, else 1..CS_TEE_APPROVALS_MAX */
     char key_share_file[CS_CONFIG_MAX_PATH + 1]; /* "": none. Local runs only: release programs refuse another */
 } cs_core_config;
 

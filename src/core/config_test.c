@@ -13,12 +13,12 @@
 
 typedef struct entry {
     const char *key;
-    enum { BOOL, UINT, TEXT, LIST, MAP, NUL } kind;
+    enum { BOOL, UINT, TEXT, LIST, EMPTY, MAP, COUNT, NUL } kind;
     uint64_t u;
     const char *t;
 } entry;
 
-#define NUM 13
+#define NUM 21
 static const entry good[NUM] = {
     {"level", TEXT, 0, "warn"},
     {"keyArn", TEXT, 0, "arn:x"},
@@ -26,13 +26,21 @@ static const entry good[NUM] = {
     {"arenaMiB", UINT, 64, NULL},
     {"maxBytes", UINT, 4096, NULL},
     {"sessions", UINT, 10, NULL},
+    {"teeQueue", UINT, 7, NULL},
     {"silenceMs", UINT, 500, NULL},
     {"publishers", LIST, 0, HEX64},
+    {"teeEnabled", BOOL, 1, NULL},
+    {"teeWorkers", UINT, 2, NULL},
     {"debugAllowed", BOOL, 0, NULL},
     {"keyShareFile", TEXT, 0, "/x"},
     {"minGeneration", UINT, 9, NULL},
+    {"teeKmsKeyArns", LIST, 0, "arn:y"},
     {"encryptionContext", MAP, 0, "k"},
+    {"teeWindowSeconds", UINT, 30, NULL},
+    {"teeRequireApproval", COUNT, 2, "Import"},
     {"requireSignedShares", BOOL, 1, NULL},
+    {"teeDataKeyCacheEntries", UINT, 11, NULL},
+    {"teeDataKeyCacheSeconds", UINT, 12, NULL},
 };
 
 static void put(cs_buf *b, const entry *e)
@@ -51,6 +59,14 @@ static void put(cs_buf *b, const entry *e)
     case LIST:
         assert_int_equal(cs_cbor_put_array(b, 1), CS_OK);
         assert_int_equal(cs_cbor_put_text(b, e->t), CS_OK);
+        break;
+    case EMPTY:
+        assert_int_equal(cs_cbor_put_array(b, 0), CS_OK);
+        break;
+    case COUNT:
+        assert_int_equal(cs_cbor_put_map(b, 1), CS_OK);
+        assert_int_equal(cs_cbor_put_text(b, e->t), CS_OK);
+        assert_int_equal(cs_cbor_put_uint(b, e->u), CS_OK);
         break;
     case MAP:
         assert_int_equal(cs_cbor_put_map(b, 1), CS_OK);
@@ -90,6 +106,27 @@ static void test_a_whole_section_is_read(void **state)
     assert_int_equal(c.num_publishers, 1);
     assert_int_equal(c.publisher[0][1], 0x11);
     assert_string_equal(c.key_share_file, "/x");
+    assert_true(c.tee_enabled && c.tee_queue == 7 && c.tee_workers == 2 && c.tee_window_seconds == 30);
+    assert_true(c.tee_cache_entries == 11 && c.tee_cache_seconds == 12);
+    assert_true(c.num_tee_key_arns == 1 && cs_slice_eq_str(c.tee_key_arns[0], "arn:y"));
+    for (unsigned op = 0; op <= CS_TEE_NUM_OPS; op++) {
+        assert_int_equal(c.tee_approvals[op], op == CS_TEE_IMPORT ? 2 : 0);
+    }
+}
+
+static void test_without_a_list_the_tee_has_the_key_of_the_age_identity(void **state)
+{
+    cs_core_config c;
+    entry e[NUM];
+
+    memcpy(e, good, sizeof good);
+    for (size_t i = 0; i < NUM; i++) {
+        if (strcmp(e[i].key, "teeKmsKeyArns") == 0) {
+            e[i].kind = EMPTY;
+        }
+    }
+    assert_int_equal(cs_core_config_read(&c, NULL, section(e, NUM)), CS_OK);
+    assert_true(c.num_tee_key_arns == 1 && cs_slice_eq_str(c.tee_key_arns[0], "arn:x"));
 }
 
 static void test_a_missing_unknown_or_repeated_key_is_refused_by_name(void **state)
@@ -105,7 +142,7 @@ static void test_a_missing_unknown_or_repeated_key_is_refused_by_name(void **sta
         assert_string_equal(bad, good[i].key);
     }
     memcpy(e, good, sizeof good);
-    e[NUM] = (entry){"zzz", UINT, 1, NULL};
+    e[NUM] = (entry){"zzzzzzzzzzzzzzzzzzzzzzz", UINT, 1, NULL};
     assert_int_equal(cs_core_config_read(&c, &bad, section(e, NUM + 1)), CS_E_CONFIG);
     assert_string_equal(bad, "unknown key");
     e[NUM] = good[3];
@@ -134,6 +171,22 @@ static void test_values_of_the_wrong_type_or_range_are_refused_by_key(void **sta
         {"minGeneration", BOOL, 0, NULL},
         {"encryptionContext", LIST, 0, "k"},
         {"requireSignedShares", NUL, 0, NULL},
+        {"teeQueue", UINT, 0, NULL},
+        {"teeQueue", UINT, 65537, NULL},
+        {"teeEnabled", UINT, 1, NULL},
+        {"teeWorkers", UINT, 65, NULL},
+        {"teeKmsKeyArns", LIST, 0, ""},
+        {"teeKmsKeyArns", TEXT, 0, "arn:y"},
+        {"teeWindowSeconds", UINT, 4, NULL},
+        {"teeWindowSeconds", UINT, 601, NULL},
+        {"teeRequireApproval", COUNT, 2, "Imports"},
+        {"teeRequireApproval", COUNT, 2, "Approve"},
+        {"teeRequireApproval", COUNT, 0, "Import"},
+        {"teeRequireApproval", COUNT, 17, "Import"},
+        {"teeRequireApproval", MAP, 0, "Import"},
+        {"teeDataKeyCacheEntries", UINT, 0, NULL},
+        {"teeDataKeyCacheEntries", UINT, 65537, NULL},
+        {"teeDataKeyCacheSeconds", UINT, 3601, NULL},
     };
     cs_core_config c;
     const char *bad;
@@ -171,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_whole_section_is_read),
+        cmocka_unit_test(test_without_a_list_the_tee_has_the_key_of_the_age_identity),
         cmocka_unit_test(test_a_missing_unknown_or_repeated_key_is_refused_by_name),
         cmocka_unit_test(test_values_of_the_wrong_type_or_range_are_refused_by_key),
         cmocka_unit_test(test_bytes_that_are_no_section_are_refused),

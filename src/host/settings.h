@@ -97,7 +97,7 @@
 typedef struct cs_host_measured {
     uint64_t kms_proxy, egress, server_port;
     bool key_share_file; /* one is named */
-    bool lease;          /* kms.lease: sign-kms keeps credentials, which must be renewed */
+    bool lease;          /* lease of the kms section, tee.enabled: sign-kms keeps credentials, which must be renewed */
     const char *
         address; /* not measured: where gRPC listens for --host-grpc-port; loopback, unless the driver says otherwise */
 } cs_host_measured;

@@ -200,6 +200,18 @@ static void an_image_says_its_ports(void **state)
     assert_int_equal(measure(&m, 0, "", 2, 3), CS_E_CONFIG);
     assert_int_equal(measure(&m, 1, "", 65536, 3), CS_E_CONFIG);
     assert_int_equal(measure(&m, 1, "", 2, UINT32_MAX), CS_E_CONFIG);
+    assert_int_equal(measure(&m, 1, "", 2, 3), CS_OK);
+    assert_false(m.lease);                /* an image of before */
+    for (unsigned on = 0; on < 3; on++) { /* no, yes, a number */
+        static const uint8_t value[] = {0xf4, 0xf5, 0x01};
+        uint8_t leased[] = "\xa2\x63kms\xa1\x65lease?\x64"
+                           "core\xa0";
+        leased[12] = value[on];
+        assert_int_equal(leased[11], 'e');
+        put_file(cs_slice_of(leased, sizeof leased - 1));
+        assert_int_equal(cs_host_measured_read(&m, dir), on < 2 ? CS_OK : CS_E_CONFIG);
+        assert_true(on == 2 || m.lease == (on == 1));
+    }
     put_file(cs_slice_of(empty_core, sizeof empty_core - 1)); /* of an older version: the launch table's */
     assert_int_equal(cs_host_measured_read(&m, dir), CS_OK);
     assert_true(m.kms_proxy == 5000 && m.server_port == 50051 && m.egress == 8080 && !m.key_share_file);

@@ -5,10 +5,10 @@
 
 #include "codec/cbor.h"
 
-enum { CA, LEVEL, HOST, REGION, KEY_ARN, PROXY_PORT, PARENT_CID, CONTEXT, NUM_KEYS };
+enum { CA, LEVEL, HOST, REGION, KEY_ARN, PROXY_PORT, PARENT_CID, CONTEXT, TEE_KEYS, LEASE, NUM_KEYS };
 
-static const char *const names[NUM_KEYS] = {"ca",     "level",     "host",      "region",
-                                            "keyArn", "proxyPort", "parentCid", "encryptionContext"};
+static const char *const names[NUM_KEYS] = {
+    "ca", "level", "host", "region", "keyArn", "proxyPort", "parentCid", "encryptionContext", "teeKmsKeyArns", "lease"};
 
 static cs_err read_text(cs_cbor *c, cs_slice *out, size_t max)
 {
@@ -39,6 +39,19 @@ static cs_err read_context(cs_cbor *c, cs_kms_config *out)
         CS_TRY(read_text(c, &out->context_key[n], 256));
         CS_TRY(cs_cbor_text(c, &out->context_value[n]));
         out->num_context++;
+    }
+    return CS_OK;
+}
+
+static cs_err read_tee_keys(cs_cbor *c, cs_kms_config *out)
+{
+    cs_cbor_iter it;
+    CS_TRY(cs_cbor_array(c, &it));
+    while (cs_cbor_more(c, &it)) {
+        if (out->num_tee_key_arns == CS_KMS_CONFIG_TEE_KEYS) {
+            return CS_E_RANGE;
+        }
+        CS_TRY(read_text(c, &out->tee_key_arn[out->num_tee_key_arns++], 2048));
     }
     return CS_OK;
 }
@@ -79,6 +92,10 @@ static cs_err read_value(cs_cbor *c, cs_kms_config *out, int key)
         return read_u32(c, &out->proxy_port, 1, UINT32_MAX - 1);
     case PARENT_CID:
         return read_u32(c, &out->parent_cid, 0, UINT32_MAX - 1);
+    case TEE_KEYS:
+        return read_tee_keys(c, out);
+    case LEASE:
+        return cs_cbor_bool(c, &out->lease);
     default:
         return read_context(c, out);
     }
@@ -125,4 +142,13 @@ cs_err cs_kms_config_read(cs_kms_config *out, const char **bad, cs_slice section
         }
     }
     return CS_OK;
+}
+
+bool cs_kms_config_allows(const cs_kms_config *c, cs_slice arn)
+{
+    bool allowed = cs_slice_eq(c->key_arn, arn);
+    for (size_t i = 0; c->lease && i < c->num_tee_key_arns; i++) {
+        allowed = allowed || cs_slice_eq(c->tee_key_arn[i], arn);
+    }
+    return allowed;
 }

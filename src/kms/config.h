@@ -7,11 +7,15 @@
 
 #define CS_KMS_CONFIG_MAX 262144u /* with the CA certificates */
 #define CS_KMS_CONFIG_CONTEXT 16
+#define CS_KMS_CONFIG_TEE_KEYS 16
 
 /* Slices point into the section. */
 typedef struct cs_kms_config {
-    cs_slice region;  /* 1..64 bytes */
-    cs_slice key_arn; /* 1..2048: the only key that is ever asked for */
+    cs_slice region;                              /* 1..64 bytes */
+    cs_slice key_arn;                             /* 1..2048: the key of the age identity */
+    cs_slice tee_key_arn[CS_KMS_CONFIG_TEE_KEYS]; /* those of the TEE service; none: key_arn */
+    size_t num_tee_key_arns;
+    bool lease; /* tee.enabled: credentials are kept and renewed, not wiped after a load */
     cs_slice context_key[CS_KMS_CONFIG_CONTEXT], context_value[CS_KMS_CONFIG_CONTEXT];
     size_t num_context;
     char host[254];      /* name for SNI and the certificate check */
@@ -26,5 +30,8 @@ typedef struct cs_kms_config {
  * CS_E_CONFIG; *bad (may be NULL) is then the key it is about, "" when the bytes are no such map. *out is unspecified on error.
  */
 CS_MUST cs_err cs_kms_config_read(cs_kms_config *out, const char **bad, cs_slice section);
+
+/* cs_kms_config_allows - may this key be asked for: key_arn, and with a lease those of the TEE service. */
+bool cs_kms_config_allows(const cs_kms_config *c, cs_slice arn);
 
 #endif

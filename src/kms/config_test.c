@@ -20,36 +20,48 @@ static void put_text(const char *key, const char *value)
     assert_int_equal(cs_cbor_put_text(&b, value), CS_OK);
 }
 
+static const char *const names[] = {"ca",     "host",      "level",     "lease",         "keyArn",
+                                    "region", "parentCid", "proxyPort", "teeKmsKeyArns", "encryptionContext"};
+#define NUM (sizeof names / sizeof *names)
+
+static unsigned num_arns = 2;
+static bool lease = true;
+
+static void put_value(const char *name, const char *host, uint64_t port)
+{
+    if (strcmp(name, "ca") == 0) {
+        assert_int_equal(cs_cbor_put_bytes(&b, cs_slice_str("PEM")), CS_OK);
+    } else if (strcmp(name, "lease") == 0) {
+        assert_int_equal(cs_cbor_put_bool(&b, lease), CS_OK);
+    } else if (strcmp(name, "parentCid") == 0) {
+        assert_int_equal(cs_cbor_put_uint(&b, 3), CS_OK);
+    } else if (strcmp(name, "proxyPort") == 0) {
+        assert_int_equal(cs_cbor_put_uint(&b, port), CS_OK);
+    } else if (strcmp(name, "teeKmsKeyArns") == 0) {
+        assert_int_equal(cs_cbor_put_array(&b, num_arns), CS_OK);
+        for (unsigned i = 0; i < num_arns; i++) {
+            assert_int_equal(cs_cbor_put_text(&b, i == 0 ? "y" : "z"), CS_OK);
+        }
+    } else if (strcmp(name, "encryptionContext") == 0) {
+        assert_int_equal(cs_cbor_put_map(&b, 1), CS_OK);
+        put_text("app", "sign");
+    } else {
+        assert_int_equal(cs_cbor_put_text(&b, strcmp(name, "host") == 0    ? host
+                                              : strcmp(name, "level") == 0 ? "info"
+                                                                           : "x"),
+                         CS_OK);
+    }
+}
+
 /* The section with one key left out (or "") and the host and port given. */
 static cs_err read_section(const char *without, const char *host, uint64_t port)
 {
-    static const char *const names[] = {"ca",     "host",      "level",     "keyArn",
-                                        "region", "parentCid", "proxyPort", "encryptionContext"};
     b = cs_buf_wrap(mem, sizeof mem);
-    assert_int_equal(cs_cbor_put_map(&b, without[0] != '\0' ? 7 : 8), CS_OK);
-    for (int i = 0; i < 8; i++) {
-        if (strcmp(names[i], without) == 0) {
-            continue;
-        }
-        if (i == 0 || i >= 5) {
+    assert_int_equal(cs_cbor_put_map(&b, without[0] != '\0' ? NUM - 1 : NUM), CS_OK);
+    for (size_t i = 0; i < NUM; i++) {
+        if (strcmp(names[i], without) != 0) {
             assert_int_equal(cs_cbor_put_text(&b, names[i]), CS_OK);
-        }
-        switch (i) {
-        case 0:
-            assert_int_equal(cs_cbor_put_bytes(&b, cs_slice_str("PEM")), CS_OK);
-            break;
-        case 5:
-            assert_int_equal(cs_cbor_put_uint(&b, 3), CS_OK);
-            break;
-        case 6:
-            assert_int_equal(cs_cbor_put_uint(&b, port), CS_OK);
-            break;
-        case 7:
-            assert_int_equal(cs_cbor_put_map(&b, 1), CS_OK);
-            put_text("app", "sign");
-            break;
-        default:
-            put_text(names[i], i == 1 ? host : (i == 2 ? "info" : "x"));
+            put_value(names[i], host, port);
         }
     }
     return cs_kms_config_read(&c, &bad, cs_buf_slice(&b));
@@ -63,13 +75,33 @@ static void reads_a_whole_section(void **state)
     assert_int_equal(c.parent_cid, 3);
     assert_int_equal(c.num_context, 1);
     assert_int_equal(c.level, CS_LOG_INFO);
+    assert_true(c.lease && c.num_tee_key_arns == 2 && cs_slice_eq_str(c.tee_key_arn[1], "z"));
+}
+
+/* without a lease there is no TEE service, whatever its list says */
+static void only_keys_of_the_list_may_be_asked_for(void **state)
+{
+    for (unsigned on = 0; on < 2; on++) {
+        lease = on == 1;
+        assert_int_equal(read_section("", "h", 1), CS_OK);
+        assert_true(cs_kms_config_allows(&c, cs_slice_str("x")));
+        assert_int_equal(cs_kms_config_allows(&c, cs_slice_str("y")), lease);
+        assert_int_equal(cs_kms_config_allows(&c, cs_slice_str("z")), lease);
+        assert_false(cs_kms_config_allows(&c, cs_slice_str("")));
+        assert_false(cs_kms_config_allows(&c, cs_slice_str("xy")));
+    }
+    num_arns = 17;
+    assert_int_equal(read_section("", "h", 1), CS_E_CONFIG);
+    assert_string_equal(bad, "teeKmsKeyArns");
+    num_arns = 0;
+    assert_int_equal(read_section("", "h", 1), CS_OK);
+    assert_true(cs_kms_config_allows(&c, cs_slice_str("x")) && !cs_kms_config_allows(&c, cs_slice_str("y")));
+    num_arns = 2;
 }
 
 static void names_the_key_that_is_missing_or_wrong(void **state)
 {
-    static const char *const names[] = {"ca",     "host",      "level",     "keyArn",
-                                        "region", "parentCid", "proxyPort", "encryptionContext"};
-    for (int i = 0; i < 8; i++) {
+    for (size_t i = 0; i < NUM; i++) {
         assert_int_equal(read_section(names[i], "h", 1), CS_E_CONFIG);
         assert_string_equal(bad, names[i]);
     }
@@ -97,6 +129,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_a_whole_section),
+        cmocka_unit_test(only_keys_of_the_list_may_be_asked_for),
         cmocka_unit_test(names_the_key_that_is_missing_or_wrong),
         cmocka_unit_test(refuses_what_is_no_section),
     };

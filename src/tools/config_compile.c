@@ -41,6 +41,14 @@ static const cs_ckey keys[] = {
     {"mpc.threshold", NULL, CS_CK_FIXED, 0, "2", 0, 0, TWO_PARTIES},
     {"mpc.total_participants", NULL, CS_CK_FIXED, 0, "2", 0, 0, TWO_PARTIES},
     {"mpc.key_share_file", "keyShareFile", CS_CK_PATH, CORE, "", 0, 0, NULL},
+    {"tee.enabled", "teeEnabled", CS_CK_BOOL, CORE | KMS, "false", 0, 0, NULL},
+    {"tee.kmsKeyArns", "teeKmsKeyArns", CS_CK_TEXTS, CORE | KMS, "", 0, 2048, NULL},
+    {"tee.dataKeyCacheSeconds", "teeDataKeyCacheSeconds", CS_CK_UINT, CORE, "0", 0, 3600, NULL},
+    {"tee.dataKeyCacheEntries", "teeDataKeyCacheEntries", CS_CK_UINT, CORE, "1024", 1, 65536, NULL},
+    {"tee.workers", "teeWorkers", CS_CK_UINT, CORE, "0", 0, 64, NULL},
+    {"tee.queue", "teeQueue", CS_CK_UINT, CORE, "256", 1, 65536, NULL},
+    {"tee.windowSeconds", "teeWindowSeconds", CS_CK_UINT, CORE, "60", 5, 600, NULL},
+    {"tee.requireApproval", "teeRequireApproval", CS_CK_APPROVALS, CORE, "", 1, 16, NULL},
     {"logging.level", NULL, CS_CK_LEVEL, CORE | KMS | SERVICE | INIT, "info", 0, 0, NULL},
     {"logging.format", NULL, CS_CK_FIXED, 0, "json", 0, 0,
      "an enclave's log is JSON lines, text is made of it by its reader"},
@@ -67,8 +75,11 @@ static size_t index_of(const char *name)
     return i;
 }
 
-static const char *cbor_name(const cs_ckey *k)
+static const char *cbor_name(const cs_ckey *k, unsigned section)
 {
+    if (section == KMS && strcmp(k->yaml, "tee.enabled") == 0) {
+        return "lease"; /* all that sign-kms and the host have to know of it */
+    }
     return k->cbor != NULL ? k->cbor : strchr(k->yaml, '.') + 1;
 }
 
@@ -148,6 +159,11 @@ static cs_err check_served(const compiler *c)
         return cs_yaml_fail(c->c.fault, 0, CS_E_NOT_IMPLEMENTED,
                             "not implemented: signerRpc.enabled (signatures with whole keys)");
     }
+    if (!is_true(c, "mpc.enabled") && is_true(c, "tee.enabled")) {
+        return cs_yaml_fail(c->c.fault, 0, CS_E_NOT_IMPLEMENTED,
+                            "not implemented: mpc.enabled: false with tee.enabled (share files without accounts serve "
+                            "the TEE service alone)");
+    }
     if (!is_true(c, "mpc.enabled")) {
         return cs_yaml_fail(c->c.fault, 0, CS_E_CONFIG,
                             "mpc.enabled and signerRpc.enabled are both false: the image would serve nothing");
@@ -157,9 +173,10 @@ static cs_err check_served(const compiler *c)
 
 /* ---------------------------------------------------------------- output */
 
-static int by_cbor_name(const void *a, const void *b)
+static int by_cbor_name(const void *a, const void *b, void *section)
 {
-    return cs_ctext_order(cbor_name(&keys[*(const size_t *)a]), cbor_name(&keys[*(const size_t *)b]));
+    return cs_ctext_order(cbor_name(&keys[*(const size_t *)a], *(unsigned *)section),
+                          cbor_name(&keys[*(const size_t *)b], *(unsigned *)section));
 }
 
 static cs_err put_section(const compiler *c, cs_buf *out, const char *name, unsigned section)
@@ -171,11 +188,11 @@ static cs_err put_section(const compiler *c, cs_buf *out, const char *name, unsi
             order[num++] = i;
         }
     }
-    qsort(order, num, sizeof *order, by_cbor_name);
+    qsort_r(order, num, sizeof *order, by_cbor_name, &section);
     CS_TRY(cs_cbor_put_text(out, name));
     CS_TRY(cs_cbor_put_map(out, num));
     for (size_t i = 0; i < num; i++) {
-        CS_TRY(cs_cbor_put_text(out, cbor_name(&keys[order[i]])));
+        CS_TRY(cs_cbor_put_text(out, cbor_name(&keys[order[i]], section)));
         CS_TRY(cs_put_slice(out, cs_buf_slice(&c->value[order[i]])));
     }
     if (section != KMS && out->len - start > CS_CONFIG_CORE_MAX) {

@@ -67,8 +67,14 @@ static void defaults_reach_the_programs(void **state)
     assert_true(core.require_signed && !core.debug_allowed && core.num_publishers == 0 && core.num_context == 0);
     assert_true(core.min_generation == 0 && core.max_bytes == 268435456 && core.sessions == 1024);
     assert_true(core.silence_ms == 10000 && core.arena_mib == 256 && core.level == CS_LOG_INFO);
+    assert_true(!core.tee_enabled && core.tee_cache_seconds == 0 && core.tee_cache_entries == 1024 &&
+                core.tee_workers == 0 && core.tee_queue == 256 && core.tee_window_seconds == 60);
+    assert_true(core.num_tee_key_arns == 1 && cs_slice_eq(core.tee_key_arns[0], core.key_arn));
+    for (unsigned op = 0; op <= CS_TEE_NUM_OPS; op++) {
+        assert_int_equal(core.tee_approvals[op], 0);
+    }
     assert_int_equal(cs_kms_config_read(&kms, &bad, section(&out, "kms")), CS_OK);
-    assert_true(kms.proxy_port == 5000 && kms.parent_cid == 3);
+    assert_true(kms.proxy_port == 5000 && kms.parent_cid == 3 && !kms.lease && kms.num_tee_key_arns == 0);
     assert_string_equal(kms.host, "kms.eu-west-1.amazonaws.com");
     cs_service_config service;
     assert_int_equal(cs_service_config_read(&service, section(&out, "service")), CS_OK);
@@ -86,7 +92,9 @@ static void given_values_reach_the_programs(void **state)
         "requireSignedShares: false\n"
         "  minGeneration: 9\n  maxBytes: 4096\nlimits: {sessions: 2, silenceMs: 100, arenaMiB: 8}\nlogging: {level: "
         "debug}\n"
-        "enclave: {parentCid: 5, debugAllowed: true, clockSources: [a]}\n";
+        "enclave: {parentCid: 5, debugAllowed: true, clockSources: [a]}\n"
+        "tee:\n  enabled: true\n  kmsKeyArns: [k, 'arn:l']\n  dataKeyCacheSeconds: 60\n  dataKeyCacheEntries: 2\n"
+        "  workers: 3\n  queue: 4\n  windowSeconds: 5\n  requireApproval: {Import: 16, Sign: 2, Rotate: 1}\n";
     cs_buf out;
     cs_core_config core;
     cs_kms_config kms;
@@ -102,7 +110,13 @@ static void given_values_reach_the_programs(void **state)
                 cs_slice_eq_str(core.context_key[2], "zz"));
     assert_true(core.min_generation == 9 && core.max_bytes == 4096 && core.sessions == 2 && core.silence_ms == 100);
     assert_int_equal(cs_kms_config_read(&kms, &bad, section(&out, "kms")), CS_OK);
-    assert_true(kms.proxy_port == 7 && kms.parent_cid == 5);
+    assert_true(core.tee_enabled && core.tee_cache_seconds == 60 && core.tee_cache_entries == 2 &&
+                core.tee_workers == 3 && core.tee_queue == 4 && core.tee_window_seconds == 5);
+    assert_true(core.num_tee_key_arns == 2 && cs_slice_eq_str(core.tee_key_arns[1], "arn:l"));
+    assert_true(core.tee_approvals[CS_TEE_SIGN] == 2 && core.tee_approvals[CS_TEE_ROTATE] == 1 &&
+                core.tee_approvals[CS_TEE_IMPORT] == 16 && core.tee_approvals[CS_TEE_SEAL] == 0);
+    assert_true(kms.proxy_port == 7 && kms.parent_cid == 5 && kms.lease);
+    assert_true(kms.num_tee_key_arns == 2 && cs_slice_eq_str(kms.tee_key_arn[0], "k"));
     assert_string_equal(kms.host, "localhost");
 }
 
@@ -282,13 +296,26 @@ static void order_and_layout_of_the_yaml_do_not_matter(void **state)
     assert_true(out.len == len && memcmp(first, mem, len) == 0);
 }
 
+typedef struct fault_row {
+    const char *yaml;
+    cs_err err;
+    const char *says;
+} fault_row;
+
+static void refused(const fault_row *rows, size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        cs_buf out;
+        cs_err err = compile(&out, rows[i].yaml);
+        if (err != rows[i].err || strstr(fault.text, rows[i].says) == NULL || out.len != 0) {
+            fail_msg("row %zu: %s, \"%s\", %zu bytes", i, cs_err_code(err), fault.text, out.len);
+        }
+    }
+}
+
 static void each_fault_is_refused_and_named(void **state)
 {
-    static const struct {
-        const char *yaml;
-        cs_err err;
-        const char *says;
-    } rows[] = {
+    static const fault_row rows[] = {
         {"kms: {regoin: x}\n", CS_E_CONFIG_KEY, "unknown key kms.regoin; the nearest known one is kms.region"},
         {"share: {publishers: []}\n", CS_E_CONFIG_KEY, "unknown key share;"},
         {"kms.region: x\n", CS_E_CONFIG_KEY, "unknown key kms.region;"},
@@ -352,13 +379,33 @@ static void each_fault_is_refused_and_named(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        cs_buf out;
-        cs_err err = compile(&out, rows[i].yaml);
-        if (err != rows[i].err || strstr(fault.text, rows[i].says) == NULL || out.len != 0) {
-            fail_msg("row %zu: %s, \"%s\", %zu bytes", i, cs_err_code(err), fault.text, out.len);
-        }
-    }
+    refused(rows, sizeof rows / sizeof *rows);
+}
+
+static void faults_of_the_tee_service_are_refused_and_named(void **state)
+{
+    static const fault_row rows[] = {
+        {MINIMAL "mpc: {enabled: false}\ntee: {enabled: true}\n", CS_E_NOT_IMPLEMENTED,
+         "not implemented: mpc.enabled: false with tee.enabled"},
+        {"tee: {enabled: 1}\n", CS_E_CONFIG, "tee.enabled: true or false is wanted"},
+        {"tee: {enable: true}\n", CS_E_CONFIG_KEY, "unknown key tee.enable; the nearest known one is tee.enabled"},
+        {"tee: {kmsKeyArns: a}\n", CS_E_CONFIG, "tee.kmsKeyArns: a list is wanted"},
+        {"tee: {kmsKeyArns: ['']}\n", CS_E_CONFIG, "tee.kmsKeyArns: text of 1 to 2048"},
+        {"tee: {kmsKeyArns: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]}\n", CS_E_CONFIG, "tee.kmsKeyArns: 0 to 16"},
+        {"tee: {dataKeyCacheSeconds: 3601}\n", CS_E_CONFIG, "tee.dataKeyCacheSeconds: a number of 0 to 3600"},
+        {"tee: {dataKeyCacheEntries: 0}\n", CS_E_CONFIG, "tee.dataKeyCacheEntries: a number of 1 to 65536"},
+        {"tee: {workers: 65}\n", CS_E_CONFIG, "tee.workers: a number of 0 to 64"},
+        {"tee: {queue: 0}\n", CS_E_CONFIG, "tee.queue: a number of 1 to 65536"},
+        {"tee: {windowSeconds: 4}\n", CS_E_CONFIG, "tee.windowSeconds: a number of 5 to 600"},
+        {"tee: {requireApproval: [Sign]}\n", CS_E_CONFIG, "tee.requireApproval: a map is wanted"},
+        {"tee: {requireApproval: {sign: 1}}\n", CS_E_CONFIG, "tee.requireApproval: sign is no operation"},
+        {"tee: {requireApproval: {Sign: 0}}\n", CS_E_CONFIG, "tee.requireApproval.Sign: a number of 1 to 16"},
+        {"tee: {requireApproval: {Sign: 17}}\n", CS_E_CONFIG, "tee.requireApproval.Sign: a number of 1 to 16"},
+        {"tee: {requireApproval: {Sign: 1, Sign: 2}}\n", CS_E_CONFIG, "tee.requireApproval: an entry is there twice"},
+    };
+
+    (void)state;
+    refused(rows, sizeof rows / sizeof *rows);
 }
 
 static void sizes_and_files_have_their_own_errors(void **state)
@@ -386,6 +433,7 @@ int main(void)
         cmocka_unit_test(what_is_set_comes_before_the_file),
         cmocka_unit_test(order_and_layout_of_the_yaml_do_not_matter),
         cmocka_unit_test(each_fault_is_refused_and_named),
+        cmocka_unit_test(faults_of_the_tee_service_are_refused_and_named),
         cmocka_unit_test(sizes_and_files_have_their_own_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

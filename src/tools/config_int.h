@@ -18,6 +18,7 @@ typedef enum cs_ckind {
     CS_CK_TEXTS,
     CS_CK_HEXES,
     CS_CK_MAP,
+    CS_CK_APPROVALS, /* operation -> how many */
     CS_CK_CA,
 } cs_ckind;
 
@@ -26,8 +27,8 @@ typedef struct cs_ckey {
     const char *cbor; /* name in the sections, when it is not the last part of yaml */
     cs_ckind kind;
     unsigned sections; /* 0: checked only */
-    const char *def;   /* default as text; NULL: required. Lists and maps: "" is empty */
-    uint64_t min, max; /* UINT: range; TEXT: bytes */
+    const char *def;   /* default as text; NULL: required. Lists: words; "" is empty, of maps always */
+    uint64_t min, max; /* UINT: range; TEXT: bytes; TEXTS: entries at least, bytes at most */
     const char *why;   /* FIXED */
 } cs_ckey;
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "codec/cbor.h"
+#include "rpc/tee_rpc.h"
 
 #define CONTEXT_MAX 16
 #define LIST_MAX 16
@@ -220,6 +221,24 @@ static cs_err put_hex(const cs_cvalues *c, cs_buf *out, given g)
     return cs_cbor_put_text(out, g.text);
 }
 
+/* A list's default: its words. */
+static cs_err put_words(cs_buf *out, const char *text)
+{
+    size_t num = 0;
+
+    for (const char *p = text; *p != '\0'; p += strspn(p, " ")) {
+        num++;
+        p += strcspn(p, " ");
+    }
+    CS_TRY(cs_cbor_put_array(out, num));
+    for (const char *p = text; *p != '\0'; p += strspn(p, " ")) {
+        const size_t len = strcspn(p, " ");
+        CS_TRY(cs_cbor_put_text_slice(out, cs_slice_of(p, len)));
+        p += len;
+    }
+    return CS_OK;
+}
+
 static cs_err put_list(const cs_cvalues *c, cs_buf *out, const cs_ckey *k, const cs_yaml_entry *e)
 {
     if (e->kind != CS_YAML_LIST) {
@@ -249,25 +268,59 @@ static int by_name(const void *a, const void *b)
     return cs_ctext_order((*(const cs_yaml_item *const *)a)->name, (*(const cs_yaml_item *const *)b)->name);
 }
 
-static cs_err put_map(const cs_cvalues *c, cs_buf *out, const cs_ckey *k, const cs_yaml_entry *e)
+/* The entries of a map, at most CONTEXT_MAX, by name. */
+static cs_err sorted(const cs_cvalues *c, const cs_yaml_item *pairs[CONTEXT_MAX], const cs_ckey *k,
+                     const cs_yaml_entry *e)
 {
-    const cs_yaml_item *pairs[CONTEXT_MAX];
-
     if (e->kind != CS_YAML_MAP) {
-        return cs_yaml_fail(c->fault, e->line, CS_E_CONFIG, "%s: a map of texts is wanted", k->yaml);
+        return cs_yaml_fail(c->fault, e->line, CS_E_CONFIG, "%s: a map is wanted", k->yaml);
     }
     if (e->num_items > CONTEXT_MAX) {
         return cs_yaml_fail(c->fault, e->line, CS_E_CONFIG, "%s: at most %d entries", k->yaml, CONTEXT_MAX);
     }
     for (size_t i = 0; i < e->num_items; i++) {
-        const cs_yaml_item *p = pairs[i] = &e->items[i];
+        pairs[i] = &e->items[i];
+    }
+    qsort(pairs, e->num_items, sizeof *pairs, by_name);
+    return CS_OK;
+}
+
+/* How many callers must approve an operation of the TEE service. */
+static cs_err put_approvals(const cs_cvalues *c, cs_buf *out, const cs_ckey *k, const cs_yaml_entry *e)
+{
+    const cs_yaml_item *pairs[CONTEXT_MAX];
+
+    CS_TRY(sorted(c, pairs, k, e));
+    CS_TRY(cs_cbor_put_map(out, e->num_items));
+    for (size_t i = 0; i < e->num_items; i++) {
+        uint64_t v = 0;
+        if (cs_tee_op_named(cs_slice_str(pairs[i]->name)) == NULL) {
+            return cs_yaml_fail(c->fault, pairs[i]->line, CS_E_CONFIG, "%s: %.40s is no operation", k->yaml,
+                                pairs[i]->name);
+        }
+        if (cs_parse_u64(cs_slice_str(pairs[i]->text), k->max, &v) != CS_OK || v < k->min) {
+            return cs_yaml_fail(c->fault, pairs[i]->line, CS_E_CONFIG, "%s.%s: a number of %llu to %llu is wanted",
+                                k->yaml, pairs[i]->name, (unsigned long long)k->min, (unsigned long long)k->max);
+        }
+        CS_TRY(cs_cbor_put_text(out, pairs[i]->name));
+        CS_TRY(cs_cbor_put_uint(out, v));
+    }
+    return CS_OK;
+}
+
+static cs_err put_map(const cs_cvalues *c, cs_buf *out, const cs_ckey *k, const cs_yaml_entry *e)
+{
+    const cs_yaml_item *pairs[CONTEXT_MAX];
+
+    CS_TRY(sorted(c, pairs, k, e));
+    for (size_t i = 0; i < e->num_items; i++) {
+        const cs_yaml_item *p = pairs[i];
         if (p->name[0] == '\0' || strlen(p->name) > 256 || strlen(p->text) > TEXT_MAX ||
             !cs_utf8_valid(cs_slice_str(p->name)) || !cs_utf8_valid(cs_slice_str(p->text))) {
             return cs_yaml_fail(c->fault, p->line, CS_E_CONFIG,
                                 "%s: a name of 1 to 256 bytes and a text value are wanted", k->yaml);
         }
     }
-    qsort(pairs, e->num_items, sizeof *pairs, by_name);
     CS_TRY(cs_cbor_put_map(out, e->num_items));
     for (size_t i = 0; i < e->num_items; i++) {
         CS_TRY(cs_cbor_put_text(out, pairs[i]->name));
@@ -283,6 +336,9 @@ cs_err cs_cvalue_put(const cs_cvalues *c, cs_buf *out, const cs_ckey *k, const c
     }
     if (k->kind == CS_CK_MAP) {
         return put_map(c, out, k, e);
+    }
+    if (k->kind == CS_CK_APPROVALS) {
+        return put_approvals(c, out, k, e);
     }
     if (e->kind != CS_YAML_TEXT || (k->kind == CS_CK_CA && e->items[0].null)) {
         return cs_yaml_fail(c->fault, e->line, CS_E_CONFIG, "%s: %s is wanted", k->yaml,
@@ -300,12 +356,10 @@ cs_err cs_cvalue_default(const cs_cvalues *c, cs_buf *out, const cs_ckey *k)
     }
     switch (k->kind) {
     case CS_CK_TEXTS:
-        CS_TRY(cs_cbor_put_array(out, 2));
-        CS_TRY(cs_cbor_put_text(out, "kvm-clock"));
-        return cs_cbor_put_text(out, "tsc");
     case CS_CK_HEXES:
-        return cs_cbor_put_array(out, 0);
+        return put_words(out, k->def);
     case CS_CK_MAP:
+    case CS_CK_APPROVALS:
         return cs_cbor_put_map(out, 0);
     case CS_CK_CA:
         return put_ca(c, out, (given){k, NULL, 0});

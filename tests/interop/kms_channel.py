@@ -184,8 +184,8 @@ DECRYPT, DATA_KEY, RANDOM = 1, 2, 3
 def section_of(w, ca=None):
     """The kms section of the measured configuration."""
     return {"ca": open(ca or w.emu["ca"], "rb").read(), "encryptionContext": {"app": "sign"},
-            "host": "kms.us-east-1.amazonaws.com", "keyArn": w.arn, "level": "debug", "parentCid": 3, "proxyPort": 5000,
-            "region": "us-east-1"}
+            "host": "kms.us-east-1.amazonaws.com", "keyArn": w.arn, "lease": False, "level": "debug", "parentCid": 3,
+            "proxyPort": 5000, "region": "us-east-1", "teeKmsKeyArns": []}
 
 
 class Channel:

@@ -56,7 +56,8 @@ def dec(b, i=0):
 
 CONFIG = {"debugAllowed": False, "region": "eu-central-1", "keyArn": "arn:x", "encryptionContext": {}, "publishers": [],
           "requireSignedShares": True, "minGeneration": 0, "maxBytes": 1 << 20, "sessions": 16, "silenceMs": 10000,
-          "arenaMiB": 16, "keyShareFile": "", "level": "info"}
+          "arenaMiB": 16, "keyShareFile": "", "level": "info", "teeEnabled": False, "teeKmsKeyArns": [], "teeDataKeyCacheSeconds": 0,
+          "teeDataKeyCacheEntries": 16, "teeWorkers": 1, "teeQueue": 4, "teeWindowSeconds": 60, "teeRequireApproval": {}}
 failed = 0
 
 

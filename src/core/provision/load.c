@@ -53,8 +53,9 @@ static void finish(cs_core *c, cs_err err, cs_slice detail, cs_share_set *set)
         cs_party_recheck(c);
         cs_share_free(old);
         c->counters.loads_ok++;
-        /* only the MPC service runs here: nothing needs the credentials any more */
-        cs_respond_frame(c, CS_LINK_KMS, &(cs_rpc_frame){.type = CS_RPC_CRED_WIPE, .id = l->call_id});
+        if (!c->config->tee_enabled) { /* nothing needs the credentials any more */
+            cs_respond_frame(c, CS_LINK_KMS, &(cs_rpc_frame){.type = CS_RPC_CRED_WIPE, .id = l->call_id});
+        }
         cs_log(CS_LOG_INFO, "load", CS_LC("code", "OK"), CS_LU("generation", cs_share_generation(c->set)),
                CS_LU("accounts", cs_share_count(c->set)), CS_LU("verify_cpu_ms", l->cpu_ns[0] / 1000000),
                CS_LU("parse_cpu_ms", l->cpu_ns[1] / 1000000));
