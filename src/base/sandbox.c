@@ -140,7 +140,7 @@ static void put_rule(code *c, const cs_sandbox_rule *r)
     }
 }
 
-/* Kernels before 4.14 know to kill a thread only; there is one. */
+/* Kernels before 4.14 know to kill a thread only. */
 static unsigned kill_verdict(void)
 {
     unsigned process = SECCOMP_RET_KILL_PROCESS;
@@ -223,6 +223,18 @@ static bool take_trap(const cs_sandbox *s)
 
 /* ---------------------------------------------------------------- installing */
 
+/*
+ * For all threads of the process: those that were made before would otherwise stay outside. A kernel without SYS_seccomp (before 3.17)
+ * takes the older call, which is for one thread: only a program without others may go on then.
+ */
+static bool set_filter(const struct sock_fprog *prog)
+{
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, prog) == 0) {
+        return true;
+    }
+    return errno == ENOSYS && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, prog) == 0;
+}
+
 cs_err cs_sandbox_install(const cs_sandbox *s)
 {
     static code c;
@@ -235,7 +247,7 @@ cs_err cs_sandbox_install(const cs_sandbox *s)
     build(&c, s);
     prog.len = c.len;
     if (c.len == CODE_MAX || (s->action == CS_SANDBOX_TRAP && !take_trap(s)) ||
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0) {
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || !set_filter(&prog)) {
         return CS_E_INTERNAL;
     }
     return CS_OK;

@@ -72,7 +72,7 @@ void cs_sandbox_init(cs_sandbox *s, const char *program, cs_sandbox_action actio
 /* cs_sandbox_add - further rules, behind those that are there. More than fit is a bug and aborts. */
 void cs_sandbox_add(cs_sandbox *s, const cs_sandbox_rule *rules, size_t num);
 /*
- * cs_sandbox_install - no_new_privs and the filter, for the process and what it starts, for good. Does nothing (CS_OK) where it is not
+ * cs_sandbox_install - no_new_privs and the filter, for all threads of the process and what it starts, for good. Does nothing (CS_OK) where it is not
  * possible. CS_E_INTERNAL.
  */
 CS_MUST cs_err cs_sandbox_install(const cs_sandbox *s);

@@ -113,14 +113,22 @@ bool cs_arena_locked(void)
     return arena.locked;
 }
 
+static size_t locked_read(const size_t *what)
+{
+    (void)pthread_mutex_lock(&arena.lock);
+    size_t value = *what;
+    (void)pthread_mutex_unlock(&arena.lock);
+    return value;
+}
+
 size_t cs_arena_used(void)
 {
-    return arena.used;
+    return locked_read(&arena.used);
 }
 
 size_t cs_arena_peak(void)
 {
-    return arena.peak;
+    return locked_read(&arena.peak);
 }
 
 size_t cs_arena_size(void)

@@ -27,7 +27,7 @@ static inline uint64_t cs_ct_mask(unsigned bit)
     return m;
 }
 
-/* The arena. One per process; all calls from one thread at a time, or with the lock that the arena holds inside. */
+/* The arena. One per process. All calls but cs_arena_init from any thread: it has a lock inside. */
 /*
  * cs_arena_init - reserve size bytes (rounded up to pages). require_lock: fail when mlock is refused; otherwise go on
  * unlocked and cs_arena_locked() says so. CS_E_NO_MEMORY | CS_E_STATE (called twice).
