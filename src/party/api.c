@@ -1,76 +1,25 @@
 /* The installed C API (include/countersign/party.h) over party/client.h: its own loop, blocking calls. */
 #include "countersign/party.h"
 
-#include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "party/api_att.h"
 #include "party/client.h"
 #include "secret/age.h"
 
-#define EXPORT __attribute__((visibility("default")))
+#define EXPORT CS_API_EXPORT
 #define ARENA_BASE ((size_t)64 << 20)
 #define MAX_SHARES ((size_t)256 << 20)
 #define MAX_PASSPHRASE 1024u
-#define MAX_ROOT 4096
 
 struct countersign_party {
     cs_endpoint service;
     cs_share_set *shares;
-    cs_att_options att;
-    cs_att_policy policy;
-    uint8_t root_der[MAX_ROOT];
+    cs_api_att att;
     cs_loop *loop;
     cs_pclient *client;
 };
-
-static countersign_error error_of(cs_err e)
-{
-    return (countersign_error){cs_err_code(e), cs_err_cause(e), cs_err_fix(e), cs_err_retry(e)};
-}
-
-static int result_of(countersign_error *err, cs_err e)
-{
-    if (err != NULL) {
-        *err = error_of(e);
-    }
-    return e == CS_OK ? 0 : -1;
-}
-
-static cs_err set_policy(countersign_party *p, const countersign_party_options *o)
-{
-    cs_att_tuple tuple = {0};
-    for (size_t i = 0; i < o->num_pcrs; i++) {
-        CS_TRY(cs_att_tuple_set_text(&tuple, cs_slice_str(o->pcrs[i])));
-    }
-    if (o->num_pcrs == 0 && !o->any_pcrs) {
-        return CS_E_ATT_NO_POLICY;
-    }
-    p->att.allow_debug = o->allow_debug != 0;
-    p->att.any_pcrs = o->num_pcrs == 0;
-    if (o->num_pcrs > 0) {
-        CS_TRY(cs_att_policy_add(&p->policy, &tuple));
-        p->att.policy = &p->policy;
-    }
-    return CS_OK;
-}
-
-static cs_err set_root(countersign_party *p, const char *pem)
-{
-    BIO *bio = pem != NULL ? BIO_new_mem_buf(pem, -1) : NULL;
-    X509 *cert = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-    uint8_t *der = NULL;
-    int len = cert != NULL ? i2d_X509(cert, &der) : 0;
-    bool ok = pem == NULL || (len > 0 && len <= MAX_ROOT);
-    if (ok && len > 0) {
-        memcpy(p->root_der, der, (size_t)len);
-        p->att.root_der = cs_slice_of(p->root_der, (size_t)len);
-    }
-    OPENSSL_free(der);
-    X509_free(cert);
-    BIO_free(bio);
-    return ok ? CS_OK : CS_E_CONFIG;
-}
 
 static cs_err load_shares(countersign_party *p, const countersign_party_options *o)
 {
@@ -102,15 +51,18 @@ static cs_err open_party(countersign_party *p, const countersign_party_options *
     if (o->gateway_url == NULL) {
         CS_TRY(cs_endpoint_parse(&p->service, cs_slice_str(o->service != NULL ? o->service : "")));
     }
-    CS_TRY(set_policy(p, o));
-    CS_TRY(set_root(p, o->root_pem));
+    CS_TRY(cs_api_att_init(&p->att, &(cs_api_images){.pcrs = o->pcrs,
+                                                     .num_pcrs = o->num_pcrs,
+                                                     .any_pcrs = o->any_pcrs,
+                                                     .allow_debug = o->allow_debug,
+                                                     .root_pem = o->root_pem}));
     CS_TRY(load_shares(p, o));
     CS_TRY(cs_loop_new(&p->loop));
     return cs_pclient_new(&p->client, &(cs_pclient_config){.loop = p->loop,
                                                            .service = &p->service,
                                                            .gateway_url = o->gateway_url,
                                                            .shares = p->shares,
-                                                           .att = &p->att,
+                                                           .att = &p->att.options,
                                                            .timeout_ms = o->timeout_ms,
                                                            .retries = o->retries});
 }
@@ -122,10 +74,10 @@ EXPORT int countersign_party_open(countersign_party **out, const countersign_par
     cs_err e = p == NULL ? CS_E_NO_MEMORY : open_party(p, options);
     if (e != CS_OK) {
         countersign_party_close(p);
-        return result_of(err, e);
+        return cs_api_result(err, e);
     }
     *out = p; /* transferred */
-    return result_of(err, CS_OK);
+    return cs_api_result(err, CS_OK);
 }
 
 /* one request of a call of sign_many */
@@ -139,7 +91,7 @@ static void on_result(void *cookie, const cs_presult *r)
 {
     waiter *w = cookie;
     --*w->left;
-    *w->err = error_of(r->err);
+    *w->err = cs_api_error(r->err);
     if (r->err != CS_OK) {
         ++*w->failed;
         return;
@@ -178,7 +130,7 @@ EXPORT size_t countersign_party_sign_many(countersign_party *party, const counte
             w[i] = (waiter){&out[i], &errs[i], &left, &failed};
             e = start(party, &requests[i], &w[i]);
         }
-        errs[i] = error_of(e);
+        errs[i] = cs_api_error(e);
         left += e == CS_OK;
         failed += e != CS_OK;
     }
