@@ -160,7 +160,7 @@ static cs_err attempt(cs_tee_link *l, cs_buf *out_reply, cs_err *out_code, cs_sl
 {
     cs_buf answer = cs_buf_heap(CS_TEE_MESSAGE_MAX);
     const size_t before = out_reply->len;
-    cs_tee_reply reply;
+    cs_tee_reply reply = {0};
     cs_err err = cs_tee_link_call(l, &answer, CALL_PATH, message, timeout_ms);
 
     if (err == CS_OK && (err = unpack(out_reply, cs_buf_slice(&answer))) == CS_OK) {
