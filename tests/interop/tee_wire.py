@@ -149,6 +149,11 @@ def main():
         same = made.get(name) == kept.get(name)
         print(("ok " if same else "not ok ") + name.replace(" ", "-"))
         bad += not same
+    with open(os.path.join(HERE, "../../docs/formats/tee.md"), encoding="utf-8") as f:
+        page = "".join(f.read().split())
+    same = all(data in page for data in (made["request sign"], made["sig request"], envelope().hex(), public(0).hex()))
+    print(("ok " if same else "not ok ") + "examples-of-the-page")
+    bad += not same
     return 1 if bad else 0
 
 
