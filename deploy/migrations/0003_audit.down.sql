@@ -1,0 +1,2 @@
+DROP TABLE tee_boots;
+DROP TABLE tee_audit;
