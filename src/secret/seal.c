@@ -5,6 +5,7 @@
 #include "secret/gcm.h"
 #include "secret/noise.h"
 #include "secret/rng.h"
+#include "secret/sign/scheme.h"
 #include "secret/th.h"
 
 #define FIRST_BYTE 0x01u
@@ -35,6 +36,12 @@ static bool about_valid(const cs_seal_about *a)
 {
     return a->kms_key.len > 0 && a->kms_key.len <= CS_SEAL_KMS_KEY_MAX && a->record.len > 0 &&
            a->record.len <= CS_SEAL_RECORD_MAX && (a->purpose == CS_SEAL_PRIVATE_KEY || a->purpose == CS_SEAL_DATA);
+}
+
+/* Private keys are of an algorithm that signs, data is of none. */
+static bool algorithm_valid(const cs_seal_about *a)
+{
+    return a->purpose == CS_SEAL_DATA ? a->algorithm == 0 : cs_scheme_of(a->algorithm) != NULL;
 }
 
 static bool length_valid(cs_seal_purpose purpose, size_t len)
@@ -92,7 +99,7 @@ cs_err cs_seal_put(cs_buf *out, const cs_seal_roots *roots, const cs_secret32 *d
     if (roots->num == 0) {
         return CS_E_SEAL_ROOT;
     }
-    if (!about_valid(about) || about->version == 0 || (about->algorithm == 0) != (about->purpose == CS_SEAL_DATA) ||
+    if (!about_valid(about) || about->version == 0 || !algorithm_valid(about) ||
         !length_valid(about->purpose, plain.len)) {
         return CS_E_RANGE;
     }
@@ -192,7 +199,9 @@ cs_err cs_seal_open(cs_buf *out, cs_seal_head *head, const cs_seal_roots *roots,
         out, got.root_id,
         &(opening){roots, data_key, about->record, cs_buf_slice(&aad), cs_slice_of(blob.p + HEAD, blob.len - HEAD)}));
     if (about->version != 0 && about->version != got.version) {
-        cs_wipe(out->p + before, out->len - before);
+        if (out->len > before) {
+            cs_wipe(out->p + before, out->len - before);
+        }
         out->len = before;
         return CS_E_SEAL_VERSION;
     }

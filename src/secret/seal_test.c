@@ -104,6 +104,10 @@ static void opens_what_another_implementation_sealed(void **state)
     assert_int_equal(open_as(&one, &data_key, &a, hex(blob, data_blob), cs_slice_str("data, and more of it")), CS_OK);
     a = (cs_seal_about){cs_slice_str(ARN), cs_slice_str("empty"), CS_SEAL_DATA, 0, 0xffffffff};
     assert_int_equal(open_as(&one, &data_key, &a, hex(blob, empty_blob), CS_SLICE_NULL), CS_OK);
+    cs_buf none = {0}; /* nothing needs no room */
+    assert_int_equal(cs_seal_open(&none, NULL, &one, &data_key, &a, hex(blob, empty_blob)), CS_OK);
+    a.version = 1;
+    assert_int_equal(cs_seal_open(&none, NULL, &one, &data_key, &a, hex(blob, empty_blob)), CS_E_SEAL_VERSION);
 }
 
 static void sealed_differs_each_time_and_opens_with_any_root(void **state)
@@ -216,6 +220,8 @@ static void refuses_what_is_out_of_range(void **state)
             assert_int_equal(cs_seal_open(&out, NULL, &one, &data_key, &bad[i], cs_slice_of(big, 70)), CS_E_RANGE);
         }
     }
+    a.algorithm = 5; /* no such */
+    assert_int_equal(cs_seal_put(&out, &one, &data_key, &a, key), CS_E_RANGE);
     a.algorithm = 0; /* data, and a private key */
     assert_int_equal(cs_seal_put(&out, &one, &data_key, &a, key), CS_E_RANGE);
     a = about_key();
