@@ -9,6 +9,7 @@
 #include "secret/rng.h"
 #include "tools/cmds.h"
 #include "tools/gateway_sign.h"
+#include "tools/json_lines.h"
 #include "tools/party_open.h"
 #include "tools/tool_file.h"
 
@@ -167,22 +168,6 @@ static void put_signature(cs_jw *w, const sign_job *j, const char *address)
     cs_jw_double(w, "ms", (double)(j->ended_ns - j->began_ns) / 1e6);
 }
 
-static void print_lines(cs_buf *json)
-{
-    json_t *o = json_loadb((const char *)json->p, json->len, 0, NULL);
-    const char *key;
-    json_t *v;
-    json_object_foreach(o, key, v)
-    {
-        if (json_is_string(v)) {
-            printf("%-16s %s\n", key, json_string_value(v));
-        } else {
-            printf("%-16s %g\n", key, json_number_value(v));
-        }
-    }
-    json_decref(o);
-}
-
 static cs_err print_result(const sign_job *j, bool json)
 {
     cs_buf out = cs_buf_heap(4u << 20), raw = cs_buf_heap(CS_ETH_TX_MAX);
@@ -200,10 +185,8 @@ static cs_err print_result(const sign_job *j, bool json)
     if (err == CS_OK) {
         err = cs_jw_end(&w);
     }
-    if (err == CS_OK && json) {
-        printf("%.*s\n", (int)out.len, (const char *)out.p);
-    } else if (err == CS_OK) {
-        print_lines(&out);
+    if (err == CS_OK) {
+        err = cs_json_print(cs_buf_slice(&out), !json);
     }
     cs_buf_free(&raw);
     cs_buf_free(&out);

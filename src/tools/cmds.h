@@ -22,6 +22,7 @@
     X(keygen)                                                                                                          \
     X(sign)                                                                                                            \
     X(participant)                                                                                                     \
+    X(tee)                                                                                                             \
     X(service)                                                                                                         \
     X(bench_stack)                                                                                                     \
     X(config)                                                                                                          \

@@ -64,6 +64,7 @@ static const struct {
     [CS_PARTY_DIRECT] = {"service", "SIGN_SERVICE_GRPC", "--service ENDPOINT (tcp:HOST:PORT) is needed"},
     [CS_PARTY_THROUGH] = {"gateway-grpc", "GATEWAY_GRPC", "--gateway-grpc ENDPOINT (tcp:HOST:PORT) is needed"},
     [CS_PARTY_ROOMS] = {"gateway", "GATEWAY_HTTP", "--gateway URL (http://HOST:PORT) is needed"},
+    [CS_PARTY_TEE] = {"gateway", "TEE_GRPC", "--gateway ENDPOINT (tcp:HOST:PORT) is needed"},
 };
 
 cs_err cs_party_endpoint(cs_party_open *o, cs_endpoint *out, const char *name, const char *key)

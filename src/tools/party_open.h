@@ -47,6 +47,7 @@ typedef enum cs_party_path {
     CS_PARTY_DIRECT,  /* Session streams of the service: --service, SIGN_SERVICE_GRPC */
     CS_PARTY_THROUGH, /* the same, passed through by the gateway: --gateway-grpc, GATEWAY_GRPC */
     CS_PARTY_ROOMS,   /* rooms of the gateway: --gateway, GATEWAY_HTTP */
+    CS_PARTY_TEE,     /* no party: the gateway's TEE service (tools/tee_open.h): --gateway, TEE_GRPC */
 } cs_party_path;
 
 typedef struct cs_party_open {
