@@ -3,7 +3,8 @@
  * under it; tests drive it directly.
  *
  * One direction inside: frame -> decode (pipeline/request) -> authorise (policy/authorise: the only maker of permits) ->
- * execute (ops/, provision/) -> respond (pipeline/respond). One thread.
+ * execute (ops/, provision/) -> respond (pipeline/respond). One thread; calls of the TEE service (tee/) have workers beside it, made by
+ * cs_core_new when the configuration has it on.
  */
 #ifndef CS_CORE_CORE_H
 #define CS_CORE_CORE_H
@@ -48,6 +49,8 @@ void cs_core_link_down(cs_core *c, cs_core_link link);
 /* cs_core_tick - deadlines; call after the frames of a wake-up. cs_core_wait_ms - until the next deadline, at most 60000. */
 void cs_core_tick(cs_core *c);
 uint64_t cs_core_wait_ms(const cs_core *c);
+/* cs_core_fd - when it is readable, cs_core_tick has something to do: what workers have done. -1: there are none. */
+int cs_core_fd(const cs_core *c);
 /* cs_core_stop - phase STOPPED: every stream ends, secrets are wiped. */
 void cs_core_stop(cs_core *c);
 cs_phase cs_core_phase(const cs_core *c);

@@ -50,8 +50,9 @@ struct cs_core {
     cs_waits waits;
     cs_permits *permits;
     cs_counters counters;
-    uint8_t *plain; /* CS_FRAME_MAX_PLAIN bytes of the arena: the plaintext of the frame at hand */
-    uint8_t *out;   /* CS_RPC_MAX bytes of the arena: the frame being written */
+    struct cs_tee *tee; /* NULL: off in the configuration */
+    uint8_t *plain;     /* CS_FRAME_MAX_PLAIN bytes of the arena: the plaintext of the frame at hand */
+    uint8_t *out;       /* CS_RPC_MAX bytes of the arena: the frame being written */
 };
 
 #endif

@@ -214,14 +214,15 @@ cs_err cs_links_run(cs_links *l, cs_core *c, const volatile int *stop)
 
     (void)sigemptyset(&none);
     while (!*stop && err == CS_OK) {
-        struct pollfd fds[CS_NUM_LINKS];
+        struct pollfd fds[CS_NUM_LINKS + 1];
         const uint64_t wait = cs_core_wait_ms(c);
         const struct timespec limit = {(time_t)(wait / 1000), (long)(wait % 1000) * 1000000};
 
         for (unsigned i = 0; i < CS_NUM_LINKS; i++) {
             fds[i] = (struct pollfd){.fd = l->end[i].fd, .events = interest(&l->end[i])};
         }
-        if (ppoll(fds, CS_NUM_LINKS, &limit, &none) < 0) {
+        fds[CS_NUM_LINKS] = (struct pollfd){.fd = cs_core_fd(c), .events = POLLIN}; /* read by the tick; -1: left out */
+        if (ppoll(fds, CS_NUM_LINKS + 1, &limit, &none) < 0) {
             err = errno == EINTR ? CS_OK : CS_E_IO;
             continue;
         }

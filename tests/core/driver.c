@@ -55,7 +55,6 @@ static cs_err answer_document(world *w, cs_cbor *c, cs_buf *response)
     uint8_t text[64];
     cs_buf doc = cs_buf_wrap(text, sizeof text);
     cs_cbor_iter it;
-    size_t user_len;
     cs_slice key;
 
     OK(cs_cbor_map(c, &it));
@@ -66,7 +65,7 @@ static cs_err answer_document(world *w, cs_cbor *c, cs_buf *response)
         } else if (cs_slice_eq_str(key, "nonce")) {
             read_optional(c, w->nonce, sizeof w->nonce, &w->nonce_len);
         } else {
-            read_optional(c, NULL, 0, &user_len);
+            read_optional(c, w->user_data, sizeof w->user_data, &w->user_len);
         }
     }
     OK(cs_put_fmt(&doc, "document %u", (unsigned)++w->documents));
@@ -353,6 +352,9 @@ static void put_accounts(world *w, cs_buf *out, const recipe *r)
         if (i == 1 || !r->only_second_family) {
             OK(cs_sharefile_put_parties(&fw, &p));
         }
+    }
+    if (w->put_tee != NULL) {
+        w->put_tee(w, &fw);
     }
     for (unsigned a = 0; a < NUM_ACCOUNTS + (r->twice ? 1u : 0u); a++) {
         unsigned i = a % NUM_ACCOUNTS;

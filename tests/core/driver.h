@@ -34,7 +34,11 @@ typedef struct world {
     size_t spki_len;
     uint8_t nonce[512];
     size_t nonce_len;
+    uint8_t user_data[512];
+    size_t user_len;
     bool nsm_fails;
+    /* writes sealing roots and callers into share files; NULL: there are none */
+    void (*put_tee)(struct world *w, cs_sharefile_writer *fw);
     uint64_t documents;
     /* keys */
     uint8_t publisher_seed[32];

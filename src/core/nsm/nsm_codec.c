@@ -24,7 +24,8 @@ static cs_err put_optional(cs_buf *out, const char *key, cs_slice v)
 
 cs_err cs_nsm_put_attestation(cs_buf *out, const cs_nsm_doc_args *args)
 {
-    if (args->nonce.len > CS_NSM_NONCE_MAX || args->public_key.len > CS_NSM_PUBLIC_KEY_MAX) {
+    if (args->nonce.len > CS_NSM_NONCE_MAX || args->public_key.len > CS_NSM_PUBLIC_KEY_MAX ||
+        args->user_data.len > CS_NSM_USER_DATA_MAX) {
         return CS_E_RANGE;
     }
     CS_TRY(cs_cbor_put_map(out, 1));
@@ -32,7 +33,7 @@ cs_err cs_nsm_put_attestation(cs_buf *out, const cs_nsm_doc_args *args)
     CS_TRY(cs_cbor_put_map(out, 3));
     /* deterministic order: by length of the key */
     CS_TRY(put_optional(out, "nonce", args->nonce));
-    CS_TRY(put_optional(out, "user_data", CS_SLICE_NULL));
+    CS_TRY(put_optional(out, "user_data", args->user_data));
     return put_optional(out, "public_key", args->public_key);
 }
 

@@ -12,16 +12,18 @@
 #define CS_NSM_PCR_BYTES 48u
 #define CS_NSM_NONCE_MAX 512u
 #define CS_NSM_PUBLIC_KEY_MAX 1024u
+#define CS_NSM_USER_DATA_MAX 512u
 
 typedef struct cs_nsm_pcr {
     bool locked;
     uint8_t value[CS_NSM_PCR_BYTES];
 } cs_nsm_pcr;
 
-/* What goes into a document; p == NULL: the field is null. nonce 0..512 bytes, public_key 0..1024. */
+/* What goes into a document; p == NULL: the field is null. nonce and user_data 0..512 bytes, public_key 0..1024. */
 typedef struct cs_nsm_doc_args {
     cs_slice nonce;
     cs_slice public_key;
+    cs_slice user_data;
 } cs_nsm_doc_args;
 
 /* cs_nsm_put_describe_pcr, cs_nsm_put_attestation - append a request. CS_E_RANGE (a field or out too long, index > 31). */

@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "core/ops/ops.h"
 #include "core/pipeline/respond.h"
+#include "core/tee/tee.h"
 
 /* Which key the document vouches for. */
 static cs_err public_key_of(cs_core *c, cs_slice account, cs_slice *out)
@@ -37,6 +38,9 @@ void cs_op_attest(cs_core *c, const cs_permit *p)
     cs_rpc_frame reply = {.type = CS_RPC_ATTEST_REPLY, .id = f->id};
     cs_err err = public_key_of(c, f->f[1].s, &args.public_key);
 
+    if (c->tee != NULL) {
+        args.user_data = cs_tee_vouch_of(c->tee);
+    }
     if (err == CS_OK) {
         err = cs_nsm_document(c->nsm, &doc, &args);
     }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "core/ops/ops.h"
 #include "core/pipeline/respond.h"
+#include "core/tee/tee.h"
 
 static const unsigned pcr_index[CS_STATUS_PCRS] = {0, 1, 2, 3, 4, 8};
 
@@ -159,6 +160,7 @@ cs_err cs_status_put(cs_buf *out, const cs_core *c)
     put_load(&w, c);
     put_sessions(&w, c);
     put_bans(&w, c);
+    cs_tee_status(&w, c->tee);
     put_machine(&w, c);
     cs_jw_close_object(&w);
     return cs_jw_end(&w);

@@ -10,6 +10,7 @@
 #include "core/ops/party.h"
 #include "core/ops/waits.h"
 #include "core/pipeline/respond.h"
+#include "core/tee/tee.h"
 #include "secret/rng.h"
 
 #define KEY_AFTER_MS 100u
@@ -32,6 +33,7 @@ static execute_fn *const execute[CS_NUM_OPS] = {
     [CS_OP_UNBAN] = cs_op_unban,
     [CS_OP_SIGN_WAIT] = cs_op_sign_wait,
     [CS_OP_SIGN_CANCEL] = cs_op_sign_cancel,
+    [CS_OP_TEE_CALL] = cs_op_tee_call,
     [CS_OP_KMS_REPLY] = cs_op_kms_reply,
     [CS_OP_CRED_STATE] = cs_op_cred_state,
 };
@@ -39,7 +41,7 @@ static execute_fn *const execute[CS_NUM_OPS] = {
 /* What comes in bulk behind another frame, which is refused and logged: a line for each would push everything else out of the log. */
 static bool in_bulk(cs_op op)
 {
-    return op == CS_OP_SHARES_CHUNK || op == CS_OP_PARTY_DATA;
+    return op == CS_OP_SHARES_CHUNK || op == CS_OP_PARTY_DATA || op == CS_OP_TEE_CALL;
 }
 
 static void refuse(cs_core *c, const cs_request *r, cs_err why)
@@ -74,6 +76,9 @@ void cs_core_link_down(cs_core *c, cs_core_link link)
     if (link == CS_LINK_KMS) {
         cs_load_link_down(c);
     }
+    if (link == CS_LINK_KMS && c->tee != NULL) {
+        cs_tee_kms_down(c->tee);
+    }
 }
 
 /*
@@ -91,6 +96,9 @@ void cs_core_tick(cs_core *c)
 
     cs_party_silence(c, now);
     cs_load_tick(c, now);
+    if (c->tee != NULL) {
+        cs_tee_tick(c->tee, now);
+    }
     if (key_wanted(c) && now >= c->started_ms + KEY_AFTER_MS) {
         c->key_tried = true;
         if (cs_rsa_make(&c->load.rsa) != CS_OK) {
@@ -106,6 +114,9 @@ uint64_t cs_core_wait_ms(const cs_core *c)
 
     if (c->streams.first != NULL && c->streams.first->active_ms + c->config->silence_ms < at) {
         at = c->streams.first->active_ms + c->config->silence_ms;
+    }
+    if (c->tee != NULL && cs_tee_deadline(c->tee) < at) {
+        at = cs_tee_deadline(c->tee);
     }
     if (key_wanted(c) && c->started_ms + KEY_AFTER_MS < at) {
         at = c->started_ms + KEY_AFTER_MS;
@@ -135,7 +146,13 @@ static cs_err init(cs_core *c)
     }
     CS_TRY(cs_answers_init(&c->answers, CS_ANSWERS_MAX));
     CS_TRY(cs_random(c->boot, sizeof c->boot));
-    return read_pcrs(c);
+    CS_TRY(read_pcrs(c));
+    return c->config->tee_enabled ? cs_tee_new(&c->tee, c) : CS_OK;
+}
+
+int cs_core_fd(const cs_core *c)
+{
+    return cs_tee_fd(c->tee);
 }
 
 cs_err cs_core_new(cs_core **out, const cs_core_args *args)
@@ -166,6 +183,7 @@ cs_err cs_core_new(cs_core **out, const cs_core_args *args)
 
 static void wipe_secrets(cs_core *c)
 {
+    cs_tee_stop(c->tee); /* it holds the set */
     cs_party_end_all(c, CS_E_CLOSED);
     cs_waits_cleanup(&c->waits);
     cs_load_cleanup(&c->load);
@@ -189,6 +207,7 @@ void cs_core_free(cs_core *c)
     }
     c->down[CS_LINK_SERVICE] = c->down[CS_LINK_KMS] = true;
     wipe_secrets(c);
+    cs_tee_free(c->tee);
     cs_answers_cleanup(&c->answers);
     cs_permits_free(c->permits);
     cs_secret_free(c->plain);

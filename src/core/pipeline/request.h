@@ -23,7 +23,8 @@
     X(UNBAN, SERVICE, CS_IN(SERVING) | CS_IN(RELOADING), NOT_SERVING, REPLY)                                           \
     X(SIGN_WAIT, SERVICE, CS_IN(SERVING) | CS_IN(RELOADING), NOT_SERVING, SIGN_REPLY)                                  \
     X(SIGN_CANCEL, SERVICE, CS_IN_ANY, STATE, NONE)                                                                    \
-    X(KMS_REPLY, KMS, CS_IN(UNSEALING) | CS_IN(RELOADING), STATE, NONE)                                                \
+    X(TEE_CALL, SERVICE, CS_IN(SERVING) | CS_IN(RELOADING), NOT_SERVING, TEE_REPLY)                                    \
+    X(KMS_REPLY, KMS, CS_IN(UNSEALING) | CS_IN(SERVING) | CS_IN(RELOADING), STATE, NONE)                               \
     X(CRED_STATE, KMS, CS_IN_ANY, STATE, NONE)
 
 typedef enum cs_op {

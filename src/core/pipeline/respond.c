@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "core/core_int.h"
+#include "core/tee/tee.h"
 
 void cs_respond_send(cs_core *c, cs_core_link link, const cs_buf *frame)
 {
@@ -27,6 +28,10 @@ void cs_respond_code(cs_core *c, cs_rpc_type type, uint64_t id, cs_err e)
     cs_rpc_frame f = {.type = type, .id = id};
 
     if ((unsigned)type == 0) {
+        return;
+    }
+    if (type == CS_RPC_TEE_REPLY) { /* its field is a message of its own */
+        cs_tee_respond_code(c, id, e);
         return;
     }
     f.f[0].s = cs_slice_str(cs_err_code(e)); /* the other fields stay empty */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/core_int.h"
+#include "core/tee/tee.h"
 
 #define NONCE_MIN 16u
 
@@ -56,6 +57,18 @@ static cs_err check_named(const cs_rpc_frame *f)
     return f->f[3].s.len == 32 ? CS_OK : CS_E_DIGEST_LENGTH;
 }
 
+/* Before anything of the call is looked at: what waits is bounded. */
+static cs_err check_tee(const cs_core *c, const cs_rpc_frame *f)
+{
+    if (c->tee == NULL) {
+        return CS_E_TEE_DISABLED;
+    }
+    if (cs_tee_full(c->tee)) {
+        return CS_E_TEE_BUSY;
+    }
+    return f->f[0].u <= 1 ? CS_OK : CS_E_FORMAT;
+}
+
 /* Limits that need no state. */
 static cs_err check_sizes(const cs_request *r)
 {
@@ -90,6 +103,7 @@ cs_err cs_authorise(cs_core *c, const cs_request *r, const cs_permit **out)
         return row->refusal;
     }
     CS_TRY(check_sizes(r));
+    CS_TRY(r->op == CS_OP_TEE_CALL ? check_tee(c, &r->frame) : CS_OK);
     c->permits->permit = (cs_permit){.op = r->op, .frame = &r->frame};
     *out = &c->permits->permit;
     return CS_OK;

@@ -24,7 +24,8 @@ cs_op cs_permit_op(const cs_permit *p);
 
 /*
  * cs_authorise - link (checked at decoding), phase, sizes. CS_OK and *out, or the refusal of the table (NOT_SERVING,
- * INJECT_PHASE, STATE), CS_E_RANGE (nonce), CS_E_INJECT_EMPTY, CS_E_TOO_LARGE (age file), CS_E_FORMAT (account id), CS_E_UNBAN.
+ * INJECT_PHASE, STATE), CS_E_RANGE (nonce), CS_E_INJECT_EMPTY, CS_E_TOO_LARGE (age file), CS_E_FORMAT (account id), CS_E_UNBAN,
+ * CS_E_TEE_DISABLED, CS_E_TEE_BUSY.
  */
 CS_MUST cs_err cs_authorise(cs_core *c, const cs_request *r, const cs_permit **out);
 

@@ -8,6 +8,8 @@
 #include "core/ops/party.h"
 #include "core/pipeline/respond.h"
 #include "core/provision/unseal.h"
+#include "core/tee/keys.h"
+#include "core/tee/tee.h"
 #include "rpc/tee_rpc.h"
 
 static void drop_files(cs_load *l)
@@ -39,6 +41,16 @@ void cs_load_remember(cs_load *l, cs_err err, cs_slice detail)
     l->last_detail[n] = '\0';
 }
 
+/* With the MPC service alone nothing needs the credentials any more; the TEE service asks KMS for its data keys. */
+static void release_credentials(cs_core *c)
+{
+    if (c->tee == NULL) {
+        cs_respond_frame(c, CS_LINK_KMS, &(cs_rpc_frame){.type = CS_RPC_CRED_WIPE, .id = c->load.call_id});
+    } else {
+        cs_tee_loaded(c->tee);
+    }
+}
+
 /* The load is over. What was unsealed is in `set` (transferred) or there is an error and everything is as before. */
 static void finish(cs_core *c, cs_err err, cs_slice detail, cs_share_set *set)
 {
@@ -53,9 +65,7 @@ static void finish(cs_core *c, cs_err err, cs_slice detail, cs_share_set *set)
         cs_party_recheck(c);
         cs_share_free(old);
         c->counters.loads_ok++;
-        if (!c->config->tee_enabled) { /* nothing needs the credentials any more */
-            cs_respond_frame(c, CS_LINK_KMS, &(cs_rpc_frame){.type = CS_RPC_CRED_WIPE, .id = l->call_id});
-        }
+        release_credentials(c);
         cs_log(CS_LOG_INFO, "load", CS_LC("code", "OK"), CS_LU("generation", cs_share_generation(c->set)),
                CS_LU("accounts", cs_share_count(c->set)), CS_LU("verify_cpu_ms", l->cpu_ns[0] / 1000000),
                CS_LU("parse_cpu_ms", l->cpu_ns[1] / 1000000));
@@ -235,8 +245,7 @@ void cs_op_cred_state(cs_core *c, const cs_permit *p)
     }
 }
 
-/* What KMS answered, before anything of it is used. */
-static cs_err check_reply(const cs_core *c, const cs_rpc_frame *f)
+cs_err cs_load_check_reply(const cs_rpc_frame *f, cs_slice key_arn)
 {
     char code[40];
     cs_buf b = cs_buf_wrap(code, sizeof code - 1);
@@ -248,7 +257,7 @@ static cs_err check_reply(const cs_core *c, const cs_rpc_frame *f)
         code[b.len] = '\0';
         return cs_err_from_code(code) == CS_OK ? CS_E_KMS_ANSWER : cs_err_from_code(code);
     }
-    if (!cs_slice_eq(f->f[3].s, c->config->key_arn)) {
+    if (!cs_slice_eq(f->f[3].s, key_arn)) {
         return CS_E_KMS_KEY_ID;
     }
     return f->f[4].s.len == 0 ? CS_E_KMS_PLAINTEXT : CS_OK;
@@ -289,10 +298,16 @@ void cs_op_kms_reply(cs_core *c, const cs_permit *p)
     cs_unseal_args args = {.rsa = l->rsa.key, .envelope = f->f[4].s, .file = &l->shares};
     cs_err err;
 
+    if ((f->id & CS_KEYS_CALL) != 0) {
+        if (c->tee != NULL) {
+            cs_tee_kms_reply(c->tee, f);
+        }
+        return;
+    }
     if (l->stage != CS_LOAD_KMS || f->id != l->call_id) {
         return; /* an answer that came too late */
     }
-    err = check_reply(c, f);
+    err = cs_load_check_reply(f, c->config->key_arn);
     if (err != CS_OK) {
         finish(c, err, f->f[1].s, NULL);
         return;

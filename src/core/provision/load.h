@@ -48,6 +48,11 @@ void cs_op_kms_reply(cs_core *c, const cs_permit *p);
 void cs_op_cred_state(cs_core *c, const cs_permit *p);
 /* cs_load_link_down - sign-kms is gone: a load that needs it ends. */
 void cs_load_link_down(cs_core *c);
+/*
+ * cs_load_check_reply - what KMS answered (KMS_REPLY) to a call for key_arn, before anything of it is used: its own code, CS_E_KMS_KEY_ID (another
+ * key answered), CS_E_KMS_PLAINTEXT (no CiphertextForRecipient), CS_E_KMS_ANSWER.
+ */
+CS_MUST cs_err cs_load_check_reply(const cs_rpc_frame *f, cs_slice key_arn);
 /* cs_load_policy - what a share file must be now: the measured rules, and not older than the set in service. */
 void cs_load_policy(cs_share_policy *out, const cs_core *c);
 /* cs_load_remember - the outcome of a load, for status. */
