@@ -48,6 +48,18 @@ bool cs_args_flag(const cs_args *a, const char *name)
     return a->value[index_of(a, name)] != NULL;
 }
 
+const char *cs_args_many(const cs_args *a, const char *name, size_t i)
+{
+    const size_t option = index_of(a, name);
+
+    for (size_t k = 0; k < a->num_many; k++) {
+        if (a->many_opt[k] == option && i-- == 0) {
+            return a->many[k];
+        }
+    }
+    return NULL;
+}
+
 uint64_t cs_args_u64(const cs_args *a, const char *name)
 {
     const char *text = a->value[index_of(a, name)];

@@ -57,6 +57,8 @@ typedef struct cs_args {
 const char *cs_args_str(const cs_args *a, const char *name);
 uint64_t cs_args_u64(const cs_args *a, const char *name);
 bool cs_args_flag(const cs_args *a, const char *name);
+/* cs_args_many - the i-th value of a CS_OPT_MANY option, from 0; NULL at the end. */
+const char *cs_args_many(const cs_args *a, const char *name, size_t i);
 
 /*
  * cs_cmd_main - main() of a program with a table of commands (ends with name == NULL). A program without sub-commands has

@@ -2,10 +2,11 @@
 
 #include <string.h>
 
-#include "codec/sharefile.h"
+#include "rpc/tee_rpc.h"
 #include "secret/mpc/mpc.h"
 #include "secret/noise.h"
 #include "secret/rng.h"
+#include "secret/seal.h"
 #include "secret/share/share.h"
 
 struct cs_deal {
@@ -15,10 +16,29 @@ struct cs_deal {
     cs_sharefile_writer writer[2];
     cs_sharefile_account account; /* of one party at a time */
     cs_mpc_key key[2];
+    cs_seal_root root;
+    bool has_root;
     size_t left;
 };
 
-static cs_err begin(cs_deal *d, size_t max_accounts)
+/* behind the parties of the service's file */
+static cs_err put_tee(cs_deal *d, const cs_deal_tee *tee)
+{
+    CS_SECRET(cs_secret32) secret = {0};
+    cs_sharefile_writer *w = &d->writer[CS_DEAL_SERVICE - 1];
+    if (tee->root) {
+        CS_TRY(cs_random(secret.b, sizeof secret.b));
+        cs_seal_root_init(&d->root, secret.b);
+        d->has_root = true;
+        CS_TRY(cs_sharefile_put_sealing(w, (const uint8_t(*)[32])d->root.secret.b, 1));
+    }
+    for (size_t i = 0; i < tee->num_callers; i++) {
+        CS_TRY(cs_sharefile_put_caller(w, &tee->callers[i]));
+    }
+    return CS_OK;
+}
+
+static cs_err begin(cs_deal *d, size_t max_accounts, const cs_deal_tee *tee)
 {
     for (unsigned i = 0; i < 2; i++) {
         CS_TRY(cs_random(d->static_key[i].b, 32));
@@ -33,7 +53,8 @@ static cs_err begin(cs_deal *d, size_t max_accounts)
         uint8_t *gap = NULL;
         memcpy(p.static_keys, d->parties.idkey, sizeof p.static_keys);
         memcpy(p.static_key32, d->static_key[i].b, 32);
-        cs_err err = cs_secret_buf(&d->file[i], 4096 + max_accounts * CS_DEAL_ACCOUNT_BYTES);
+        cs_err err = cs_secret_buf(&d->file[i], 4096 + max_accounts * CS_DEAL_ACCOUNT_BYTES +
+                                                    tee->num_callers * CS_DEAL_CALLER_BYTES);
         if (err == CS_OK) {
             err = cs_put_space(&d->file[i], &gap, CS_SHAREFILE_HEADER_MAX);
         }
@@ -44,22 +65,32 @@ static cs_err begin(cs_deal *d, size_t max_accounts)
         cs_wipe(&p, sizeof p);
         CS_TRY(err);
     }
-    return CS_OK;
+    return put_tee(d, tee);
 }
 
 cs_err cs_deal_new(cs_deal **out, size_t max_accounts)
 {
-    if (max_accounts > SIZE_MAX / (4 * CS_DEAL_ACCOUNT_BYTES)) {
+    return cs_deal_new_tee(out, max_accounts, &(cs_deal_tee){0});
+}
+
+cs_err cs_deal_new_tee(cs_deal **out, size_t max_accounts, const cs_deal_tee *tee)
+{
+    if (max_accounts > SIZE_MAX / (4 * CS_DEAL_ACCOUNT_BYTES) || tee->num_callers > CS_SHAREFILE_MAX_CALLERS) {
         return CS_E_NO_MEMORY;
     }
     cs_deal *d = cs_secret_alloc(sizeof *d);
-    cs_err err = d == NULL ? CS_E_NO_MEMORY : begin(d, max_accounts);
+    cs_err err = d == NULL ? CS_E_NO_MEMORY : begin(d, max_accounts, tee);
     if (err != CS_OK) {
         cs_deal_free(d);
         return err;
     }
     *out = d; /* transferred */
     return CS_OK;
+}
+
+const uint8_t *cs_deal_root_id(const cs_deal *d)
+{
+    return d->has_root ? d->root.id : NULL;
 }
 
 static cs_err put(cs_deal *d, unsigned i, cs_slice id)
@@ -100,8 +131,7 @@ cs_err cs_deal_add(cs_deal *d, cs_slice account_id, const uint8_t *import32, uin
     return err == CS_E_RANGE ? CS_E_SHARES_ACCOUNT : err;
 }
 
-/* the header goes right in front of the body */
-static cs_err seal_file(cs_buf *file, uint64_t generation, const uint8_t *seed32, cs_slice *out)
+cs_err cs_deal_sign(cs_slice *out, cs_buf *file, uint64_t generation, const uint8_t *seed32)
 {
     uint8_t line[CS_SHAREFILE_HEADER_MAX], publisher[32], hash[32], sig[64];
     cs_buf head = cs_buf_wrap(line, sizeof line);
@@ -128,8 +158,9 @@ cs_err cs_deal_finish(cs_deal *d, uint64_t generation, const uint8_t *publisher_
     for (unsigned i = 0; i < 2; i++) {
         cs_share_set *set = NULL;
         CS_TRY(cs_sharefile_put_end(&d->writer[i]));
-        CS_TRY(seal_file(&d->file[i], generation, publisher_seed32, &file[i]));
-        CS_TRY(cs_share_load(&set, file[i], &(cs_share_policy){.allow_unsigned = true}, NULL));
+        CS_TRY(cs_deal_sign(&file[i], &d->file[i], generation, publisher_seed32));
+        CS_TRY(cs_share_load(&set, file[i], &(cs_share_policy){.allow_unsigned = true, .grant_of = cs_tee_grant_of},
+                             NULL));
         cs_share_free(set);
     }
     *out_client = file[CS_DEAL_CLIENT - 1];

@@ -15,6 +15,7 @@
 #include "secret/age.h"
 #include "secret/rng.h"
 #include "secret/share/share.h"
+#include "tools/caller_file.h"
 #include "tools/cmds.h"
 #include "tools/secret_io.h"
 
@@ -28,6 +29,7 @@ typedef struct job {
     cs_buf import; /* arena */
     size_t num, done;
     cs_buf list; /* heap: account, public key, address; public */
+    cs_caller_list callers;
     const char *detail;
 } job;
 
@@ -78,9 +80,13 @@ static cs_err add_hex(job *j, cs_slice id, cs_slice hex)
     return add(j, id, key.b);
 }
 
-static const char *first_account(const cs_args *a)
+static size_t num_accounts(const cs_args *a)
 {
-    return a->num_many > 0 ? a->many[0] : NULL;
+    size_t n = 0;
+    while (cs_args_many(a, "account", n) != NULL) {
+        n++;
+    }
+    return n;
 }
 
 /* lines `account_id hex`; one line of hex alone takes the --account, or the prefix with 1 */
@@ -118,35 +124,18 @@ static cs_err add_all(job *j)
     char id[192];
     (void)snprintf(id, sizeof id, "%s1", prefix);
     if (cs_args_str(a, "import") != NULL) {
-        return add_imported(j, first_account(a) != NULL ? first_account(a) : id);
+        const char *first = cs_args_many(a, "account", 0);
+        return add_imported(j, first != NULL ? first : id);
     }
-    for (size_t i = 0; i < a->num_many; i++) {
-        CS_TRY(add(j, cs_slice_str(a->many[i]), NULL));
+    const size_t num = num_accounts(a);
+    for (size_t i = 0; i < num; i++) {
+        CS_TRY(add(j, cs_slice_str(cs_args_many(a, "account", i)), NULL));
     }
-    for (size_t i = 0; a->num_many == 0 && i < j->num; i++) {
+    for (size_t i = 0; num == 0 && i < j->num; i++) {
         (void)snprintf(id, sizeof id, "%s%zu", prefix, i + 1);
         CS_TRY(add(j, cs_slice_str(id), NULL));
     }
     return CS_OK;
-}
-
-/* plain or sealed, under its temporary name */
-static cs_err write_file(cs_tool_file *f, const char *path, bool force, cs_slice text, const cs_age_to *to)
-{
-    cs_age_enc *enc = NULL;
-    CS_TRY(cs_tool_create(f, path, force));
-    if (to == NULL) {
-        return cs_tool_write(f, text);
-    }
-    cs_err err = cs_age_enc_new(&enc, to, cs_tool_write, f);
-    if (err == CS_OK) {
-        err = cs_age_enc_push(enc, text);
-    }
-    if (err == CS_OK) {
-        err = cs_age_enc_finish(enc);
-    }
-    cs_age_enc_free(enc);
-    return err;
 }
 
 typedef struct targets {
@@ -161,9 +150,9 @@ static cs_err write_files(const targets *t, cs_slice client, cs_slice service)
     cs_tool_file f[2] = {{.fd = -1}, {.fd = -1}};
     cs_age_to to_client = {.passphrase = cs_buf_slice(&t->passphrase)};
     cs_age_to to_service = {.recipients = &t->recipient, .num_recipients = 1};
-    cs_err err = write_file(&f[0], t->client, t->force, client, t->seal_client ? &to_client : NULL);
+    cs_err err = cs_tool_seal(&f[0], t->client, t->force, client, t->seal_client ? &to_client : NULL);
     if (err == CS_OK) {
-        err = write_file(&f[1], t->service, t->force, service, t->seal_service ? &to_service : NULL);
+        err = cs_tool_seal(&f[1], t->service, t->force, service, t->seal_service ? &to_service : NULL);
     }
     if (err == CS_OK) {
         err = cs_tool_commit(&f[0], t->force);
@@ -207,8 +196,16 @@ static cs_err report(const job *j, const targets *t, uint64_t generation, const 
     uint8_t publisher[32];
     cs_buf out = cs_buf_heap((size_t)1 << 30);
     cs_jw w = cs_jw_begin(&out);
+    const uint8_t *root = cs_deal_root_id(j->deal);
+    char root_hex[9] = "";
+    if (root != NULL) {
+        cs_hex_encode(root_hex, cs_slice_of(root, 4));
+    }
     if (!cs_args_flag(j->args, "json")) {
         printf("client file:  %s\nservice file: %s\n", t->client, t->service);
+        if (root != NULL) {
+            printf("sealing root: %s\n", root_hex);
+        }
         return j->done <= 20 ? each_account(j, NULL) : CS_OK;
     }
     cs_jw_object(&w, NULL);
@@ -221,6 +218,10 @@ static cs_err report(const job *j, const targets *t, uint64_t generation, const 
     } else {
         cs_jw_null(&w, "publisher");
     }
+    if (root != NULL) {
+        cs_jw_cstr(&w, "sealing_root", root_hex);
+    }
+    cs_jw_u64(&w, "callers", j->callers.num);
     cs_jw_array(&w, "accounts");
     cs_err err = each_account(j, &w);
     cs_jw_close_array(&w);
@@ -290,7 +291,9 @@ static cs_err deal_and_write(job *j, targets *t)
         CS_TRY(cs_tool_passphrase(&t->passphrase, cs_args_str(j->args, "passphrase-file"), true));
     }
     j->detail = NULL;
-    CS_TRY(cs_deal_new(&j->deal, j->num));
+    const cs_deal_tee tee = {
+        .root = cs_args_flag(j->args, "sealing-root"), .callers = j->callers.caller, .num_callers = j->callers.num};
+    CS_TRY(cs_deal_new_tee(&j->deal, j->num, &tee));
     CS_TRY(add_all(j));
     CS_TRY(cs_deal_finish(j->deal, generation, publisher != NULL ? seed.b : NULL, &client, &service));
     CS_TRY(write_files(t, client, service));
@@ -306,12 +309,18 @@ static int run_keygen(const cs_args *a)
     if (status != 0) {
         return status;
     }
-    if (a->num_many > 0 && import == NULL) {
-        j.num = a->num_many;
+    if (num_accounts(a) > 0 && import == NULL) {
+        j.num = num_accounts(a);
     }
     size_t import_size = import == NULL ? 0 : strcmp(import, "-") == 0 ? (size_t)1 << 24 : cs_tool_size(import);
     size_t guess = j.num > import_size / 64 ? j.num : import_size / 64;
-    cs_err err = cs_tool_arena(((size_t)64 << 20) + import_size + guess * (2 * CS_DEAL_ACCOUNT_BYTES + 512));
+    cs_err err = cs_caller_list_read(&j.callers, a);
+    j.detail = j.callers.detail;
+    if (err == CS_OK) {
+        j.detail = NULL;
+        err = cs_tool_arena(((size_t)64 << 20) + import_size + guess * (2 * CS_DEAL_ACCOUNT_BYTES + 512) +
+                            j.callers.num * (2 * CS_DEAL_CALLER_BYTES + 1024));
+    }
     if (err == CS_OK && import != NULL) {
         err = cs_tool_read(&j.import, import, import_size > 0 ? import_size : 1);
         j.num = err == CS_OK ? count_lines(&j.import) : 0;
@@ -321,11 +330,13 @@ static int run_keygen(const cs_args *a)
     if (err == CS_OK) {
         err = deal_and_write(&j, &t);
     }
+    int status_out = err == CS_OK ? 0 : cs_refuse(a, err, cs_args_flag(a, "json"), j.detail);
     cs_deal_free(j.deal);
     cs_secret_buf_free(&j.import);
     cs_secret_buf_free(&t.passphrase);
     cs_buf_free(&j.list);
-    return err == CS_OK ? 0 : cs_refuse(a, err, cs_args_flag(a, "json"), j.detail);
+    cs_caller_list_free(&j.callers);
+    return status_out;
 }
 
 static int run_publisher(const cs_args *a)
@@ -384,6 +395,10 @@ static const cs_opt keygen_opts[] = {
      NULL, 0, 0},
     {"passphrase-file", 0, CS_OPT_STR, "FILE",
      "passphrase of the client's file in its first line (else the terminal asks)", NULL, NULL, 0, 0},
+    {"sealing-root", 0, CS_OPT_FLAG, NULL, "put a fresh sealing root of the TEE service into the service's file", NULL,
+     NULL, 0, 0},
+    {"caller", 0, CS_OPT_MANY, "FILE", "put this caller of the TEE service into it (signctl caller public; may repeat)",
+     NULL, NULL, 0, 0},
     {"publisher-key", 0, CS_OPT_STR, "FILE", "sign both files with this key of `signctl publisher keygen`", NULL, NULL,
      0, 0},
     {"generation", 'g', CS_OPT_U64, "N", "generation of the files", NULL, "1", 0, UINT64_MAX},
@@ -409,7 +424,8 @@ const cs_cmd cs_cmds_keygen[] = {
      "examples:\n"
      "    signctl publisher keygen -o publisher.key\n"
      "    signctl keygen -n 1000 -r age1... --publisher-key publisher.key --generation 7 -d shares\n"
-     "    signctl keygen --import - -a treasury --plaintext < key.hex",
+     "    signctl keygen --import - -a treasury --plaintext < key.hex\n"
+     "    signctl keygen -a hot --sealing-root --caller app.pub.json -r age1... --publisher-key publisher.key",
      keygen_opts, 0, 0, run_keygen},
     {"publisher keygen", "-o FILE", "make the Ed25519 key that signs share files and unban orders",
      "Prints the public key, which goes into shares.publishers of the measured configuration.", publisher_opts, 0, 0,

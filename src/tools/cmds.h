@@ -20,6 +20,8 @@
     X(kms_policy)                                                                                                      \
     X(kms_update)                                                                                                      \
     X(keygen)                                                                                                          \
+    X(shares)                                                                                                          \
+    X(caller)                                                                                                          \
     X(sign)                                                                                                            \
     X(participant)                                                                                                     \
     X(tee)                                                                                                             \

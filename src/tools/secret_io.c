@@ -115,6 +115,24 @@ cs_err cs_tool_write(void *file, cs_slice piece)
     return CS_OK;
 }
 
+cs_err cs_tool_seal(cs_tool_file *f, const char *path, bool force, cs_slice text, const cs_age_to *to)
+{
+    cs_age_enc *enc = NULL;
+    CS_TRY(cs_tool_create(f, path, force));
+    if (to == NULL) {
+        return cs_tool_write(f, text);
+    }
+    cs_err err = cs_age_enc_new(&enc, to, cs_tool_write, f);
+    if (err == CS_OK) {
+        err = cs_age_enc_push(enc, text);
+    }
+    if (err == CS_OK) {
+        err = cs_age_enc_finish(enc);
+    }
+    cs_age_enc_free(enc);
+    return err;
+}
+
 cs_err cs_tool_commit(cs_tool_file *f, bool force)
 {
     if (fsync(f->fd) != 0 || close(f->fd) != 0) {

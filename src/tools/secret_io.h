@@ -6,6 +6,7 @@
 #define CS_TOOLS_SECRET_IO_H
 
 #include "base/bytes.h"
+#include "secret/age.h"
 #include "secret/mem.h"
 
 /* cs_tool_arena - the process's arena, size bytes at least (only touched pages cost memory); a warning when it cannot be locked. */
@@ -24,6 +25,11 @@ typedef struct cs_tool_file {
 CS_MUST cs_err cs_tool_create(cs_tool_file *f, const char *path, bool force);
 /* cs_tool_write - an age sink too: cookie is the cs_tool_file. */
 CS_MUST cs_err cs_tool_write(void *file, cs_slice piece);
+/*
+ * cs_tool_seal - cs_tool_create, and the text in it, sealed to `to` (NULL: as it is); commit or abandon it. As cs_tool_create, and
+ * errors of age.
+ */
+CS_MUST cs_err cs_tool_seal(cs_tool_file *f, const char *path, bool force, cs_slice text, const cs_age_to *to);
 /* cs_tool_commit - sync, then the final name; without force an existing file is never replaced. CS_E_EXISTS | CS_E_IO. */
 CS_MUST cs_err cs_tool_commit(cs_tool_file *f, bool force);
 /* cs_tool_abandon - removes what is not committed; a committed or zero file is left alone. */
