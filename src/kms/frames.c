@@ -48,11 +48,11 @@ cs_err cs_kms_params_of(cs_kms_params *out, const cs_kms_config *config, const c
     if (i == 3) {
         return CS_E_UNSUPPORTED;
     }
-    if (rows[i].action != CS_KMS_ACT_GENERATE_RANDOM && !cs_slice_eq(f->f[1].s, config->key_arn)) {
-        return CS_E_KMS_KEY_ID;
+    if (rows[i].action != CS_KMS_ACT_GENERATE_RANDOM && !cs_kms_config_allows(config, f->f[1].s)) {
+        return CS_E_KMS_KEY_LIST;
     }
     *out = (cs_kms_params){.action = rows[i].action,
-                           .key_id = config->key_arn,
+                           .key_id = f->f[1].s,
                            .ciphertext = f->f[2].s,
                            .document = f->f[3].s,
                            .num_bytes = RANDOM_BYTES,

@@ -52,9 +52,24 @@ static void other_operations_and_keys_are_refused(void **state)
     f = frame(0, "arn:pinned");
     assert_int_equal(cs_kms_params_of(&p, &c, &f), CS_E_UNSUPPORTED);
     f = frame(CS_KMS_DECRYPT, "arn:other");
-    assert_int_equal(cs_kms_params_of(&p, &c, &f), CS_E_KMS_KEY_ID);
+    assert_int_equal(cs_kms_params_of(&p, &c, &f), CS_E_KMS_KEY_LIST);
     f = frame(CS_KMS_GENERATE_DATA_KEY, "");
-    assert_int_equal(cs_kms_params_of(&p, &c, &f), CS_E_KMS_KEY_ID);
+    assert_int_equal(cs_kms_params_of(&p, &c, &f), CS_E_KMS_KEY_LIST);
+}
+
+static void each_key_of_the_list_is_asked_under_its_own_name(void **state)
+{
+    cs_kms_config c = config();
+    cs_rpc_frame f = frame(CS_KMS_GENERATE_DATA_KEY, "arn:tee-2");
+    cs_kms_params p;
+    c.tee_key_arn[0] = S("arn:tee-1");
+    c.tee_key_arn[1] = S("arn:tee-2");
+    c.num_tee_key_arns = 2;
+    c.lease = true;
+    assert_int_equal(cs_kms_params_of(&p, &c, &f), CS_OK);
+    assert_true(cs_slice_eq_str(p.key_id, "arn:tee-2")); /* what the answer's KeyId must be, too */
+    c.num_tee_key_arns = 1;
+    assert_int_equal(cs_kms_params_of(&p, &c, &f), CS_E_KMS_KEY_LIST);
 }
 
 static void replies_carry_the_refusal_and_nothing_else(void **state)
@@ -78,7 +93,8 @@ static void replies_carry_the_refusal_and_nothing_else(void **state)
 static void only_what_may_pass_is_tried_again_and_not_for_ever(void **state)
 {
     /* the longest call: back-off, connect, handshake, answer, after the last moment that a try may begin */
-    assert_true(CS_KMS_LAST_TRY_MS + CS_KMS_BACKOFF_MAX_MS + CS_IO_CONNECT_MS + CS_IO_HANDSHAKE_MS + CS_IO_READ_MS <
+    assert_true(CS_KMS_LAST_TRY_MS + CS_KMS_BACKOFF_MAX_MS + CS_KMS_STALE_MS + CS_IO_CONNECT_MS + CS_IO_HANDSHAKE_MS +
+                    CS_IO_READ_MS <
                 30000);
     assert_true(cs_kms_try_again(CS_E_KMS_THROTTLED, 1, 0));
     assert_true(cs_kms_try_again(CS_E_TIMEOUT, CS_KMS_TRIES - 1, CS_KMS_LAST_TRY_MS - 1));
@@ -105,6 +121,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_become_parameters),
         cmocka_unit_test(other_operations_and_keys_are_refused),
+        cmocka_unit_test(each_key_of_the_list_is_asked_under_its_own_name),
         cmocka_unit_test(replies_carry_the_refusal_and_nothing_else),
         cmocka_unit_test(only_what_may_pass_is_tried_again_and_not_for_ever),
         cmocka_unit_test(dates_of_http_are_read),

@@ -2,6 +2,8 @@
  * sign-kms: holds AWS credentials and the TLS session to KMS, nothing else. It sees ciphertext only: every answer of KMS is
  * encrypted to sign-core's key. Source: architecture 1, 2; docs/formats/launch.md.
  */
+#include <malloc.h>
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -64,6 +66,7 @@ typedef struct parts {
     cs_kms_hold *hold;
     cs_tls_ctx *tls;
     cs_kms_server_opts o;
+    cs_kms_server *server;
     cs_sandbox filter;
 } parts;
 
@@ -96,6 +99,10 @@ static cs_err set_up(parts *p, const cs_args *a, const char **detail)
     if (!locked) {
         cs_log(CS_LOG_WARN, "memory-not-locked");
     }
+    *detail = "openssl"; /* no configuration file is looked for, whatever environment and image say */
+    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) != 1) {
+        return CS_E_INTERNAL;
+    }
     *detail = "ca";
     CS_TRY(cs_tls_client_new(&p->tls, p->config.ca));
     *detail = "signals";
@@ -103,8 +110,14 @@ static cs_err set_up(parts *p, const cs_args *a, const char **detail)
     p->o.config = &p->config;
     p->o.hold = p->hold;
     p->o.tls = p->tls;
+    if (p->o.stop_fd < 0) {
+        return CS_E_INTERNAL;
+    }
+    *detail = "threads";
+    (void)mallopt(M_ARENA_MAX, 1); /* glibc counts the processors before it makes more, which the filter forbids */
+    CS_TRY(cs_kms_server_new(&p->server, &p->o));
     *detail = "system call filter";
-    return p->o.stop_fd >= 0 ? cs_sandbox_install(&p->filter) : CS_E_INTERNAL;
+    return cs_sandbox_install(&p->filter);
 }
 
 static int run(const cs_args *a)
@@ -132,11 +145,12 @@ static int run(const cs_args *a)
         cs_log_err(CS_LOG_ERROR, "start", err, CS_LC("about", detail));
     } else {
         cs_log(CS_LOG_INFO, "started", CS_LSTR("region", p.config.region), CS_LSTR("key", p.config.key_arn));
-        err = cs_kms_serve(&p.o);
+        err = cs_kms_server_run(p.server);
         if (err != CS_OK) {
             cs_log_err(CS_LOG_ERROR, "ended", err);
         }
     }
+    cs_kms_server_free(p.server);
     cs_kms_hold_free(p.hold);
     if (p.tls != NULL) {
         cs_tls_ctx_free(p.tls);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,42 +23,44 @@ typedef struct injector {
     uint8_t text[CS_AWS_CREDS_MAX + 1]; /* secret: wiped when it has ended */
 } injector;
 
-typedef struct server {
-    const cs_kms_server_opts *o;
+struct cs_kms_server {
+    cs_kms_server_opts o;
+    cs_kms_conns *conns;
+    cs_kms_pool *pool;
     injector in;
-    bool has_told;      /* core outlives a sign-kms that is restarted, and knows only what it heard */
-    cs_cred_state told; /* what core was last told */
+    pthread_mutex_t telling; /* what follows, and that core hears of states in their order */
+    bool has_told;           /* core outlives a sign-kms that is restarted, and knows only what it heard */
+    cs_cred_state told;      /* what core was last told */
     uint64_t told_expiry_ms;
     uint8_t packet[CS_RPC_MAX];
-    uint8_t reply_mem[CS_RPC_MAX];
-    cs_kms_outcome outcome;
-} server;
+    cs_kms_outcome refusal;
+};
 
-static cs_err send_frame(server *s, const cs_buf *b)
+/* A packet goes out whole or not at all, so that several threads may send. */
+static cs_err send_frame(const cs_kms_server *s, cs_slice b)
 {
     ssize_t n;
     do {
-        n = send(s->o->link_fd, b->p, b->len, MSG_NOSIGNAL);
+        n = send(s->o.link_fd, b.p, b.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EAGAIN) {
+            CS_TRY(cs_io_wait(s->o.link_fd, true, cs_clock_mono_ms() + CS_IO_READ_MS));
+            errno = EINTR; /* again */
+        }
     } while (n < 0 && errno == EINTR);
-    if (n < 0 && errno == EAGAIN) {
-        CS_TRY(cs_io_wait(s->o->link_fd, true, cs_clock_mono_ms() + CS_IO_READ_MS));
-        n = send(s->o->link_fd, b->p, b->len, MSG_NOSIGNAL);
-    }
-    return n == (ssize_t)b->len ? CS_OK : CS_E_CLOSED;
+    return n == (ssize_t)b.len ? CS_OK : CS_E_CLOSED;
 }
 
-/* Tell core when the state of the credentials is another than it knows. */
-static cs_err tell_state(server *s)
+static cs_err tell_locked(cs_kms_server *s)
 {
-    const cs_aws_creds *c = NULL;
-    cs_err got = cs_kms_hold_get(&c, s->o->hold, cs_clock_wall_ms());
+    uint8_t mem[64];
+    cs_buf b = cs_buf_wrap(mem, sizeof mem);
+    cs_rpc_frame f = {.type = CS_RPC_CRED_STATE};
+    uint64_t expiry = 0;
+    cs_err got = cs_kms_hold_state(&expiry, s->o.hold, cs_clock_wall_ms());
     cs_cred_state now = got == CS_OK ? CS_CRED_PRESENT : (got == CS_E_CRED_EXPIRED ? CS_CRED_EXPIRED : CS_CRED_NONE);
-    uint64_t expiry = cs_kms_hold_expires_ms(s->o->hold);
     if (s->has_told && now == s->told && expiry == s->told_expiry_ms) {
         return CS_OK;
     }
-    cs_buf b = cs_buf_wrap(s->reply_mem, sizeof s->reply_mem);
-    cs_rpc_frame f = {.type = CS_RPC_CRED_STATE};
     f.f[0].u = now;
     f.f[1].u = expiry;
     CS_TRY(cs_rpc_encode(&b, &f));
@@ -67,41 +70,61 @@ static cs_err tell_state(server *s)
     cs_log(CS_LOG_INFO, "credentials",
            CS_LC("state", now == CS_CRED_PRESENT ? "present" : (now == CS_CRED_EXPIRED ? "expired" : "none")),
            CS_LU("expires_ms", expiry));
-    return send_frame(s, &b);
+    return send_frame(s, cs_buf_slice(&b));
 }
 
-static cs_err on_frame(server *s, size_t len)
+/* Tell core when the state of the credentials is another than it knows. */
+static cs_err tell_state(cs_kms_server *s)
+{
+    (void)pthread_mutex_lock(&s->telling);
+    cs_err err = tell_locked(s);
+    (void)pthread_mutex_unlock(&s->telling);
+    return err;
+}
+
+/* In a thread of the pool. */
+static void on_reply(void *cookie, cs_slice frame)
+{
+    cs_kms_server *s = cookie;
+    if (send_frame(s, frame) != CS_OK || tell_state(s) != CS_OK) {
+        (void)shutdown(s->o.link_fd, SHUT_RDWR); /* core would wait for an answer that is lost: the loop sees the end */
+    }
+}
+
+static cs_err refuse(cs_kms_server *s, uint64_t id, cs_err why)
+{
+    uint8_t mem[256];
+    cs_buf b = cs_buf_wrap(mem, sizeof mem);
+    s->refusal.err = why;
+    CS_TRY(cs_kms_put_reply(&b, id, &s->refusal));
+    return send_frame(s, cs_buf_slice(&b));
+}
+
+static cs_err on_frame(cs_kms_server *s, cs_slice packet)
 {
     cs_rpc_frame f;
-    cs_buf b = cs_buf_wrap(s->reply_mem, sizeof s->reply_mem);
-    CS_TRY(cs_rpc_decode(&f, cs_slice_of(s->packet, len)));
+    CS_TRY(cs_rpc_decode(&f, packet));
     if (f.type == CS_RPC_CRED_WIPE) {
-        cs_kms_hold_wipe(s->o->hold);
+        cs_kms_hold_wipe(s->o.hold);
         return tell_state(s);
     }
     if (f.type != CS_RPC_KMS_CALL) {
         return CS_E_FORMAT;
     }
-    cs_kms_link link = {s->o->config, s->o->hold, s->o->tls};
-    cs_kms_run(&s->outcome, &link, &f);
-    if (s->outcome.err == CS_E_KMS_TOKEN) {
-        cs_kms_hold_expire(s->o->hold); /* of no more use to anybody */
-    }
-    CS_TRY(cs_kms_put_reply(&b, f.id, &s->outcome));
-    CS_TRY(send_frame(s, &b));
-    return tell_state(s);
+    cs_err err = cs_kms_pool_put(s->pool, packet);
+    return err == CS_OK ? CS_OK : refuse(s, f.id, err);
 }
 
-static cs_err on_link(server *s)
+static cs_err on_link(cs_kms_server *s)
 {
-    ssize_t n = recv(s->o->link_fd, s->packet, sizeof s->packet, MSG_DONTWAIT | MSG_TRUNC);
+    ssize_t n = recv(s->o.link_fd, s->packet, sizeof s->packet, MSG_DONTWAIT | MSG_TRUNC);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return CS_OK;
     }
     if (n <= 0) {
         return CS_E_CLOSED;
     }
-    return (size_t)n > sizeof s->packet ? CS_E_FORMAT : on_frame(s, (size_t)n);
+    return (size_t)n > sizeof s->packet ? CS_E_FORMAT : on_frame(s, cs_slice_of(s->packet, (size_t)n));
 }
 
 /*
@@ -140,7 +163,7 @@ static void answer(int fd, cs_err err)
     cs_io_close(&io);
 }
 
-static void injector_end(server *s, cs_err err)
+static void injector_end(cs_kms_server *s, cs_err err)
 {
     OPENSSL_cleanse(s->in.text, sizeof s->in.text);
     answer(s->in.fd, err);
@@ -153,14 +176,14 @@ static void injector_end(server *s, cs_err err)
     }
 }
 
-static void on_accept(server *s)
+static void on_accept(cs_kms_server *s)
 {
     cs_ep_peer peer;
     int fd = -1;
-    if (cs_endpoint_accept(&fd, &peer, s->o->listen_fd) != CS_OK) {
+    if (cs_endpoint_accept(&fd, &peer, s->o.listen_fd) != CS_OK) {
         return;
     }
-    if (cs_ep_peer_check(&peer, s->o->config->parent_cid) != CS_OK) {
+    if (cs_ep_peer_check(&peer, s->o.config->parent_cid) != CS_OK) {
         close(fd);
         return;
     }
@@ -174,7 +197,7 @@ static void on_accept(server *s)
     s->in.total_ms = cs_clock_mono_ms() + CS_KMS_INJECT_TOTAL_MS;
 }
 
-static void on_injector(server *s)
+static void on_injector(cs_kms_server *s)
 {
     ssize_t n = recv(s->in.fd, s->in.text + s->in.len, sizeof s->in.text - s->in.len, MSG_DONTWAIT);
     if (n < 0) {
@@ -190,16 +213,19 @@ static void on_injector(server *s)
     } else if (n == 0) {
         cs_err err = s->in.len == 0
                          ? CS_E_INJECT_EMPTY
-                         : cs_kms_hold_put(s->o->hold, cs_slice_of(s->in.text, s->in.len), cs_clock_wall_ms());
+                         : cs_kms_hold_put(s->o.hold, cs_slice_of(s->in.text, s->in.len), cs_clock_wall_ms());
         injector_end(s, err);
     }
 }
 
-/* Milliseconds to the next deadline: of the injector, or of the credentials (so that core hears of their end). */
-static int next_wait(const server *s)
+/* Milliseconds to the next deadline: of the injector, of the credentials (so that core hears of their end), of a connection. */
+static int next_wait(const cs_kms_server *s)
 {
-    uint64_t wait = 60000, mono = cs_clock_mono_ms(), wall = cs_clock_wall_ms(),
-             expiry = cs_kms_hold_expires_ms(s->o->hold);
+    uint64_t wait = 60000, mono = cs_clock_mono_ms(), wall = cs_clock_wall_ms(), expiry = 0;
+    uint64_t tidy = cs_kms_conns_tidy(s->conns, mono);
+    (void)cs_kms_hold_state(&expiry, s->o.hold, wall);
+    tidy = tidy < CS_KMS_KEEP_MS ? tidy : CS_KMS_KEEP_MS; /* one may be given back meanwhile */
+    wait = tidy < wait ? tidy : wait;
     if (s->in.fd >= 0) {
         uint64_t end = s->in.idle_ms < s->in.total_ms ? s->in.idle_ms : s->in.total_ms;
         uint64_t left = end > mono ? end - mono : 0;
@@ -212,10 +238,10 @@ static int next_wait(const server *s)
     return (int)wait + 1;
 }
 
-static cs_err turn(server *s, bool *stop)
+static cs_err turn(cs_kms_server *s, bool *stop)
 {
     struct pollfd p[4] = {
-        {s->o->link_fd, POLLIN, 0}, {s->o->listen_fd, POLLIN, 0}, {s->o->stop_fd, POLLIN, 0}, {s->in.fd, POLLIN, 0}};
+        {s->o.link_fd, POLLIN, 0}, {s->o.listen_fd, POLLIN, 0}, {s->o.stop_fd, POLLIN, 0}, {s->in.fd, POLLIN, 0}};
     int n = poll(p, 4, next_wait(s));
     if (n < 0 && errno != EINTR) {
         return CS_E_IO;
@@ -237,25 +263,50 @@ static cs_err turn(server *s, bool *stop)
     return n > 0 && p[0].revents != 0 ? on_link(s) : CS_OK;
 }
 
-cs_err cs_kms_serve(const cs_kms_server_opts *o)
+cs_err cs_kms_server_new(cs_kms_server **out, const cs_kms_server_opts *o)
+{
+    cs_kms_server *s = calloc(1, sizeof *s);
+    cs_err err = s == NULL ? CS_E_NO_MEMORY : CS_OK;
+    if (err == CS_OK) {
+        s->o = *o;
+        s->in.fd = -1;
+        (void)pthread_mutex_init(&s->telling, NULL);
+        err = cs_kms_conns_new(&s->conns, o->config, o->tls);
+    }
+    if (err == CS_OK) {
+        const cs_kms_link link = {o->config, o->hold, s->conns};
+        err = cs_kms_pool_new(&s->pool, &link, on_reply, s);
+    }
+    if (err != CS_OK) {
+        cs_kms_server_free(s);
+        return err;
+    }
+    *out = s;
+    return CS_OK;
+}
+
+cs_err cs_kms_server_run(cs_kms_server *s)
 {
     bool stop = false;
-    cs_err err = CS_OK;
-    server *s = calloc(1, sizeof *s);
-    if (s == NULL) {
-        return CS_E_NO_MEMORY;
-    }
-    s->o = o;
-    s->in.fd = -1;
-    err = tell_state(s); /* before anything happens: core may know the state of a process that died */
+    cs_err err = tell_state(s); /* before anything happens: core may know the state of a process that died */
     while (err == CS_OK && !stop) {
         err = turn(s, &stop);
     }
-    cs_kms_hold_wipe(o->hold);
+    return err;
+}
+
+void cs_kms_server_free(cs_kms_server *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    cs_kms_hold_wipe(s->o.hold);
+    cs_kms_pool_free(s->pool);
+    cs_kms_conns_free(s->conns);
     if (s->in.fd >= 0) {
         close(s->in.fd);
     }
+    (void)pthread_mutex_destroy(&s->telling);
     OPENSSL_cleanse(s, sizeof *s);
     free(s);
-    return err;
 }

@@ -197,6 +197,10 @@ static cs_err wait_ssl(cs_io *io, SSL *ssl, int rc, uint64_t deadline_ms)
         ERR_clear_error();
         return errno == 0 || errno == ECONNRESET || errno == EPIPE ? CS_E_CLOSED : CS_E_IO;
     default:
+        if (ERR_GET_REASON(ERR_peek_last_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+            ERR_clear_error();
+            return CS_E_CLOSED; /* cut, not wrong: another try may go well */
+        }
         return cs_tls_failed(ssl);
     }
 }

@@ -147,7 +147,8 @@ static cs_err put_request(cs_buf *out, const cs_kmstool_opts *o, const char *hos
     cs_err err = cs_kmstool_put_body(&body, &o->ask, document);
 
     if (err == CS_OK) {
-        err = cs_kms_put_signed(out, cs_kmstool_target(o->ask.op), cs_buf_slice(&body), cs_slice_str(host), &s);
+        cs_kms_post post = {cs_kmstool_target(o->ask.op), cs_buf_slice(&body), cs_slice_str(host), true};
+        err = cs_kms_put_signed(out, &post, &s);
     }
     cs_buf_free(&body);
     return err;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """sign-kms-local as a process, from the credentials on its port to an attested Decrypt: sign-core is this script, KMS, IMDS and the
-NSM are sign-emulator, the parent's proxy is a byte pump. Prints `ok NAME`, `not ok NAME` or `skip NAME`."""
+NSM are sign-emulator, the parent's proxy is a byte pump. Prints `ok NAME`, `not ok NAME` or `skip NAME`. With --bench it prints
+calls of KMS a second, and nothing else."""
 import base64
 import json
 import os
@@ -126,6 +127,7 @@ class World:
         listener.bind(f"{self.dir}/l/parent-5000.sock")
         listener.listen()
         self.connections = 0
+        self.open_ends = []
 
         def pump(a, b):
             try:
@@ -143,9 +145,19 @@ class World:
                     c.close()
                     continue
                 up = socket.create_connection(self.proxy_to)
+                self.open_ends += [c, up]
                 threading.Thread(target=pump, args=(c, up), daemon=True).start()
                 threading.Thread(target=pump, args=(up, c), daemon=True).start()
         threading.Thread(target=accept, daemon=True).start()
+
+    def cut(self):
+        """The proxy drops every connection that it carries."""
+        for c in self.open_ends:
+            try:
+                c.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.open_ends.clear()
 
     def credentials(self):
         base = self.emu["imds"] + "/latest/"
@@ -216,12 +228,17 @@ class Channel:
     def frame(self):
         return dec(self.link.recv(1 << 18))[0]
 
-    def call(self, op, doc=None, arn=None, blob=None, context=None):
+    def ask(self, op, doc=None, arn=None, blob=None, context=None):
+        """Sends a KMS_CALL; its id."""
         self.id += 1
         self.link.send(enc([KMS_CALL, self.id, op, self.w.arn if arn is None else arn, self.w.blob if blob is None else blob,
                             doc if doc is not None else self.w.document(), {"app": "sign"} if context is None else context]))
+        return self.id
+
+    def call(self, op, **kw):
+        number = self.ask(op, **kw)
         f = self.frame()
-        assert f[0] == KMS_REPLY and f[1] == self.id, f
+        assert f[0] == KMS_REPLY and f[1] == number, f
         return f[2:]  # code, type, status, key id, for recipient, blob
 
     def inject(self, data):
@@ -281,7 +298,7 @@ def attested_calls(w, k):
 
 def refusals(w, k):
     before = w.connections
-    refuses("other-key-is-never-asked", k, "KMS_KEY_ID", arn="arn:aws:kms:us-east-1:999999999999:key/x")
+    refuses("other-key-is-never-asked", k, "KMS_KEY_LIST", arn="arn:aws:kms:us-east-1:999999999999:key/x")
     refuses("other-operation-is-never-asked", k, "UNSUPPORTED", op=4)
     check("nothing-was-sent", w.connections == before)
     refuses("other-image", k, "KMS_DENIED", "AccessDeniedException", doc=w.document("44" * 48))
@@ -292,10 +309,62 @@ def refusals(w, k):
     refuses("disabled-key", k, "KMS_STATE", "DisabledException")
     w.kms("enable-key", "--key-id", w.arn)
     keep, w.proxy_to = w.proxy_to, None
+    w.cut()
     before = w.connections
     got = k.call(DECRYPT)
     check("dead-proxy-is-tried-three-times", got[0] == "CLOSED" and w.connections - before == 3, (got[:3], w.connections - before))
     w.proxy_to = keep
+
+
+def side_by_side(w, k, good):
+    doc = w.document()
+    before = w.connections
+    for _ in range(20):
+        k.call(DECRYPT, doc=doc)
+    check("connections-are-kept", w.connections - before <= 1, w.connections - before)
+    w.cut()
+    before = w.connections
+    got = k.call(DECRYPT, doc=doc)
+    check("a-broken-one-is-dialled-anew", got[0] == "OK" and w.connections - before == 1, (got[:3], w.connections - before))
+    check("without-counting-as-a-try", '"tries":1}' in open(k.log).read().splitlines()[-1], open(k.log).read().splitlines()[-1])
+    # several at once, credentials renewed meanwhile, connections cut in the middle: each is answered once
+    before = w.connections
+    want = {k.ask(DATA_KEY if i % 2 else DECRYPT, doc=doc, blob=b"" if i % 2 else w.blob) for i in range(64)}
+    renewed = k.inject(json.dumps(dict(json.loads(good), Expiration="2099-01-01T00:00:00Z")).encode())
+    got, states = {}, []
+    while len(got) < 64:
+        if len(got) == 20:
+            w.cut()
+        f = k.frame()
+        if f[0] == CRED_STATE:
+            states.append(f[2])
+        else:
+            got[f[1]] = f
+    check("each-is-answered-once", set(got) == want)
+    check("all-of-them-well", all(f[2] == "OK" for f in got.values()), [f[2:4] for f in got.values() if f[2] != "OK"])
+    check("renewed-meanwhile", renewed["code"] == "OK" and states == [1], (renewed, states))
+    blobs = [f[7] for f in got.values() if f[7]]
+    check("every-data-key-is-another", len(set(blobs)) == 32, len(blobs))
+    check("few-connections-for-many-calls", w.connections - before <= 32, w.connections - before)
+    # more than the queue holds is refused at once
+    w.cut()
+    keep, w.proxy_to = w.proxy_to, ("127.0.0.1", hold_port(w))
+    for _ in range(1024 + 8 + 50):
+        k.ask(DATA_KEY, doc=doc, blob=b"")
+    got = [k.frame() for _ in range(50)]
+    check("more-than-the-queue-holds-is-refused", all(f[2] == "TEE_BUSY" for f in got), [f[2] for f in got])
+    w.proxy_to = keep
+    began = time.time()
+    k.process.terminate()
+    check("sigterm-under-load", k.process.wait(10) == 0 and time.time() - began < 4, time.time() - began)
+
+
+def hold_port(w):
+    """Takes connections and says nothing."""
+    w.holder = socket.socket()
+    w.holder.bind(("127.0.0.1", 0))
+    w.holder.listen(64)
+    return w.holder.getsockname()[1]
 
 
 def release_program(w):
@@ -320,6 +389,32 @@ def release_program(w):
     os.close(fd)
 
 
+def bench():
+    """Calls a second, one after the other and as many at once as core may have; the emulator verifies every document."""
+    w = World()
+    k = Channel(w)
+    k.inject(w.credentials())
+    k.frame()
+    doc = w.document()
+    for at_once in (1, 8, 32):
+        for op in (DECRYPT, DATA_KEY):
+            seconds, done, waiting, good = 5.0, 0, 0, 0
+            began = time.time()
+            while time.time() - began < seconds or waiting > 0:
+                while waiting < at_once and time.time() - began < seconds:
+                    k.ask(op, doc=doc, blob=w.blob if op == DECRYPT else b"")
+                    waiting += 1
+                f = k.frame()
+                waiting -= 1
+                done += 1
+                good += f[2] == "OK"
+            print(f"{'Decrypt' if op == DECRYPT else 'GenerateDataKey'} {at_once} at once: {done / (time.time() - began):.0f}/s, "
+                  f"{done - good} failed, {w.connections} connections so far")
+    k.process.terminate()
+    k.process.wait(10)
+    w.close()
+
+
 def main():
     w = World()
     k = Channel(w)
@@ -329,6 +424,7 @@ def main():
     credentials_port(k, good)
     attested_calls(w, k)
     refusals(w, k)
+    side_by_side(w, k, good)
     release_program(w)
     other = Channel(w, ca=w.emu["nsm_root"], name="other")
     other.inject(good)
@@ -351,8 +447,6 @@ def main():
     refuses("wiped", k2, "CRED_MISSING")
     k2.process.send_signal(signal.SIGTERM)
     check("sigterm", k2.process.wait(10) == 0)
-    k.process.terminate()
-    k.process.wait(10)
     c = json.loads(good)
     text = environ + b"".join(open(f"{w.dir}/{n}.log", "rb").read() for n in ("kms", "other", "third", "emulator"))
     check("no-secret-in-logs", not any(c[x].encode() in text for x in ("SecretAccessKey", "Token")))
@@ -361,4 +455,4 @@ def main():
     return 1 if failed else 0
 
 
-sys.exit(main())
+sys.exit(bench() if "--bench" in sys.argv else main())

@@ -101,7 +101,7 @@ static cs_err put_header(cs_buf *out, const char *name, cs_slice value)
 }
 
 static cs_err put_head(cs_buf *out, const cs_sigv4_request *r, const signing *sg, const cs_sigv4_signer *signer,
-                       size_t body_len)
+                       const cs_kms_post *post)
 {
     CS_TRY(cs_put_str(out, "POST / HTTP/1.1\r\n"));
     for (size_t i = 0; i < r->num_headers; i++) {
@@ -114,30 +114,30 @@ static cs_err put_head(cs_buf *out, const cs_sigv4_request *r, const signing *sg
         CS_TRY(put_header(out, "X-Amz-Security-Token", signer->token));
     }
     CS_TRY(put_header(out, "Authorization", cs_buf_slice(&sg->authorization)));
-    return cs_put_fmt(out, "Content-Length: %zu\r\nConnection: close\r\n\r\n", body_len);
+    return cs_put_fmt(out, "Content-Length: %zu\r\n%s\r\n", post->body.len, post->close ? "Connection: close\r\n" : "");
 }
 
-cs_err cs_kms_put_signed(cs_buf *out, const char *target, cs_slice body, cs_slice host, const cs_sigv4_signer *signer)
+cs_err cs_kms_put_signed(cs_buf *out, const cs_kms_post *post, const cs_sigv4_signer *signer)
 {
     size_t len0 = out->len;
     signing sg = {.authorization = cs_buf_heap(4096)};
     cs_sigv4_signer s = *signer;
-    cs_err err = cs_sigv4_hash(sg.hash, body);
+    cs_err err = cs_sigv4_hash(sg.hash, post->body);
     if (err != CS_OK) {
         goto out;
     }
     cs_sigv4_header h[] = {
-        {cs_slice_str("Host"), host},
+        {cs_slice_str("Host"), post->host},
         {cs_slice_str("Content-Type"), cs_slice_str("application/x-amz-json-1.1")},
-        {cs_slice_str("X-Amz-Target"), cs_slice_str(target)},
+        {cs_slice_str("X-Amz-Target"), cs_slice_str(post->target)},
     };
     cs_sigv4_request r = {cs_slice_str("POST"), cs_slice_str("/"), CS_SLICE_NULL, h, 3, cs_slice_str(sg.hash)};
     s.flags = CS_SIGV4_NORMALIZE;
     sg.res.out = &sg.authorization;
-    if ((err = cs_sigv4_sign(&sg.res, &r, &s)) != CS_OK || (err = put_head(out, &r, &sg, &s, body.len)) != CS_OK) {
+    if ((err = cs_sigv4_sign(&sg.res, &r, &s)) != CS_OK || (err = put_head(out, &r, &sg, &s, post)) != CS_OK) {
         goto out;
     }
-    err = cs_put_slice(out, body);
+    err = cs_put_slice(out, post->body);
 out:
     cs_buf_free(&sg.authorization);
     if (err != CS_OK) {
@@ -153,7 +153,8 @@ cs_err cs_kms_put_request(cs_buf *out, const cs_kms_params *p, cs_slice host, co
     cs_err err = target == NULL ? CS_E_RANGE : cs_kms_put_body(&body, p);
 
     if (err == CS_OK) {
-        err = cs_kms_put_signed(out, target, cs_buf_slice(&body), host, signer);
+        cs_kms_post post = {target, cs_buf_slice(&body), host, false};
+        err = cs_kms_put_signed(out, &post, signer);
     }
     cs_buf_free(&body);
     return err;

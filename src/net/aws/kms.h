@@ -34,14 +34,16 @@ typedef struct cs_kms_params {
 const char *cs_kms_target(cs_kms_action a);
 /* cs_kms_put_body - append the JSON of the request. CS_E_RANGE (a length or the action) | CS_E_NO_MEMORY */
 CS_MUST cs_err cs_kms_put_body(cs_buf *out, const cs_kms_params *p);
+/* A POST whose body is made already. */
+typedef struct cs_kms_post {
+    const char *target; /* as above */
+    cs_slice body, host;
+    bool close; /* "Connection: close": the only request of its connection */
+} cs_kms_post;
+/* cs_kms_put_signed - append it whole, HTTP/1.1, signed; signer and errors as below. */
+CS_MUST cs_err cs_kms_put_signed(cs_buf *out, const cs_kms_post *post, const cs_sigv4_signer *signer);
 /*
- * cs_kms_put_signed - append a whole signed HTTP/1.1 POST of a body that is made already ("Connection: close"); target as above,
- * signer and errors as below.
- */
-CS_MUST cs_err cs_kms_put_signed(cs_buf *out, const char *target, cs_slice body, cs_slice host,
-                                 const cs_sigv4_signer *signer);
-/*
- * cs_kms_put_request - append a whole signed HTTP/1.1 request ("Connection: close"). signer: service "kms"; secret_key and token
+ * cs_kms_put_request - append a whole signed HTTP/1.1 request; its connection may be kept. signer: service "kms"; secret_key and token
  * are secret, the token is in the request: wipe out. CS_E_RANGE | CS_E_NO_MEMORY | CS_E_FORMAT | CS_E_INTERNAL
  */
 CS_MUST cs_err cs_kms_put_request(cs_buf *out, const cs_kms_params *p, cs_slice host, const cs_sigv4_signer *signer);
