@@ -25,6 +25,7 @@
     X(sign)                                                                                                            \
     X(participant)                                                                                                     \
     X(tee)                                                                                                             \
+    X(audit)                                                                                                           \
     X(service)                                                                                                         \
     X(bench_stack)                                                                                                     \
     X(config)                                                                                                          \

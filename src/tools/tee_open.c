@@ -107,7 +107,21 @@ static cs_err read_images(cs_tee_open *o)
     o->options.allowed = (const char *const *)o->allowed;
     o->options.any_pcrs = cs_args_flag(a, "any-pcrs");
     o->options.allow_debug = cs_args_flag(a, "allow-debug");
-    return CS_OK;
+    return read_text(o, &o->root, &o->options.root_pem, cs_party_value(&o->env, "root", "NSM_ROOT_PEM"), false);
+}
+
+cs_err cs_tee_open_images(cs_tee_open *o, const cs_args *a)
+{
+    const char *file = cs_args_str(a, "env");
+
+    o->args = a;
+    o->env.args = a;
+    o->env.env = cs_buf_heap(PEM_MAX);
+    if (file != NULL) {
+        o->detail = file;
+        CS_TRY(cs_tfile_read(&o->env.env, file));
+    }
+    return read_images(o);
 }
 
 /* ---------------------------------------------------------------- how a call is made */
@@ -222,7 +236,6 @@ static cs_err read_all(cs_tee_open *o, char gateway[CS_EP_TEXT_MAX], bool needs_
     CS_TRY(cs_endpoint_format(&text, &o->env.service));
     CS_TRY(cs_tool_arena(ARENA));
     CS_TRY(read_images(o));
-    CS_TRY(read_text(o, &o->root, &o->options.root_pem, cs_party_value(&o->env, "root", "NSM_ROOT_PEM"), false));
     CS_TRY(read_text(o, &o->ca, &o->options.ca_pem, cs_party_value(&o->env, "ca", "TEE_CA"), false));
     CS_TRY(read_text(o, &o->cert, &o->options.cert_pem, cs_args_str(a, "cert"), false));
     CS_TRY(read_text(o, &o->key, &o->options.key_pem, cs_args_str(a, "key"), true));

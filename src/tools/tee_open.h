@@ -11,18 +11,11 @@
 #include "tools/party_open.h"
 #include "tools/tool_file.h"
 
-/* Rows for the option tables. */
-#define CS_TEE_LINK_OPTS                                                                                               \
-    {"gateway",  'g',  CS_OPT_STR, "ENDPOINT", "the gateway's TEE service, e.g. tcp:127.0.0.1:50070",                  \
-     "TEE_GRPC", NULL, 0,          0},                                                                                 \
-        CS_PARTY_ENV_OPT{"ca",     0,    CS_OPT_STR, "PEM", "speak TLS; these certificates vouch for the gateway",     \
-                         "TEE_CA", NULL, 0,          0},                                                               \
-        {"cert", 0, CS_OPT_STR, "PEM", "the client's own certificate for TLS", NULL, NULL, 0, 0},                      \
-        {"key", 0, CS_OPT_STR, "PEM", "its private key", NULL, NULL, 0, 0},                                            \
-        {"server-name", 0, CS_OPT_STR, "NAME", "name in the gateway's certificate; default: HOST", NULL, NULL, 0, 0},  \
-        {"token-file", 0, CS_OPT_STR, "FILE", "bearer token in its first line", NULL, NULL, 0, 0},                     \
-        {"root",         0,    CS_OPT_STR, "PEM", "attestation root; default: AWS Nitro Enclaves root G1",             \
-         "NSM_ROOT_PEM", NULL, 0,          0},                                                                         \
+/* Rows for the option tables: which enclaves are accepted. */
+#define CS_TEE_IMAGE_OPTS                                                                                              \
+    {                                                                                                                  \
+        "root",         0,    CS_OPT_STR, "PEM", "attestation root; default: AWS Nitro Enclaves root G1",              \
+        "NSM_ROOT_PEM", NULL, 0,          0},                                                                          \
         {"pcr", 'p', CS_OPT_MANY, "N=HEX", "a PCR that the enclave must have; all of them", NULL, NULL, 0, 0},         \
         {"allowed",                                                                                                    \
          0,                                                                                                            \
@@ -34,8 +27,19 @@
          0,                                                                                                            \
          0},                                                                                                           \
         {"any-pcrs", 0, CS_OPT_FLAG, NULL, "accept any image: development only", NULL, NULL, 0, 0},                    \
-        {"allow-debug", 0, CS_OPT_FLAG, NULL, "accept an enclave in debug mode: development only", NULL, NULL, 0, 0},  \
-        {"timeout-ms", 0, CS_OPT_U64, "MS", "of the whole call, with its repetitions", NULL, "15000", 100, 600000},    \
+        {"allow-debug", 0, CS_OPT_FLAG, NULL, "accept an enclave in debug mode: development only", NULL, NULL, 0, 0},
+/* the gateway and what is believed of it */
+#define CS_TEE_LINK_OPTS                                                                                               \
+    {"gateway",  'g',  CS_OPT_STR, "ENDPOINT", "the gateway's TEE service, e.g. tcp:127.0.0.1:50070",                  \
+     "TEE_GRPC", NULL, 0,          0},                                                                                 \
+        CS_PARTY_ENV_OPT{"ca",     0,    CS_OPT_STR, "PEM", "speak TLS; these certificates vouch for the gateway",     \
+                         "TEE_CA", NULL, 0,          0},                                                               \
+        {"cert", 0, CS_OPT_STR, "PEM", "the client's own certificate for TLS", NULL, NULL, 0, 0},                      \
+        {"key", 0, CS_OPT_STR, "PEM", "its private key", NULL, NULL, 0, 0},                                            \
+        {"server-name", 0, CS_OPT_STR, "NAME", "name in the gateway's certificate; default: HOST", NULL, NULL, 0, 0},  \
+        {"token-file", 0, CS_OPT_STR, "FILE", "bearer token in its first line", NULL, NULL, 0, 0},                     \
+        CS_TEE_IMAGE_OPTS{"timeout-ms", 0,       CS_OPT_U64, "MS",  "of the whole call, with its repetitions",         \
+                          NULL,         "15000", 100,        600000},                                                  \
         {"retries", 0, CS_OPT_U64, "N", "repetitions of the same request after what may pass", NULL, "4", 0, 100},     \
         {"audit", 0,    CS_OPT_STR, "FILE", "append the verified audit entry of each answer (docs/formats/audit.md)",  \
          NULL,    NULL, 0,          0},                                                                                \
@@ -88,6 +92,11 @@ typedef struct cs_tee_open {
  */
 CS_MUST cs_err cs_tee_open_all(cs_tee_open *o, const cs_args *a, bool needs_caller);
 void cs_tee_close(cs_tee_open *o);
+/*
+ * cs_tee_open_images - without a client: the options of CS_TEE_IMAGE_OPTS and --env only, into o->options (root_pem, pcrs, allowed, any_pcrs,
+ * allow_debug).
+ */
+CS_MUST cs_err cs_tee_open_images(cs_tee_open *o, const cs_args *a);
 /* cs_tee_failed - the error of a call of the API that returned -1. */
 CS_MUST cs_err cs_tee_failed(cs_tee_open *o);
 /*

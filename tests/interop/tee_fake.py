@@ -4,6 +4,7 @@
 tee_fake.py FOLDER: serves gRPC countersign.v1.Tee/Call on a free port of loopback. In FOLDER it writes port, root.pem, alice.json, bob.json
 (identities of callers) and stranger.json, and `audit`, the log as the gateway exports it. It obeys the file FOLDER/faults, one word a line,
 read at each call: what it then does wrong. SIGHUP: the enclave restarts (new keys, new boot).
+tee_fake.py FOLDER --log N: only writes the log of N entries of two boots, and its head into FOLDER/head.
 With FOLDER/tls.pem and tls.key it speaks TLS; with FOLDER/tls-ca.pem it wants a client's certificate; with FOLDER/token it wants that bearer token.
 """
 import base64
@@ -248,6 +249,10 @@ class Core:
             document = self.attester.document(b"audit-log-nonce-0001", self.vouch())
             f.write(json.dumps({"kind": "document", "document": base64.b64encode(document).decode()}) + "\n")
 
+    @staticmethod
+    def line(entry, signature):
+        return json.dumps({"kind": "entry", "entry": base64.b64encode(entry).decode(), "signature": base64.b64encode(signature).decode()}) + "\n"
+
     def audit(self, op, caller, record, request_id, body, code, result, wrong):
         with self.lock:
             self.counter += 1
@@ -256,9 +261,9 @@ class Core:
                                  code, sha256(pcrs[0], pcrs[1], pcrs[2]), sha256(result)])
             signature = self.audit_key.sign(sha256(b"countersign-audit-1\n", entry))
             self.previous = sha256(b"countersign-audit-link-1\n", entry, signature)
-            with open(self.folder / "audit", "a") as f:
-                f.write(json.dumps({"kind": "entry", "entry": base64.b64encode(entry).decode(),
-                                    "signature": base64.b64encode(signature).decode()}) + "\n")
+            if self.folder:
+                with open(self.folder / "audit", "a") as f:
+                    f.write(self.line(entry, signature))
             if "entry-signature" in wrong:
                 signature = bytes([signature[0] ^ 1]) + signature[1:]
             return entry, signature
@@ -500,6 +505,29 @@ def identity(folder, name):
     return {"ed25519": raw(seed.public_key()), "x25519": raw(secret.public_key())}
 
 
+def write_log(folder, core, count):
+    log, core.folder = open(folder / "audit.tmp", "w"), None
+    for boot in range(2):
+        if boot == 1:
+            core.folder = folder
+            log.flush()
+            os.rename(folder / "audit.tmp", folder / "audit.whole")
+            (folder / "audit").write_text("")
+            core.restart()
+            log.write((folder / "audit").read_text())
+            core.folder = None
+        else:
+            log.write((folder / "audit").read_text())
+        for i in range(count // 2):
+            body = cbor2.dumps([1, 1, i])
+            entry, signature = core.audit(1, "alice", f"wallet-{i % 100}", sha256(body)[:16], body, "OK", b"result", ())
+            log.write(core.line(entry, signature))
+        head = f"{core.counter}:{core.previous.hex()}"
+    log.close()
+    os.rename(folder / "audit.whole", folder / "audit")
+    (folder / "head").write_text(head)
+
+
 def add_port(server, folder):
     if not (folder / "tls.pem").exists():
         return server.add_insecure_port("127.0.0.1:0")
@@ -514,6 +542,9 @@ def main():
     callers = {name: identity(folder, name) for name in ("alice", "bob")}
     identity(folder, "stranger")
     core = Core(folder, Attester(folder), callers)
+    if sys.argv[2:3] == ["--log"]:
+        write_log(folder, core, int(sys.argv[3]))
+        return
     gateway = Gateway(folder, core)
     signal.signal(signal.SIGHUP, lambda *_: core.restart())
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(8))
