@@ -100,6 +100,10 @@ static void values_come_from_every_form(void **state)
     assert_string_equal(seen.cmd->name, "age keygen");
     assert_int_equal(seen.num_many, 3);
     assert_int_equal(seen.many_opt[2], 2);
+    for (size_t i = 0; i < 3; i++) {
+        assert_ptr_equal(cs_args_many(&seen, "recipient", i), seen.many[i]);
+    }
+    assert_null(cs_args_many(&seen, "recipient", 3));
     assert_int_equal(seen.num_pos, 1);
 }
 

@@ -237,9 +237,25 @@ static void long_base64_is_as_strict(void **state)
     }
 }
 
+static void names_need_no_escape(void **state)
+{
+    static const char *const good[] = {"", "a", "~!*/-_.:", "0123456789"};
+    static const char *const bad[] = {" ", "a b", "\"", "\\", "a\x7f", "\xc3\xa9", "\n", "01234567890"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(cs_name_valid(cs_slice_str(good[i]), 10));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(cs_name_valid(cs_slice_str(bad[i]), 10));
+    }
+    assert_false(cs_name_valid(cs_slice_of("a\0b", 3), 10));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_need_no_escape),
         cmocka_unit_test(trimming_takes_the_set_from_both_ends),
         cmocka_unit_test(hex_takes_exact_lengths_of_either_case),
         cmocka_unit_test(hex_refuses_and_leaves_the_output),

@@ -28,6 +28,8 @@ static void put_shares(cs_jw *w, const cs_core *c)
         cs_jw_null(w, "publisher");
     }
     cs_jw_u64(w, "parties", cs_share_num_parties(c->set));
+    cs_jw_u64(w, "sealing_roots", cs_share_roots(c->set).num);
+    cs_jw_u64(w, "callers", cs_share_num_callers(c->set));
     cs_jw_u64(w, "bytes", cs_share_bytes(c->set));
     cs_jw_close_object(w);
 }
