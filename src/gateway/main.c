@@ -12,6 +12,7 @@
 #include "gateway/gateway.h"
 #include "gateway/message.h"
 #include "gateway/settings.h"
+#include "gateway/store_cmd.h"
 
 #define TICK_MS 250
 #define FDS_RESERVED 64u
@@ -357,6 +358,7 @@ static const cs_cmd commands[] = {
      .opts = options,
      .max_args = 1,
      .run = run},
+    CS_STORE_CMDS,
     {0},
 };
 

@@ -386,6 +386,7 @@ cs_err cs_store_migrate(cs_sql *db, cs_migrate *m)
     m->done = 0;
     m->why[0] = '\0';
     if (m->to > cs_store_schema_latest()) {
+        (void)snprintf(m->why, sizeof m->why, "the newest version is %u", cs_store_schema_latest());
         return CS_E_RANGE;
     }
     while (err == CS_OK && !end) {

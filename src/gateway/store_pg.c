@@ -315,7 +315,8 @@ static cs_err pg_run(cs_sql *db, const cs_sql_run *r)
 const cs_sql_driver cs_store_pg = {
     .name = "PostgreSQL",
     .begin = "BEGIN ISOLATION LEVEL READ COMMITTED",
-    .has_table = "SELECT 1 WHERE to_regclass($1) IS NOT NULL",
+    /* pg_class is named so that it is locked: what others have committed while we waited for the lock is seen then */
+    .has_table = "SELECT 1 FROM pg_class WHERE oid = to_regclass($1)",
     .has_column = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = to_regclass($1) AND "
                   "attname = $2 AND "
                   "NOT attisdropped AND attnum > 0",
@@ -323,6 +324,7 @@ const cs_sql_driver cs_store_pg = {
               "WHERE i.indrelid = "
               "to_regclass('keys') AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attname = 'id' "
               "LIMIT 1",
+    .scrub = "",
     .lock = "SELECT pg_advisory_xact_lock(4861239517)",
     .open = pg_open,
     .close = pg_close,

@@ -113,7 +113,8 @@ static cs_err attempt(cs_sql *db, cs_store_job *jobs, bool *out_unsure)
 
     *out_unsure = false;
     db->fault = CS_SQL_NONE;
-    for (cs_store_job *j = jobs; j != NULL; j = j->next) {
+    reset(jobs);
+    for (cs_store_job *j = jobs->next; j != NULL; j = j->next) {
         reset(j);
     }
     if (!cs_store_ops[jobs->op].writes) {
@@ -192,11 +193,23 @@ static cs_err try_all(cs_sql **io_db, const cs_store_config *c, cs_store_job *jo
     return err;
 }
 
+/* Best effort: a reader may be in the way, then the next one does it. */
+static void scrub(cs_sql *db, const cs_store_job *jobs)
+{
+    for (; jobs != NULL; jobs = jobs->next) {
+        if (jobs->op == CS_STORE_ADOPT && db->driver->scrub[0] != '\0') {
+            (void)db->driver->script(db, db->driver->scrub);
+            return;
+        }
+    }
+}
+
 void cs_store_run(cs_sql **io_db, const cs_store_config *c, cs_store_job *jobs)
 {
     cs_err err = try_all(io_db, c, jobs);
 
     if (err == CS_OK) {
+        scrub(*io_db, jobs);
         return;
     }
     if (jobs->next == NULL || *io_db == NULL) {

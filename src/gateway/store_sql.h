@@ -68,6 +68,7 @@ typedef struct cs_sql_driver {
     const char *has_table;  /* $1: table. One row when it is there */
     const char *has_column; /* $1, $2: table, column. One row with its type, lower case */
     const char *unique;     /* one row when column id of table keys is unique */
+    const char *scrub;      /* after plaintext was overwritten: no old copy stays in a log of ours; may be "" */
     const char *lock;       /* for migrations, inside their transaction; may be "" */
     cs_err (*open)(cs_sql **out, const cs_store_config *c, bool writes, char why256[256]);
     void (*close)(cs_sql *db);
@@ -188,6 +189,10 @@ CS_MUST cs_err cs_store_put_entry(cs_sql *db, cs_store_job *job);
  * connection yet) and is opened again when it was lost; it is NULL when it cannot be.
  */
 void cs_store_run(cs_sql **io_db, const cs_store_config *c, cs_store_job *jobs);
+
+/* cs_store_in_valid - what the operation needs is there and in range. cs_store_keep - job->in becomes the job's own; false: no memory. */
+bool cs_store_in_valid(cs_store_op op, const cs_store_in *in);
+bool cs_store_keep(cs_store_job *job);
 
 /* ---- shared by the front and the commands */
 

@@ -232,6 +232,7 @@ const cs_sql_driver cs_store_sqlite = {
               "pragma_table_info('keys') WHERE pk > 0) = 1) OR EXISTS (SELECT 1 FROM pragma_index_list('keys') l WHERE "
               "l.\"unique\" "
               "AND l.partial = 0 AND (SELECT group_concat(name) FROM pragma_index_info(l.name)) = 'id')",
+    .scrub = "PRAGMA wal_checkpoint(TRUNCATE)",
     .lock = "",
     .open = lite_open,
     .close = lite_close,

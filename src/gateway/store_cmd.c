@@ -1,0 +1,205 @@
+/* See store_cmd.h. Waits for the database: these commands have no loop. */
+#include "gateway/store_cmd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json_out.h"
+#include "base/text.h"
+#include "gateway/store_migrate.h"
+#include "gateway/store_sql.h"
+
+#define ADDRESS_ROW                                                                                                    \
+    {                                                                                                                  \
+        .name = "store", .letter = 's', .kind = CS_OPT_STR, .arg = "ADDRESS",                                          \
+        .help = "sqlite:PATH or postgresql://HOST/NAME (the password in the passfile)", .env = "SIGN_GATEWAY_STORE"    \
+    }
+#define JSON_ROW                                                                                                       \
+    {                                                                                                                  \
+        .name = "json", .kind = CS_OPT_FLAG, .help = "machine-readable result"                                         \
+    }
+
+const cs_opt cs_store_cmd_migrate_opts[] = {
+    ADDRESS_ROW,
+    {.name = "to", .kind = CS_OPT_U64, .arg = "N", .help = "the version that is wanted; 0: no tables", .max = 9999},
+    {.name = "print", .kind = CS_OPT_FLAG, .help = "write the statements, do nothing"},
+    {.name = "discard", .kind = CS_OPT_FLAG, .help = "down: also when sealed rows are lost with it"},
+    JSON_ROW,
+    {0},
+};
+
+/* ---- status */
+
+static cs_err status_json(cs_sql *db, unsigned have, cs_buf *out)
+{
+    cs_jw w = cs_jw_begin(out);
+
+    cs_jw_object(&w, NULL);
+    cs_jw_cstr(&w, "database", db->driver->name);
+    cs_jw_u64(&w, "version", have);
+    cs_jw_u64(&w, "latest", cs_store_schema_latest());
+    cs_jw_array(&w, "migrations");
+    for (const cs_migration *m = cs_store_migrations(); m->number != 0; m++) {
+        uint64_t ms = 0;
+        bool changed = false;
+        CS_TRY(cs_store_migration_applied(db, m, &ms, &changed));
+        cs_jw_object(&w, NULL);
+        cs_jw_u64(&w, "number", m->number);
+        cs_jw_cstr(&w, "name", m->name);
+        cs_jw_bool(&w, "applied", ms > 0);
+        if (ms > 0) {
+            uint8_t text[32];
+            cs_buf b = cs_buf_wrap(text, sizeof text);
+            CS_TRY(cs_put_rfc3339(&b, ms));
+            cs_jw_str(&w, "applied_at", cs_buf_slice(&b));
+            cs_jw_bool(&w, "changed", changed);
+        }
+        cs_jw_close_object(&w);
+    }
+    cs_jw_close_array(&w);
+    cs_jw_close_object(&w);
+    return cs_jw_end(&w);
+}
+
+static cs_err status_text(cs_sql *db, unsigned have)
+{
+    printf("%s, version %u of %u\n", db->driver->name, have, cs_store_schema_latest());
+    for (const cs_migration *m = cs_store_migrations(); m->number != 0; m++) {
+        uint8_t text[32];
+        cs_buf b = cs_buf_wrap(text, sizeof text);
+        uint64_t ms = 0;
+        bool changed = false;
+        CS_TRY(cs_store_migration_applied(db, m, &ms, &changed));
+        if (ms > 0) {
+            CS_TRY(cs_put_rfc3339(&b, ms));
+        }
+        printf("%04u  %-12s %.*s%s\n", m->number, m->name, ms > 0 ? (int)b.len : 1, ms > 0 ? (const char *)text : "-",
+               changed ? "  (its text was another one then)" : "");
+    }
+    return CS_OK;
+}
+
+static cs_err status(const cs_args *a, cs_sql *db)
+{
+    uint8_t mem[4096];
+    cs_buf out = cs_buf_wrap(mem, sizeof mem);
+    unsigned have = 0;
+
+    CS_TRY(cs_store_schema(db, &have));
+    if (!cs_args_flag(a, "json")) {
+        return status_text(db, have);
+    }
+    CS_TRY(status_json(db, have, &out));
+    printf("%.*s\n", (int)out.len, (const char *)out.p);
+    return CS_OK;
+}
+
+/* ---- up and down */
+
+/* Where to: --to, else the newest one or one back. False: that is the other way. */
+static bool target(const cs_args *a, unsigned have, bool down, unsigned *out)
+{
+    uint64_t to = cs_args_u64(a, "to");
+
+    if (cs_args_str(a, "to") == NULL) {
+        to = !down ? cs_store_schema_latest() : have > 0 ? have - 1 : 0;
+    }
+    *out = (unsigned)to;
+    return down ? to <= have : to >= have;
+}
+
+static int done(const cs_args *a, const cs_migrate *m)
+{
+    if (m->print != NULL) {
+        return 0;
+    }
+    if (cs_args_flag(a, "json")) {
+        printf("{\"version\":%u,\"migrations\":%u}\n", m->to, m->done);
+    } else {
+        printf("version %u, %u migrations done\n", m->to, m->done);
+    }
+    return 0;
+}
+
+static int up_or_down(const cs_args *a, cs_sql *db, bool down)
+{
+    cs_migrate m = {.discard = cs_args_flag(a, "discard"), .print = cs_args_flag(a, "print") ? stdout : NULL};
+    unsigned have = 0;
+    cs_err err = cs_store_schema(db, &have);
+
+    if (err != CS_OK) {
+        return cs_refuse(a, err, cs_args_flag(a, "json"), db->why);
+    }
+    if (!target(a, have, down, &m.to)) {
+        return cs_usage_error(a, "--to %u: the store has version %u", m.to, have);
+    }
+    if (m.to > cs_store_schema_latest()) {
+        return cs_usage_error(a, "--to %u: the newest version is %u", m.to, cs_store_schema_latest());
+    }
+    err = cs_store_migrate(db, &m);
+    return err == CS_OK ? done(a, &m) : cs_refuse(a, err, cs_args_flag(a, "json"), m.why);
+}
+
+/* ---- the address */
+
+static int connect_to(const cs_args *a, bool read_only, cs_sql **out, int *out_lock)
+{
+    char why[256] = "";
+    const char *address = cs_args_str(a, "store");
+    cs_store_config c = {.read_only = read_only, .timeout_ms = 60000};
+
+    if (address == NULL) {
+        return cs_usage_error(a, "--store ADDRESS is missing");
+    }
+    if (strlen(address) >= sizeof c.dsn) {
+        return cs_usage_error(a, "--store: longer than %d bytes", CS_STORE_DSN_MAX - 1);
+    }
+    (void)snprintf(c.dsn, sizeof c.dsn, "%s", address);
+    if (read_only && strncmp(address, "sqlite:", 7) == 0 && access(address + 7, F_OK) != 0 && errno == ENOENT) {
+        (void)snprintf(c.dsn, sizeof c.dsn, "sqlite::memory:"); /* a file that is not there has no tables */
+    }
+    cs_err err = cs_store_config_fit(&c, why);
+    if (err != CS_OK) {
+        return cs_usage_error(a, "--store: %s", why);
+    }
+    err = cs_store_connect(out, &c, out_lock, why);
+    return err == CS_OK ? 0 : cs_refuse(a, err, cs_args_flag(a, "json"), why);
+}
+
+static void disconnect(cs_sql *db, int lock)
+{
+    db->driver->close(db);
+    if (lock >= 0) {
+        (void)close(lock);
+    }
+}
+
+int cs_store_cmd_migrate(const cs_args *a)
+{
+    static const char *const what[] = {"up", "down", "status"};
+    cs_sql *db = NULL;
+    int lock = -1;
+    size_t which = 0;
+
+    while (which < 3 && strcmp(a->pos[0], what[which]) != 0) {
+        which++;
+    }
+    if (which == 3) {
+        return cs_usage_error(a, "up, down or status, not %s", a->pos[0]);
+    }
+    bool reads = which == 2 || cs_args_flag(a, "print");
+    int rc = connect_to(a, reads, &db, &lock);
+    if (rc != 0 || db == NULL) {
+        return rc;
+    }
+    if (which < 2) {
+        rc = up_or_down(a, db, which == 1);
+    } else {
+        cs_err err = status(a, db);
+        rc = err == CS_OK ? 0 : cs_refuse(a, err, cs_args_flag(a, "json"), db->why);
+    }
+    disconnect(db, lock);
+    return rc;
+}
