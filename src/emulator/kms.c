@@ -152,6 +152,38 @@ static const char *auth_message(cs_emu_auth a)
     return texts[a];
 }
 
+/* What KMS does instead of the operation, when a test asked for that. */
+static bool refused_by_fault(cs_emu_kms_call *c, cs_emu_reply *reply)
+{
+    cs_err err = cs_emu_fault_of(&c->fault, &reply->delay_ms, &c->s->fault, c->s->o.dir, c->op,
+                                 json_is_object(json_object_get(c->in, "Recipient")));
+    reply->dropped = c->fault == CS_EMU_FAULT_DOWN;
+    if (err != CS_OK) {
+        cs_emu_kms_fail(c, "KMSInternalException", "kms-fault.json is no fault: %s", cs_err_code(err));
+    } else if (c->fault == CS_EMU_FAULT_THROTTLE) {
+        cs_emu_kms_fail(c, "ThrottlingException", "Rate exceeded");
+    } else if (c->fault == CS_EMU_FAULT_DENY) {
+        cs_emu_kms_fail(c, "AccessDeniedException", "denied by kms-fault.json");
+    } else if (c->fault == CS_EMU_FAULT_INTERNAL || c->fault == CS_EMU_FAULT_DOWN) {
+        cs_emu_kms_fail(c, "KMSInternalException", "%s", "");
+    }
+    return c->error != NULL;
+}
+
+/* A good answer; its body may be none, when a test asked for that. */
+static void reply_answer(const cs_emu_kms_call *c, cs_emu_reply *reply, json_t *answer)
+{
+    if (c->fault == CS_EMU_FAULT_NO_JSON || c->fault == CS_EMU_FAULT_EMPTY) {
+        cs_emu_reply_text(reply, 200, JSON_TYPE, c->fault == CS_EMU_FAULT_EMPTY ? "{}" : "{\"KeyId\":\"arn:aws:k");
+        json_decref(answer);
+    } else if (json_is_null(answer)) {
+        cs_emu_reply_text(reply, 200, JSON_TYPE, "");
+        json_decref(answer);
+    } else {
+        cs_emu_reply_json(reply, 200, JSON_TYPE, answer);
+    }
+}
+
 static void run_operation(cs_emu_kms_call *c, cs_emu_reply *reply, cs_slice body)
 {
     json_t *answer = NULL;
@@ -168,7 +200,7 @@ static void run_operation(cs_emu_kms_call *c, cs_emu_reply *reply, cs_slice body
         cs_emu_kms_fail(c, "UnknownOperationException", "%s", "");
     } else if (!json_is_object(in)) {
         cs_emu_kms_fail(c, "SerializationException", "the body is not a JSON object");
-    } else {
+    } else if (!refused_by_fault(c, reply)) {
         c->op = operations[i].name;
         c->aad = cs_buf_heap(CS_EMU_MAX_AAD);
         answer = operations[i].run(c);
@@ -176,11 +208,8 @@ static void run_operation(cs_emu_kms_call *c, cs_emu_reply *reply, cs_slice body
     }
     if (answer == NULL) {
         reply_error(reply, c->error != NULL ? c->error : "KMSInternalException", c->message);
-    } else if (json_is_null(answer)) {
-        cs_emu_reply_text(reply, 200, JSON_TYPE, "");
-        json_decref(answer);
     } else {
-        cs_emu_reply_json(reply, 200, JSON_TYPE, answer);
+        reply_answer(c, reply, answer);
     }
     log_decision(c, i < num && operations[i].read_only);
     c->in = NULL;

@@ -22,7 +22,8 @@ typedef struct cs_emu_kms_call {
     cs_buf aad; /* encryption context as bytes */
     bool attested;
     cs_att_result att;
-    bool decided; /* decision holds */
+    cs_emu_fault fault; /* that a test asked for */
+    bool decided;       /* decision holds */
     cs_emu_decision decision;
     /* refusal: */
     const char *error;

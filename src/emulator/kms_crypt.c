@@ -1,6 +1,8 @@
 /* KMS operations that encrypt, decrypt and make keys. See kms_call.h. */
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
+#include <openssl/rsa.h>
+#include <openssl/x509.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -30,21 +32,72 @@ static cs_emu_cms_form cms_form(cs_emu_state *s)
     return CS_EMU_CMS_CONSTRUCTED;
 }
 
+/* To whom: the attested key, or one that nobody has. */
+static cs_err recipient_key(cs_buf *out, const cs_emu_kms_call *c)
+{
+    uint8_t *der = NULL;
+    if (c->fault != CS_EMU_FAULT_OTHER_RECIPIENT) {
+        return cs_put(out, c->att.claims.public_key.b, c->att.claims.public_key.len);
+    }
+    EVP_PKEY *rsa = EVP_RSA_gen(2048);
+    int len = i2d_PUBKEY(rsa, &der);
+    cs_err err = len > 0 ? cs_put(out, der, (size_t)len) : CS_E_INTERNAL;
+    OPENSSL_free(der);
+    EVP_PKEY_free(rsa);
+    return err;
+}
+
+/* The envelope, with the fault in it that a test asked for. */
+static cs_err seal_for(cs_buf *cms, cs_emu_kms_call *c, cs_slice plain)
+{
+    uint8_t other[CS_EMU_MAX_PLAINTEXT];
+    cs_buf key = cs_buf_heap(1024);
+    cs_err err = recipient_key(&key, c);
+    if (err == CS_OK && c->fault == CS_EMU_FAULT_FORGED) {
+        err = plain.len <= sizeof other && RAND_bytes(other, (int)plain.len) == 1 ? CS_OK : CS_E_INTERNAL;
+        plain = cs_slice_of(other, plain.len);
+    }
+    if (err == CS_OK) {
+        err = cs_emu_recipient_seal(cms, cs_buf_slice(&key), plain, cms_form(c->s));
+    }
+    if (err == CS_OK && c->fault == CS_EMU_FAULT_GARBLED) {
+        cms->p[cms->len - 30] ^=
+            1; /* behind it are at most 14 bytes of lengths: it is of the last but one block of the content */
+    }
+    cs_buf_free(&key);
+    return err;
+}
+
 /* Plaintext, or CiphertextForRecipient in its place: with a recipient Plaintext is left out [nitro-kms.md 2.3]. */
 static bool set_plaintext(cs_emu_kms_call *c, json_t *answer, cs_slice plain)
 {
     cs_buf cms = cs_buf_heap(CS_EMU_MAX_BLOB);
-    if (!c->attested) {
-        return set_b64(answer, "Plaintext", plain);
+    bool ok = true;
+    if (!c->attested || c->fault == CS_EMU_FAULT_PLAINTEXT || c->fault == CS_EMU_FAULT_BOTH) {
+        ok = set_b64(answer, "Plaintext", plain);
     }
-    cs_slice spki = cs_slice_of(c->att.claims.public_key.b, c->att.claims.public_key.len);
-    cs_err err = cs_emu_recipient_seal(&cms, spki, plain, cms_form(c->s));
-    bool ok = err == CS_OK && set_b64(answer, "CiphertextForRecipient", cs_buf_slice(&cms));
-    if (err == CS_E_FORMAT) {
-        cs_emu_kms_fail(c, "ValidationException", "The public_key of the attestation document is not an RSA key");
+    if (ok && c->attested && c->fault != CS_EMU_FAULT_PLAINTEXT) {
+        cs_err err = seal_for(&cms, c, plain);
+        ok = err == CS_OK && set_b64(answer, "CiphertextForRecipient", cs_buf_slice(&cms));
+        if (err == CS_E_FORMAT) {
+            cs_emu_kms_fail(c, "ValidationException", "The public_key of the attestation document is not an RSA key");
+        }
     }
     cs_buf_free(&cms);
     return ok;
+}
+
+/* The ARN of the key, or of one whose id has another last digit. */
+static const char *key_arn(const cs_emu_kms_call *c)
+{
+    static char foreign[sizeof c->key->arn];
+    if (c->fault != CS_EMU_FAULT_FOREIGN_KEY) {
+        return c->key->arn;
+    }
+    memcpy(foreign, c->key->arn, sizeof foreign);
+    char *last = &foreign[strlen(foreign) - 1];
+    *last = *last == '0' ? '1' : '0';
+    return foreign;
 }
 
 static json_t *finish(cs_emu_kms_call *c, json_t *answer, bool ok)
@@ -129,7 +182,7 @@ json_t *cs_emu_kms_decrypt(cs_emu_kms_call *c)
         if (cs_emu_blob_open(&plain, c->key, cs_buf_slice(&blob), cs_buf_slice(&c->aad)) != CS_OK) {
             cs_emu_kms_fail(c, "InvalidCiphertextException", "%s", ""); /* no message, as KMS */
         } else {
-            answer = json_pack("{s:s,s:s}", "KeyId", c->key->arn, "EncryptionAlgorithm", "SYMMETRIC_DEFAULT");
+            answer = json_pack("{s:s,s:s}", "KeyId", key_arn(c), "EncryptionAlgorithm", "SYMMETRIC_DEFAULT");
             answer = finish(c, answer, set_plaintext(c, answer, cs_buf_slice(&plain)));
         }
     }
@@ -166,7 +219,7 @@ static json_t *make_data_key(cs_emu_kms_call *c, bool plaintext)
     if (len > 0 && cs_emu_kms_key(c, "KeyId", true) && check_algorithm(c, "EncryptionAlgorithm") &&
         cs_emu_kms_context(c, "EncryptionContext") && (!plaintext || cs_emu_kms_recipient(c)) &&
         cs_emu_kms_authorise(c, CS_EMU_ENABLED)) {
-        answer = json_pack("{s:s}", "KeyId", c->key->arn);
+        answer = json_pack("{s:s}", "KeyId", key_arn(c));
         bool ok = RAND_bytes(key, (int)len) == 1 &&
                   cs_emu_blob_seal(&blob, c->key, cs_slice_of(key, len), cs_buf_slice(&c->aad)) == CS_OK &&
                   set_b64(answer, "CiphertextBlob", cs_buf_slice(&blob)) &&

@@ -20,7 +20,9 @@ typedef struct cs_emu_reply {
         char value[2300];
     } header[CS_EMU_REPLY_HEADERS];
     size_t num_headers;
-    cs_buf body; /* heap, CS_EMU_MAX_BODY; freed by the owner of the reply */
+    cs_buf body;       /* heap, CS_EMU_MAX_BODY; freed by the owner of the reply */
+    uint32_t delay_ms; /* it goes out so much later */
+    bool dropped;      /* it does not go out: the connection ends */
 } cs_emu_reply;
 
 /* cs_emu_reply_header - formatted; one that does not fit is dropped whole. */

@@ -24,7 +24,18 @@ typedef struct endpoint {
     uint32_t port;
 } endpoint;
 
+/* A reply that goes out later. */
+typedef struct delayed {
+    struct delayed *next;
+    cs_emu_server *server;
+    cs_timer *timer;
+    cs_http1_conn *conn;
+    cs_emu_reply reply;
+} delayed;
+
 struct cs_emu_server {
+    cs_loop *loop;
+    delayed *later;
     cs_emu_state state;
     cs_emu_imds imds;
     cs_emu_cert ca, tls, nsm_root;
@@ -56,6 +67,50 @@ static void send_reply(cs_http1_conn *conn, const cs_emu_reply *r)
         h[r->num_headers] = (cs_http1_header){cs_slice_str("Date"), cs_slice_str(date)};
     }
     cs_http1_respond(conn, r->status, h, r->num_headers + (date[0] != '\0' ? 1 : 0), cs_buf_slice(&r->body));
+}
+
+static void delayed_free(delayed *d)
+{
+    delayed **at = &d->server->later;
+    while (*at != d) {
+        at = &(*at)->next;
+    }
+    *at = d->next;
+    cs_timer_free(d->timer);
+    cs_buf_free(&d->reply.body);
+    free(d);
+}
+
+static void on_delay_over(void *cookie)
+{
+    delayed *d = cookie;
+    cs_http1_conn_on_gone(d->conn, NULL, NULL);
+    send_reply(d->conn, &d->reply);
+    delayed_free(d);
+}
+
+static void on_asker_gone(void *cookie)
+{
+    delayed_free(cookie);
+}
+
+/* Later: the reply is taken. At once when there is no memory. */
+static void send_later(cs_emu_server *s, cs_http1_conn *conn, cs_emu_reply *reply)
+{
+    delayed *d = calloc(1, sizeof *d);
+    if (d == NULL || cs_timer_new(&d->timer, s->loop, on_delay_over, d) != CS_OK) {
+        free(d);
+        send_reply(conn, reply);
+        return;
+    }
+    d->next = s->later;
+    s->later = d;
+    d->server = s;
+    d->conn = conn;
+    d->reply = *reply;
+    reply->body = cs_buf_heap(0); /* transferred */
+    cs_http1_conn_on_gone(conn, on_asker_gone, d);
+    cs_timer_start(d->timer, d->reply.delay_ms, 0);
 }
 
 static bool has(cs_slice text, const char *part)
@@ -106,7 +161,13 @@ static void on_request(void *cookie, cs_http1_conn *conn, const cs_http1_msg *m)
     } else {
         serve_aws(&ep->server->state, &reply, &q);
     }
-    send_reply(conn, &reply);
+    if (reply.dropped) {
+        cs_http1_conn_close(conn);
+    } else if (reply.delay_ms > 0) {
+        send_later(ep->server, conn, &reply);
+    } else {
+        send_reply(conn, &reply);
+    }
     cs_buf_free(&reply.body);
 }
 
@@ -249,6 +310,7 @@ cs_err cs_emu_server_new(cs_emu_server **out, cs_loop *l, const cs_emu_server_op
     if (s == NULL) {
         return CS_E_NO_MEMORY;
     }
+    s->loop = l;
     cs_err err = start(s, l, opts);
     if (err != CS_OK) {
         cs_emu_server_free(s);
@@ -262,6 +324,10 @@ void cs_emu_server_free(cs_emu_server *s)
 {
     if (s == NULL) {
         return;
+    }
+    while (s->later != NULL) {
+        cs_http1_conn_close(s->later->conn);
+        delayed_free(s->later);
     }
     cs_emu_nsm_server_free(s->nsm);
     for (int i = 0; i < NUM_SERVICES; i++) {

@@ -5,6 +5,7 @@
 #ifndef CS_EMULATOR_STATE_H
 #define CS_EMULATOR_STATE_H
 
+#include "emulator/kms_fault.h"
 #include "emulator/pki.h"
 #include "emulator/policy.h"
 #include "net/aws/sigv4.h"
@@ -70,6 +71,7 @@ typedef struct cs_emu_state {
     uint8_t *nsm_root_der;
     size_t nsm_root_len;
     uint64_t num_answers; /* for the alternation of CMS forms */
+    cs_emu_fault_memory fault;
 } cs_emu_state;
 
 /* cs_emu_state_open - read DIR, make what is missing (administrator's key pair, folders). CS_E_IO | CS_E_FORMAT | CS_E_ENTROPY. */

@@ -94,6 +94,7 @@ class World:
         self.env = dict(os.environ, AWS_ACCESS_KEY_ID=self.emu["access_key_id"], AWS_SECRET_ACCESS_KEY=self.emu["secret_access_key"],
                         AWS_DEFAULT_REGION="us-east-1", AWS_CA_BUNDLE=self.emu["ca"], AWS_EC2_METADATA_DISABLED="true")
         self.arn = self.kms("create-key", "--policy", json.dumps(self.policy()))["KeyMetadata"]["Arn"]
+        self.other_arn = self.kms("create-key", "--policy", json.dumps(self.policy()))["KeyMetadata"]["Arn"]
         self.plain = b"AGE-SECRET-KEY-TEST-VECTOR-ONLY\n"
         with open(f"{self.dir}/plain", "wb") as f:
             f.write(self.plain)
@@ -150,6 +151,16 @@ class World:
                 threading.Thread(target=pump, args=(up, c), daemon=True).start()
         threading.Thread(target=accept, daemon=True).start()
 
+    def fault(self, **order):
+        """What KMS does wrong from now on; without an argument nothing."""
+        path = f"{self.dir}/e/kms-fault.json"
+        if not order:
+            os.unlink(path)
+            return
+        with open(path + ".new", "w") as f:
+            json.dump(order, f)
+        os.rename(path + ".new", path)
+
     def cut(self):
         """The proxy drops every connection that it carries."""
         for c in self.open_ends:
@@ -196,8 +207,8 @@ DECRYPT, DATA_KEY, RANDOM = 1, 2, 3
 def section_of(w, ca=None):
     """The kms section of the measured configuration."""
     return {"ca": open(ca or w.emu["ca"], "rb").read(), "encryptionContext": {"app": "sign"},
-            "host": "kms.us-east-1.amazonaws.com", "keyArn": w.arn, "lease": False, "level": "debug", "parentCid": 3,
-            "proxyPort": 5000, "region": "us-east-1", "teeKmsKeyArns": []}
+            "host": "kms.us-east-1.amazonaws.com", "keyArn": w.arn, "lease": True, "level": "debug", "parentCid": 3,
+            "proxyPort": 5000, "region": "us-east-1", "teeKmsKeyArns": [w.other_arn]}
 
 
 class Channel:
@@ -292,6 +303,11 @@ def attested_calls(w, k):
         check(f"decrypt-{form}", got[0] == "OK" and got[3] == w.arn and k.open(got[4]) == w.plain, got[:4])
     got = k.call(DATA_KEY, blob=b"")
     check("data-key", got[0] == "OK" and len(k.open(got[4])) == 32 and len(got[5]) > 32, got[:4])
+    got = k.call(DATA_KEY, arn=w.other_arn, blob=b"")
+    check("data-key-of-another-key-of-the-list", got[0] == "OK" and got[3] == w.other_arn and len(k.open(got[4])) == 32, got[:4])
+    key = k.open(got[4])
+    got = k.call(DECRYPT, arn=w.other_arn, blob=got[5])
+    check("its-blob-decrypts-to-the-same-key", got[0] == "OK" and got[3] == w.other_arn and k.open(got[4]) == key, got[:4])
     got = k.call(RANDOM, arn="", blob=b"")
     check("random", got[0] == "OK" and len(k.open(got[4])) == 32, got[:4])
 
@@ -314,6 +330,54 @@ def refusals(w, k):
     got = k.call(DECRYPT)
     check("dead-proxy-is-tried-three-times", got[0] == "CLOSED" and w.connections - before == 3, (got[:3], w.connections - before))
     w.proxy_to = keep
+
+
+def faults(w, k):
+    """What a KMS that is broken or lies is worth: refused by its name, tried again where it may pass, and well right afterwards."""
+    doc = w.document()
+    for op, blob in ((DECRYPT, w.blob), (DATA_KEY, b"")):
+        name = "decrypt" if op == DECRYPT else "data-key"
+        for fault, code, aws_type in (("throttle", "KMS_THROTTLED", "ThrottlingException"), ("deny", "KMS_DENIED", "AccessDeniedException"),
+                                      ("internal", "KMS_UNAVAILABLE", "KMSInternalException"), ("down", "CLOSED", ""),
+                                      ("no-json", "KMS_ANSWER", ""), ("empty", "KMS_ANSWER", ""),
+                                      ("foreign-key", "KMS_KEY_ID", ""), ("plaintext", "KMS_PLAINTEXT", ""), ("both", "KMS_PLAINTEXT", "")):
+            w.fault(fault=fault)
+            refuses(f"{name}-{fault}", k, code, aws_type, op=op, doc=doc, blob=blob)
+        for fault in ("throttle", "internal", "down"):
+            w.fault(fault=fault, times=2)
+            check(f"{name}-{fault}-twice-is-overcome", k.call(op, doc=doc, blob=blob)[0] == "OK")
+        w.fault(fault="forged")  # core finds out: it is no business of the channel
+        got = k.call(op, doc=doc, blob=blob)
+        check(f"{name}-forged-envelope-is-handed-on", got[0] == "OK" and len(k.open(got[4])) == 32 and k.open(got[4]) != w.plain)
+        for fault in ("garbled", "other-recipient"):
+            w.fault(fault=fault)
+            got = k.call(op, doc=doc, blob=blob)
+            try:
+                opened = k.open(got[4])
+            except subprocess.CalledProcessError:
+                opened = None
+            check(f"{name}-{fault}-does-not-open", got[0] == "OK" and opened is None)
+        w.fault()
+        check(f"{name}-well-afterwards", k.call(op, doc=doc, blob=blob)[0] == "OK")
+    w.fault(fault="slo")
+    refuses("a-fault-that-is-none-is-loud", k, "KMS_UNAVAILABLE", "KMSInternalException", doc=doc)
+    w.fault(fault="throttle", operation="Encrypt")
+    check("other-operations-are-left-alone", k.call(DECRYPT, doc=doc)[0] == "OK")
+    # slow: eight at once take the time of one
+    w.fault(fault="slow", milliseconds=400)
+    began = time.time()
+    want = {k.ask(DECRYPT, doc=doc) for _ in range(8)}
+    got = [k.frame() for _ in range(8)]
+    took = time.time() - began
+    check("slow-ones-run-side-by-side", {f[1] for f in got} == want and all(f[2] == "OK" for f in got) and took < 8 * 0.4, took)
+    # one slow call does not hold up the others
+    w.fault(fault="slow", milliseconds=3000, times=1)
+    slow = k.ask(DECRYPT, doc=doc)
+    time.sleep(0.3)
+    quick = [k.call(DECRYPT, doc=doc)[0] for _ in range(5)]
+    f = k.frame()
+    check("a-slow-one-holds-up-nobody", quick == ["OK"] * 5 and f[1] == slow and f[2] == "OK", (quick, f[:3]))
+    w.fault()
 
 
 def side_by_side(w, k, good):
@@ -410,6 +474,15 @@ def bench():
                 good += f[2] == "OK"
             print(f"{'Decrypt' if op == DECRYPT else 'GenerateDataKey'} {at_once} at once: {done / (time.time() - began):.0f}/s, "
                   f"{done - good} failed, {w.connections} connections so far")
+    w.fault(fault="slow", milliseconds=50)
+    for at_once in (1, 8, 32):
+        began, count = time.time(), 20 * min(at_once, 8)
+        for i in range(count + at_once):
+            if i < count:
+                k.ask(DECRYPT, doc=doc)
+            if i >= at_once:
+                k.frame()
+        print(f"Decrypt of a KMS that answers after 50 ms, {at_once} at once: {count / (time.time() - began):.0f}/s")
     k.process.terminate()
     k.process.wait(10)
     w.close()
@@ -424,6 +497,7 @@ def main():
     credentials_port(k, good)
     attested_calls(w, k)
     refusals(w, k)
+    faults(w, k)
     side_by_side(w, k, good)
     release_program(w)
     other = Channel(w, ca=w.emu["nsm_root"], name="other")
