@@ -156,6 +156,18 @@ cs_err cs_tls_server_new(cs_tls_ctx **out, cs_slice chain_pem, cs_slice key_pem)
     return CS_OK;
 }
 
+cs_err cs_tls_set_client_roots(cs_tls_ctx *ctx, cs_slice roots_pem)
+{
+    BIO *bio = pem_bio(roots_pem);
+    unsigned num = bio != NULL ? add_roots(ctx->ssl, bio) : 0;
+    BIO_free(bio);
+    if (num == 0) {
+        return CS_E_FORMAT;
+    }
+    SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    return CS_OK;
+}
+
 void cs_tls_ctx_free(cs_tls_ctx *c)
 {
     if (c != NULL) {

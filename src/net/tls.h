@@ -19,6 +19,8 @@ CS_MUST cs_err cs_tls_server_new(cs_tls_ctx **out, cs_slice chain_pem, cs_slice 
 CS_MUST cs_err cs_tls_set_alpn(cs_tls_ctx *ctx, const char *name);
 /* cs_tls_set_identity - a client's own certificate, leaf first, and its key (secret). CS_E_FORMAT (does not parse or fit together). */
 CS_MUST cs_err cs_tls_set_identity(cs_tls_ctx *ctx, cs_slice chain_pem, cs_slice key_pem);
+/* cs_tls_set_client_roots - a server's clients must show a certificate that leads to one of these (PEM). CS_E_FORMAT (no certificate). */
+CS_MUST cs_err cs_tls_set_client_roots(cs_tls_ctx *ctx, cs_slice roots_pem);
 void cs_tls_ctx_free(cs_tls_ctx *ctx);
 
 /* cs_tls_accept, cs_tls_connect - put TLS on a fresh stream; the handshake starts with the first read or write; it is the

@@ -26,6 +26,7 @@ static wp_run *runner_of(const json_t *root, const json_t *group, const char *fi
         {"RsaesOaepDecrypt", "sha", "SHA-256", "mgfSha", "SHA-256", wp_rsa_oaep},
         {"EcdsaP1363Verify", NULL, NULL, NULL, NULL, wp_ecdsa_p1363},
         {"EcdsaBitcoinVerify", NULL, NULL, NULL, NULL, wp_ecdsa_bitcoin},
+        {"JsonWebSignature", NULL, NULL, NULL, NULL, wp_jws},
     };
     static const struct {
         const char *algorithm;

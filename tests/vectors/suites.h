@@ -15,6 +15,7 @@
     X("nitro-attestation", cs_suite_nitro_attestation)                                                                 \
     X("hpke", cs_suite_hpke)                                                                                           \
     X("http2", cs_suite_http2)                                                                                         \
+    X("jws", cs_suite_jws)                                                                                             \
     X("json", cs_suite_json_parsing)                                                                                   \
     X("kms-policies", cs_suite_kms_policies)                                                                           \
     X("noise", cs_suite_noise)                                                                                         \

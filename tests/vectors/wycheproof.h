@@ -15,7 +15,7 @@ typedef enum wp_verdict {
 typedef wp_verdict wp_run(const json_t *group, const json_t *test);
 
 wp_run wp_x25519, wp_ed25519, wp_chacha20_poly1305, wp_hkdf_sha256, wp_hmac_sha256, wp_hmac_sha512, wp_aes_cbc,
-    wp_aes_gcm, wp_rsa_oaep, wp_ecdsa_der, wp_ecdsa_bitcoin, wp_ecdsa_p1363;
+    wp_aes_gcm, wp_rsa_oaep, wp_ecdsa_der, wp_ecdsa_bitcoin, wp_ecdsa_p1363, wp_jws;
 
 /*
  * wp_bytes - the named hex field; missing or malformed: empty, and wp_broken names it: the case fails. Freed by
