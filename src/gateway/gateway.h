@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "gateway/pool.h"
 #include "gateway/rooms.h"
+#include "gateway/tee_settings.h"
 #include "net/http1.h"
 
 #define CS_GATE_ORIGINS_MAX 64
@@ -17,6 +18,7 @@
 
 typedef struct cs_gate_config {
     cs_endpoint http, grpc, service;
+    bool service_set;                                      /* by somebody, not by default */
     char origins[CS_GATE_ORIGINS_MAX][CS_GATE_ORIGIN_LEN]; /* of CORS; "*": all */
     size_t num_origins;
     cs_log_level log_level;
@@ -29,6 +31,7 @@ typedef struct cs_gate_config {
     uint64_t service_conns;
     uint64_t service_wait_ms;
     uint64_t drain_ms;
+    cs_tee_config tee;
 } cs_gate_config;
 
 typedef struct cs_gate {
@@ -38,6 +41,8 @@ typedef struct cs_gate {
     cs_pool *pool;
     cs_http1_server *http;
     cs_grpc_server *grpc;
+    struct cs_tee *tee;            /* tee.h */
+    struct cs_public *public_side; /* public.h */
     struct cs_gate_sub *subs;      /* subscribe.c */
     struct cs_gate_watch *watches; /* health.c */
     size_t num_watches;

@@ -6,6 +6,7 @@
 #include "base/json_out.h"
 #include "gateway/gateway.h"
 #include "gateway/message.h"
+#include "gateway/tee.h"
 
 #define ANSWER_MAX 2048
 
@@ -147,7 +148,8 @@ static void answer_options(const cs_gate *g, cs_http1_conn *conn, const cs_http1
     if (allowed_origin(g, request).p != NULL &&
         cs_http1_header_get(request, "access-control-request-method").p != NULL) {
         cs_gate_headers_add(&h, "Access-Control-Allow-Methods", allow);
-        cs_gate_headers_add(&h, "Access-Control-Allow-Headers", "Content-Type, Last-Event-ID, Cache-Control");
+        cs_gate_headers_add(&h, "Access-Control-Allow-Headers",
+                            "Authorization, Content-Type, Last-Event-ID, Cache-Control");
         cs_gate_headers_add(&h, "Access-Control-Max-Age", "600");
     }
     cs_http1_respond(conn, 204, h.h, h.num, CS_SLICE_NULL);
@@ -254,6 +256,15 @@ static void attest(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *request,
     }
 }
 
+static void tee(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *request, cs_slice name, cs_slice query)
+{
+    if (!cs_slice_eq_str(request->method, "GET") && !type_ok(request)) {
+        cs_gate_refuse(g, conn, request, 415, CS_E_UNSUPPORTED);
+    } else {
+        cs_tee_http(g, conn, request, name, query);
+    }
+}
+
 /* ---- routes ---- */
 
 typedef struct route {
@@ -263,6 +274,7 @@ typedef struct route {
 } route;
 
 static const route plain_routes[] = {{"/health", true, false, health}, {"/v1/attest", false, false, attest}, {0}};
+static const route tee_get = {"", true, true, tee}, tee_post = {"", false, false, tee};
 static const route room_routes[] = {
     {"/subscribe", true, true, cs_gate_subscribe},
     {"/broadcast", false, false, broadcast},
@@ -278,6 +290,18 @@ static const route *find(const route *table, cs_slice path)
         }
     }
     return NULL;
+}
+
+/* /v1/tee/{name}: one of the names may be asked with GET, too. */
+static const route *find_tee(cs_slice *name, cs_slice path, const cs_http1_msg *request)
+{
+    static const char prefix[] = "/v1/tee/";
+    size_t n = sizeof prefix - 1;
+    if (path.len <= n || memcmp(path.p, prefix, n) != 0) {
+        return NULL;
+    }
+    *name = cs_slice_of(path.p + n, path.len - n);
+    return cs_slice_eq_str(*name, "attest") && cs_slice_eq_str(request->method, "GET") ? &tee_get : &tee_post;
 }
 
 /* Takes the room's name out of the path: *path is what follows. False: not below /rooms/. */
@@ -308,6 +332,9 @@ void cs_gate_http(void *gate, cs_http1_conn *conn, const cs_http1_msg *request)
     }
     bool of_room = take_room(&room, &path);
     const route *r = find(of_room ? room_routes : plain_routes, path);
+    if (r == NULL && !of_room) {
+        r = find_tee(&room, path, request);
+    }
     if (r == NULL) {
         cs_gate_refuse(g, conn, request, 404, CS_E_NOT_FOUND);
         return;

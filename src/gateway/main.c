@@ -11,8 +11,11 @@
 #include "base/opts.h"
 #include "gateway/gateway.h"
 #include "gateway/message.h"
+#include "gateway/public.h"
 #include "gateway/settings.h"
 #include "gateway/store_cmd.h"
+#include "gateway/tee.h"
+#include "gateway/tee_json.h"
 
 #define TICK_MS 250
 #define FDS_RESERVED 64u
@@ -27,6 +30,7 @@
 #define CALL_QUEUE (3u * 1024u * 1024u)
 
 static cs_gate gate;
+static cs_public public_side;
 static cs_timer *tick, *patience;
 static unsigned tick_count;
 
@@ -124,11 +128,14 @@ static cs_err open_http(void)
 {
     int fd = -1;
     cs_http1_server_opts o = {
-        .limits = {.body_max = CS_MESSAGE_JSON_MAX, .conns_max = (unsigned)gate.config.http_conns},
+        .limits = {.body_max = gate.config.tee.enabled ? CS_TEE_JSON_MAX : CS_MESSAGE_JSON_MAX,
+                   .conns_max = (unsigned)gate.config.http_conns},
         .cid = CS_EP_CID_ANY,
         .refuse = cs_gate_http_refuse,
         .held_max = (size_t)gate.config.request_bytes,
         .send_buffer = SEND_BUFFER,
+        .tls = public_side.http,
+        .tls_wrap = cs_tls_accept,
     };
     CS_TRY(listen_on(&fd, &gate.config.http));
     cs_err err = cs_http1_server_new(&gate.http, gate.loop, fd, &o, cs_gate_http, &gate);
@@ -140,22 +147,41 @@ static cs_err open_http(void)
 
 static cs_err open_grpc(void)
 {
-    cs_grpc_method methods[16] = {{0}};
+    cs_grpc_method methods[32] = {{0}};
     size_t n = 0;
     int fd = -1;
     cs_grpc_opts o = {.calls_max = (unsigned)gate.config.calls,
                       .conns_max = (unsigned)gate.config.grpc_conns,
-                      .queue_max = CALL_QUEUE};
+                      .queue_max = CALL_QUEUE,
+                      .on_stream = cs_public_wrap,
+                      .stream_cookie = public_side.grpc};
     for (const cs_grpc_method *m = cs_gate_proxy_methods; m->path != NULL; m++) {
         methods[n++] = *m;
     }
     for (const cs_grpc_method *m = cs_gate_health_methods; m->path != NULL; m++) {
         methods[n++] = *m;
     }
+    for (const cs_grpc_method *m = cs_tee_grpc_methods; m->path != NULL; m++) {
+        methods[n++] = *m;
+    }
     CS_TRY(listen_on(&fd, &gate.config.grpc));
     cs_err err = cs_grpc_server_new(&gate.grpc, gate.loop, fd, methods, &o, &gate);
     if (err != CS_OK) {
         close(fd);
+    }
+    return err;
+}
+
+static cs_err set_up_tee(void)
+{
+    char why[256] = "";
+    cs_err err = cs_public_open(&public_side, &gate.config, why);
+    gate.public_side = &public_side;
+    if (err == CS_OK) {
+        err = cs_tee_open(&gate.tee, &gate, why);
+    }
+    if (err != CS_OK) {
+        cs_log_err(CS_LOG_ERROR, "tee", err, CS_LC("why", why));
     }
     return err;
 }
@@ -173,6 +199,7 @@ static cs_err set_up(void)
     CS_TRY(cs_loop_new(&gate.loop));
     CS_TRY(cs_rooms_new(&gate.rooms, &gate.config.rooms));
     CS_TRY(cs_pool_new(&gate.pool, gate.loop, &pool));
+    CS_TRY(set_up_tee());
     CS_TRY(open_http());
     CS_TRY(open_grpc());
     CS_TRY(cs_timer_new(&tick, gate.loop, on_tick, NULL));
@@ -263,6 +290,34 @@ static int take_endpoint(const cs_args *a, const char *name, cs_endpoint *out, b
                                          service ? "an endpoint or http://HOST[:PORT]" : "an endpoint", text);
 }
 
+/* Behind the file: environment, flags, and what several values must be together. */
+static int configure_tee(const cs_args *a, cs_gate_config *c)
+{
+    char service[64];
+    cs_yaml_fault fault = {0};
+    bool warned = false;
+    cs_err err = cs_tee_settings_env(&c->tee, &fault, environ);
+    for (size_t i = 0; err == CS_OK && i < a->num_many; i++) {
+        err = cs_tee_settings_set(&c->tee, &fault, a->many[i]);
+    }
+    if (err == CS_OK) {
+        err = cs_tee_settings_finish(&c->tee, &fault, &warned);
+    }
+    if (err != CS_OK) {
+        return cs_refuse(a, err, false, fault.text);
+    }
+    if (c->tee.enabled && c->tee.enclave_cid_set && !c->service_set && cs_args_str(a, "service") == NULL) {
+        (void)snprintf(service, sizeof service, "vsock:%llu:50051", (unsigned long long)c->tee.enclave_cid);
+        if (cs_gate_service_parse(&c->service, cs_slice_str(service)) != CS_OK) {
+            return cs_usage_error(a, "tee.enclaveCID: not a CID");
+        }
+    }
+    if (warned) {
+        (void)fprintf(stderr, "sign-gateway: warning: tee.requestTimeoutSeconds is not positive: 5 is used\n");
+    }
+    return 0;
+}
+
 static int configure(const cs_args *a, cs_gate_config *c)
 {
     const char *level = cs_args_str(a, "log-level");
@@ -279,7 +334,18 @@ static int configure(const cs_args *a, cs_gate_config *c)
     if (level != NULL && cs_log_level_of(cs_slice_str(level), &c->log_level) != CS_OK) {
         return cs_usage_error(a, "--log-level: debug, info, warn or error");
     }
-    return 0;
+    return configure_tee(a, c);
+}
+
+static int print_config(const cs_args *a)
+{
+    cs_buf out = cs_buf_heap(CS_YAML_MAX);
+    cs_err err = cs_gate_settings_print(&out, &gate.config);
+    if (err == CS_OK && (fwrite(out.p, 1, out.len, stdout) != out.len || fflush(stdout) != 0)) {
+        err = CS_E_IO;
+    }
+    cs_buf_free(&out);
+    return err == CS_OK ? 0 : cs_refuse(a, err, false, "the configuration");
 }
 
 static int run(const cs_args *a)
@@ -288,6 +354,9 @@ static int run(const cs_args *a)
     int rc = configure(a, &gate.config);
     if (rc != 0) {
         return rc;
+    }
+    if (cs_args_flag(a, "print-config")) {
+        return print_config(a);
     }
     cs_log_init("sign-gateway", gate.config.log_level, STDERR_FILENO);
     cs_err err = set_up();
@@ -333,6 +402,13 @@ static const cs_opt options[] = {
      .arg = "LEVEL",
      .help = "debug, info, warn or error (file: logging.level; default info)",
      .env = "SIGN_GATEWAY_LOG_LEVEL"},
+    {.name = "set",
+     .kind = CS_OPT_MANY,
+     .arg = "KEY=VALUE",
+     .help = "a setting of the TEE service, e.g. tee.enabled=true; lists by comma (environment: APP_TEE_...)"},
+    {.name = "print-config",
+     .kind = CS_OPT_FLAG,
+     .help = "print the effective configuration as YAML, passwords masked, and end"},
     {.name = "print-ports",
      .kind = CS_OPT_STR,
      .arg = "FILE",

@@ -63,6 +63,7 @@ static cs_err address(cs_endpoint *out, const char *host, uint64_t port)
 void cs_gate_settings_default(cs_gate_config *out)
 {
     *out = (cs_gate_config){.log_level = CS_LOG_INFO};
+    cs_tee_settings_default(&out->tee);
     for (size_t i = 0; i < NUM_NUMBERS; i++) {
         store(out, &numbers[i], numbers[i].def);
     }
@@ -201,6 +202,7 @@ static cs_err read_service(cs_gate_config *c, const cs_yaml *y, cs_yaml_fault *f
             fault, line_of(y, "sign_service.url"), CS_E_CONFIG,
             "sign_service.url: http://HOST[:PORT], or an endpoint (tcp:HOST:PORT, unix:/PATH, vsock:CID:PORT)");
     }
+    c->service_set = true;
     return CS_OK;
 }
 
@@ -231,22 +233,26 @@ static cs_err read_all(cs_gate_config *c, const cs_yaml *y, cs_yaml_fault *fault
     CS_TRY(read_address(&c->grpc, y, fault, "grpc"));
     CS_TRY(read_origins(c, y, fault));
     CS_TRY(read_service(c, y, fault));
-    return read_logging(c, y, fault);
+    CS_TRY(read_logging(c, y, fault));
+    return cs_tee_settings_file(&c->tee, fault, y);
 }
 
 size_t cs_gate_num_keys(void)
 {
-    return NUM_NUMBERS + NUM_TEXTS;
+    return NUM_NUMBERS + NUM_TEXTS + cs_tee_num_keys();
 }
 
 const char *cs_gate_key(size_t i)
 {
+    if (i >= NUM_TEXTS + NUM_NUMBERS) {
+        return cs_tee_key(i - NUM_TEXTS - NUM_NUMBERS);
+    }
     return i < NUM_TEXTS ? texts[i] : numbers[i - NUM_TEXTS].key;
 }
 
 cs_err cs_gate_settings_read(cs_gate_config *io, cs_yaml_fault *fault, cs_slice yaml)
 {
-    const char *known[NUM_NUMBERS + NUM_TEXTS + 1] = {NULL};
+    const char *known[CS_YAML_ENTRIES + 1] = {NULL};
     cs_gate_config c = *io;
     cs_yaml *y = NULL;
     for (size_t i = 0; i < cs_gate_num_keys(); i++) {
@@ -259,4 +265,56 @@ cs_err cs_gate_settings_read(cs_gate_config *io, cs_yaml_fault *fault, cs_slice 
         *io = c;
     }
     return err;
+}
+
+/* ---- print ---- */
+
+static cs_err put_address(cs_buf *out, const char *group, const cs_endpoint *ep)
+{
+    CS_TRY(cs_put_fmt(out, "%s:\n", group));
+    if (ep->scheme == CS_EP_TCP) {
+        return cs_put_fmt(out, "  host: \"%s\"\n  port: %u\n", ep->host, ep->port);
+    }
+    CS_TRY(cs_put_str(out, "  # by flag or environment: "));
+    CS_TRY(cs_endpoint_format(out, ep));
+    return cs_put_str(out, "\n");
+}
+
+static cs_err put_numbers(cs_buf *out, const cs_gate_config *c, const char *group)
+{
+    size_t len = strlen(group);
+    for (size_t i = 0; i < NUM_NUMBERS; i++) {
+        const number *n = &numbers[i];
+        const uint8_t *at = (const uint8_t *)c + n->at;
+        uint64_t v = 0;
+        size_t as_size = 0;
+        if (strncmp(n->key, group, len) != 0 || n->key[len] != '.') {
+            continue;
+        }
+        memcpy(n->size == sizeof v ? (void *)&v : (void *)&as_size, at, n->size);
+        v = n->size == sizeof v ? v : as_size;
+        CS_TRY(cs_put_fmt(out, "  %s: %llu\n", n->key + len + 1, (unsigned long long)(v / n->scale)));
+    }
+    return CS_OK;
+}
+
+cs_err cs_gate_settings_print(cs_buf *out, const cs_gate_config *c)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    CS_TRY(put_address(out, "server", &c->http));
+    CS_TRY(cs_put_str(out, "  cors_origins: ["));
+    for (size_t i = 0; i < c->num_origins; i++) {
+        CS_TRY(cs_put_fmt(out, "%s\"%s\"", i > 0 ? ", " : "", c->origins[i]));
+    }
+    CS_TRY(cs_put_str(out, "]\n"));
+    CS_TRY(put_address(out, "grpc", &c->grpc));
+    CS_TRY(cs_put_str(out, "sign_service:\n  url: \""));
+    CS_TRY(cs_endpoint_format(out, &c->service));
+    CS_TRY(cs_put_str(out, "\"\n"));
+    CS_TRY(put_numbers(out, c, "sign_service"));
+    CS_TRY(cs_put_fmt(out, "logging:\n  level: %s\n  format: json\nrooms:\n", levels[c->log_level]));
+    CS_TRY(put_numbers(out, c, "rooms"));
+    CS_TRY(cs_put_str(out, "limits:\n"));
+    CS_TRY(put_numbers(out, c, "limits"));
+    return cs_tee_settings_print(out, &c->tee);
 }

@@ -23,6 +23,8 @@ void cs_gate_settings_fit(cs_gate_config *io);
 /* cs_gate_key - the names that a file may have, "group.name", by position below cs_gate_num_keys. */
 size_t cs_gate_num_keys(void);
 const char *cs_gate_key(size_t i);
+/* cs_gate_settings_print - append all of it as a file that reads back to the same; passwords are masked. CS_E_RANGE | CS_E_NO_MEMORY. */
+CS_MUST cs_err cs_gate_settings_print(cs_buf *out, const cs_gate_config *c);
 /* cs_gate_service_parse - "http://HOST[:PORT]" (50051), or an endpoint. CS_E_FORMAT | CS_E_RANGE | CS_E_UNSUPPORTED. */
 CS_MUST cs_err cs_gate_service_parse(cs_endpoint *out, cs_slice text);
 

@@ -139,10 +139,18 @@ static void the_example_is_the_defaults(void **state)
                 c.call_bytes == d.call_bytes && c.request_bytes == d.request_bytes && c.attests == d.attests &&
                 c.drain_ms == d.drain_ms && c.service_conns == d.service_conns &&
                 c.service_wait_ms == d.service_wait_ms && c.log_level == d.log_level);
+    assert_true(c.tee.given && c.tee.enabled_set && c.tee.enclave_cid_set);
+    c.tee.given = c.tee.enabled_set = c.tee.enclave_cid_set = false;
+    assert_memory_equal(&c.tee, &d.tee, sizeof c.tee);
     for (size_t i = 0; i < cs_gate_num_keys(); i++) {
         const char *name = strchr(cs_gate_key(i), '.') + 1;
         char line[64];
         (void)snprintf(line, sizeof line, "\n  %s:", name);
+        assert_non_null(strstr(text, line));
+    }
+    for (size_t i = 0; cs_tee_setting(i) != NULL; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, " %s:", strrchr(cs_tee_setting(i), '.') + 1);
         assert_non_null(strstr(text, line));
     }
 }

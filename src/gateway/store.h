@@ -53,6 +53,7 @@ bool cs_store_is_dsn(const char *dsn, bool *out_secret);
 typedef enum cs_store_op {
     CS_STORE_GET, /* rows of `records` (at most CS_TEE_ROWS_MAX), in their order; one that is not there has code NOT_FOUND */
     CS_STORE_BEGIN, /* `caller`, `id16`, `hash32`: see cs_store_state. CS_E_REQUEST_REPLAY: the id with another hash */
+    CS_STORE_DROP,  /* the request of `caller`, `id16`, `hash32` is forgotten when it has no reply: it was nobody's */
     CS_STORE_APPLY, /* what one call brought: see cs_store_in */
     CS_STORE_LIST,  /* sealed rows by id: `after`, `limit`, `filter` */
     CS_STORE_DATA_KEYS, /* data keys in use and how many rows each has: `after` (the data key, base64 as in out->next), `limit` */

@@ -120,6 +120,7 @@ bool cs_store_in_valid(cs_store_op op, const cs_store_in *in)
     case CS_STORE_GET:
         return in->num <= CS_TEE_ROWS_MAX && (in->num == 0 || in->records != NULL);
     case CS_STORE_BEGIN:
+    case CS_STORE_DROP:
         return request;
     case CS_STORE_APPLY:
         return rows && entry && (request || in->caller.len == 0) && in->reply.len <= CS_STORE_REPLY_MAX;

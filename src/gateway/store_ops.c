@@ -347,6 +347,14 @@ static cs_err do_apply(cs_sql *db, cs_store_job *job)
     return misfit;
 }
 
+static cs_err do_drop(cs_sql *db, cs_store_job *job)
+{
+    cs_sql_value v[4];
+
+    CS_TRY(request_values(job, v));
+    return cs_sql_one(db, CS_STMT_DROP, v, 3, NULL, NULL, NULL);
+}
+
 static cs_err do_expire(cs_sql *db, cs_store_job *job)
 {
     cs_sql_value v = {.number = false};
@@ -358,6 +366,7 @@ static cs_err do_expire(cs_sql *db, cs_store_job *job)
 const cs_store_op_row cs_store_ops[CS_STORE_NUM_OPS] = {
     [CS_STORE_GET] = {cs_store_do_get, false},
     [CS_STORE_BEGIN] = {do_begin, true},
+    [CS_STORE_DROP] = {do_drop, true},
     [CS_STORE_APPLY] = {do_apply, true},
     [CS_STORE_LIST] = {cs_store_do_list, false},
     [CS_STORE_DATA_KEYS] = {cs_store_do_data_keys, false},

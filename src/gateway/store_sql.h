@@ -116,6 +116,7 @@ __attribute__((format(printf, 3, 4))) cs_err cs_sql_failed(cs_sql *db, cs_sql_fa
     X(REPLY, "INSERT INTO tee_requests (caller, request_id, hash, created_at, reply) VALUES ($1, $2, $3, $4, $5) "     \
              "ON CONFLICT (caller, request_id) DO UPDATE SET reply = excluded.reply "                                  \
              "WHERE tee_requests.reply IS NULL AND tee_requests.hash = excluded.hash")                                 \
+    X(DROP, "DELETE FROM tee_requests WHERE caller = $1 AND request_id = $2 AND hash = $3 AND reply IS NULL")          \
     X(EXPIRE, "DELETE FROM tee_requests WHERE (caller, request_id) IN (SELECT caller, request_id FROM tee_requests "   \
               "WHERE created_at < $1 LIMIT 1000)")                                                                     \
     X(ENTRY, "INSERT INTO tee_audit (boot, counter, entry, signature, created_at) VALUES ($1, $2, $3, $4, $5) "        \

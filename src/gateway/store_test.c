@@ -172,6 +172,24 @@ static void store_refuses_an_id_with_another_request(void **state)
     assert_int_equal(test_do(*state, CS_STORE_BEGIN, &in, CS_OK)->state, CS_STORE_PENDING);
 }
 
+static void store_drops_a_request_without_a_reply_only(void **state)
+{
+    static const uint8_t hash[32] = {99};
+    cs_store_in in = test_call("alice", 12, 1, ""), other = in;
+
+    other.hash32 = hash;
+    (void)test_do(*state, CS_STORE_BEGIN, &in, CS_OK);
+    (void)test_do(*state, CS_STORE_DROP, &other, CS_OK); /* another request's */
+    assert_int_equal(test_do(*state, CS_STORE_BEGIN, &in, CS_OK)->state, CS_STORE_PENDING);
+    (void)test_do(*state, CS_STORE_DROP, &in, CS_OK);
+    assert_int_equal(test_do(*state, CS_STORE_BEGIN, &other, CS_OK)->state, CS_STORE_NEW);
+    (void)test_do(*state, CS_STORE_DROP, &other, CS_OK);
+    in.reply = cs_slice_str("kept");
+    (void)test_do(*state, CS_STORE_APPLY, &in, CS_OK);
+    (void)test_do(*state, CS_STORE_DROP, &in, CS_OK);
+    assert_int_equal(test_do(*state, CS_STORE_BEGIN, &in, CS_OK)->state, CS_STORE_DONE);
+}
+
 static void store_keeps_the_first_of_two_answers_and_its_rows(void **state)
 {
     cs_tee_row first = test_row("k", 1, "first"), second = test_row("k", 1, "second");
@@ -313,6 +331,7 @@ int main(void)
         TEST(store_lists_every_row_once_over_pages_and_filters),
         TEST(store_answers_the_same_request_once),
         TEST(store_refuses_an_id_with_another_request),
+        TEST(store_drops_a_request_without_a_reply_only),
         TEST(store_keeps_the_first_of_two_answers_and_its_rows),
         TEST(store_forgets_old_requests),
         TEST(store_keeps_audit_entries_once_and_in_order),
