@@ -25,6 +25,8 @@
     X(sign)                                                                                                            \
     X(participant)                                                                                                     \
     X(tee)                                                                                                             \
+    X(tee_approve)                                                                                                     \
+    X(tee_rotate)                                                                                                      \
     X(audit)                                                                                                           \
     X(service)                                                                                                         \
     X(bench_stack)                                                                                                     \

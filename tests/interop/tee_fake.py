@@ -287,7 +287,7 @@ class Core:
         try:
             if op in SECRET_IN and not sealed:
                 raise Refusal("REQUEST_CLEAR")
-            if "approvals" in wrong and not self.approved(caller, body, approvals):
+            if "approvals" in wrong and op in NEED_CALLER and not self.approved(caller, body, approvals):
                 raise Refusal("APPROVALS")
             values, rows = getattr(self, "do_" + OPS[op])(fields, body, attached)
             result = cbor2.dumps(values)
