@@ -230,6 +230,7 @@ uint64_t tee_send(tee_world *t, const tee_ask *a)
     OK(cs_tee_attached_encode(&attached, &a->attached, a->rows, a->num_rows));
     attached.len -= a->bad_attachments;
     f.f[2].s = cs_buf_slice(&attached);
+    (void)cs_secret_fail_for_tests(t->fail_in);
     OK(give(t->w, CS_LINK_SERVICE, &f));
     return f.id;
 }

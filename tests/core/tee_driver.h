@@ -48,6 +48,7 @@ typedef struct tee_world {
     uint8_t head[32];
     uint64_t next_id;  /* of requests */
     bool without_dave; /* of the next share file */
+    unsigned fail_in;  /* this allocation of the arena after the next frame fails */
 } tee_world;
 
 /* One request, and what is wrong with it. fields as in tee_rpc.h. */

@@ -10,8 +10,9 @@
 #define KEY 16u
 #define NONE UINT32_MAX
 #define FIRST_ROOM ((size_t)1024)
-#define MINUTE_MS 60000
-#define LEARN 8 /* of a difference, one part in so many is taken at once */
+#define MINUTE_MS 60000u
+#define SAMPLES                                                                                                        \
+    31u /* of which the one in the middle counts: a late repetition, or one caller's clock, decides nothing */
 
 typedef struct entry {
     uint8_t key[KEY]; /* of caller and id */
@@ -22,8 +23,10 @@ typedef struct entry {
 
 struct cs_window {
     uint64_t half_ms, floor_ms;
-    int64_t drift_ms, budget_ms; /* budget: by how much the drift may still move now */
-    uint64_t budget_at_ms;       /* mono */
+    int64_t drift_ms;
+    int64_t sample[SAMPLES]; /* callers' times less core's, ms */
+    size_t num_samples;
+    uint64_t moved_ms; /* when the drift moved last: mono */
     size_t max, room, num;
     entry *at;
     uint32_t *heap, *chain; /* room each */
@@ -184,7 +187,7 @@ static cs_err remember(cs_window *w, const uint8_t key[KEY], const cs_window_ask
 {
     uint32_t *c = NULL, n = 0;
 
-    if (w->num == w->max) {
+    if (w->num > 0 && w->num == w->max) {
         forget_oldest(w);
         CS_TRY(cs_window_time(w, a->time_ms, a->wall_ms)); /* it may be the oldest itself */
     }
@@ -209,21 +212,26 @@ static int64_t clamp(int64_t v, int64_t most)
     return v > most ? most : v < -most ? -most : v;
 }
 
-/* Callers' clocks are a hint: a step for each minute, and never far. */
+static int by_value(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+/* Callers' clocks are a hint: a step in a minute, and never far. */
 static void learn(cs_window *w, const cs_window_ask *a)
 {
-    const uint64_t passed = a->mono_ms - w->budget_at_ms;
-    int64_t step = ((int64_t)a->time_ms - now_of(w, a->wall_ms)) / LEARN;
-
-    w->budget_ms += (int64_t)(passed < MINUTE_MS ? passed : MINUTE_MS) * CS_WINDOW_DRIFT_STEP_MS / MINUTE_MS;
-    if (passed >= MINUTE_MS / CS_WINDOW_DRIFT_STEP_MS) { /* shorter ones add up */
-        w->budget_at_ms = a->mono_ms;
+    w->sample[w->num_samples % SAMPLES] = (int64_t)a->time_ms - (int64_t)a->wall_ms;
+    w->num_samples++;
+    if (w->num_samples < SAMPLES || a->mono_ms - w->moved_ms < MINUTE_MS) {
+        return;
     }
-    w->budget_ms = clamp(w->budget_ms, CS_WINDOW_DRIFT_STEP_MS);
-    step = clamp(step, w->budget_ms);
-    step = clamp(w->drift_ms + step, CS_WINDOW_DRIFT_MAX_MS) - w->drift_ms;
-    w->drift_ms += step;
-    w->budget_ms -= step < 0 ? -step : step;
+    qsort(w->sample, SAMPLES, sizeof *w->sample, by_value);
+    w->drift_ms += clamp(w->sample[SAMPLES / 2] - w->drift_ms, CS_WINDOW_DRIFT_STEP_MS);
+    w->drift_ms = clamp(w->drift_ms, CS_WINDOW_DRIFT_MAX_MS);
+    w->num_samples = 0;
+    w->moved_ms = a->mono_ms;
 }
 
 static void forget_what_is_too_old(cs_window *w, uint64_t wall_ms)
