@@ -13,6 +13,7 @@
 #include "emulator/recipient.h"
 #include "secret/hpke.h"
 #include "secret/noise.h"
+#include "secret/rng.h"
 #include "secret/sign/ed25519.h"
 #include "secret/th.h"
 
@@ -231,6 +232,7 @@ uint64_t tee_send(tee_world *t, const tee_ask *a)
     attached.len -= a->bad_attachments;
     f.f[2].s = cs_buf_slice(&attached);
     (void)cs_secret_fail_for_tests(t->fail_in);
+    (void)cs_random_fail_for_tests(t->random_fail_in);
     OK(give(t->w, CS_LINK_SERVICE, &f));
     return f.id;
 }

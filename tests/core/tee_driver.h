@@ -46,9 +46,10 @@ typedef struct tee_world {
     uint8_t audit_key[32], request_key[32], boot[16]; /* of the last document */
     uint64_t counter;
     uint8_t head[32];
-    uint64_t next_id;  /* of requests */
-    bool without_dave; /* of the next share file */
-    unsigned fail_in;  /* this allocation of the arena after the next frame fails */
+    uint64_t next_id;        /* of requests */
+    bool without_dave;       /* of the next share file */
+    unsigned random_fail_in; /* this draw after the next frame fails */
+    unsigned fail_in;        /* this allocation of the arena after the next frame fails */
 } tee_world;
 
 /* One request, and what is wrong with it. fields as in tee_rpc.h. */
