@@ -209,11 +209,13 @@ static cs_slice call_of(tee_world *t, const tee_ask *a)
     return cs_buf_slice(&b);
 }
 
-uint64_t tee_send(tee_world *t, const tee_ask *a)
+cs_slice tee_frame(tee_world *t, uint64_t *out_id, const tee_ask *a)
 {
+    static uint8_t whole[CS_RPC_MAX];
     static uint8_t mem[CS_TEE_BODY_MAX + 8192], att[CS_RPC_MAX];
     const cs_hpke_args args = {.aead = CS_HPKE_CHACHA20_POLY1305, .info = cs_slice_str("countersign-tee-request-1")};
-    cs_buf sealed = cs_buf_wrap(mem, sizeof mem), attached = cs_buf_wrap(att, sizeof att);
+    cs_buf sealed = cs_buf_wrap(mem, sizeof mem), attached = cs_buf_wrap(att, sizeof att),
+           frame = cs_buf_wrap(whole, sizeof whole);
     cs_rpc_frame f = {.type = CS_RPC_TEE_CALL, .id = t->w->next_id++};
     uint8_t to[32];
 
@@ -231,10 +233,20 @@ uint64_t tee_send(tee_world *t, const tee_ask *a)
     OK(cs_tee_attached_encode(&attached, &a->attached, a->rows, a->num_rows));
     attached.len -= a->bad_attachments;
     f.f[2].s = cs_buf_slice(&attached);
+    OK(cs_rpc_encode(&frame, &f));
+    *out_id = f.id;
+    return cs_buf_slice(&frame);
+}
+
+uint64_t tee_send(tee_world *t, const tee_ask *a)
+{
+    uint64_t id = 0;
+    const cs_slice frame = tee_frame(t, &id, a);
+
     (void)cs_secret_fail_for_tests(t->fail_in);
     (void)cs_random_fail_for_tests(t->random_fail_in);
-    OK(give(t->w, CS_LINK_SERVICE, &f));
-    return f.id;
+    OK(cs_core_frame(t->w->core, CS_LINK_SERVICE, frame));
+    return id;
 }
 
 /* ---------------------------------------------------------------- KMS */

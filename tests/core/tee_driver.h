@@ -93,8 +93,9 @@ void tee_world_free(tee_world *t);
 /* tee_restart - a new core of the same world that serves generation. tee_learn - the vouch of a document. */
 void tee_restart(tee_world *t, uint64_t generation);
 void tee_learn(tee_world *t);
-/* tee_body - the body of a; valid until the next. tee_send - a frame for it; its number. */
+/* tee_body - the body of a; tee_frame - the frame: each valid until the next. tee_send - a frame for it; its number. */
 cs_slice tee_body(tee_world *t, const tee_ask *a);
+cs_slice tee_frame(tee_world *t, uint64_t *out_id, const tee_ask *a);
 uint64_t tee_send(tee_world *t, const tee_ask *a);
 /* tee_wait - the next reply of core, while workers work and KMS answers. tee_call - send and wait; the code. */
 void tee_wait(tee_world *t, tee_answer *out);

@@ -111,7 +111,7 @@ static bool grow(cs_window *w)
 
 static uint64_t time_at(const cs_window *w, size_t i)
 {
-    return w->at[w->heap[i]].time_ms;
+    return w->at[w->heap[i]].time_ms; /* NOLINT: there are num entries, i is one of them */
 }
 
 static void swap(cs_window *w, size_t a, size_t b)
@@ -195,7 +195,7 @@ static cs_err remember(cs_window *w, const uint8_t key[KEY], const cs_window_ask
         return CS_E_NO_MEMORY;
     }
     n = w->free;
-    w->free = w->at[n].next;
+    w->free = w->at[n].next; /* NOLINT: a free entry is one of at */
     memcpy(w->at[n].key, key, KEY);
     memcpy(w->at[n].hash, a->hash32, sizeof w->at[n].hash);
     w->at[n].time_ms = a->time_ms;
