@@ -81,10 +81,6 @@ static void put_tee(cs_jw *w, const cs_tee *t)
     cs_jw_u64(w, "counter", t->audit->counter);
     cs_jw_hex(w, "head", cs_slice_of(t->audit->head32, sizeof t->audit->head32));
     cs_jw_close_object(w);
-    cs_jw_object(w, "shares");
-    cs_jw_u64(w, "callers", t->core->set == NULL ? 0 : cs_share_num_callers(t->core->set));
-    cs_jw_u64(w, "roots", t->core->set == NULL ? 0 : cs_share_roots(t->core->set).num);
-    cs_jw_close_object(w);
 }
 
 void cs_tee_status(cs_jw *w, const cs_tee *t)
