@@ -136,10 +136,12 @@
     X(SHARES_GENERATION, AUTH, FAILED_PRECONDITION, 0,                                                                 \
       "the share file is older than the one in service or than minGeneration",                                         \
       "inject a file of this generation or a later one")                                                               \
-    X(SHARES_DUPLICATE, INPUT, INVALID_ARGUMENT, 0, "the share file names an account twice", "remove one of them")     \
-    X(SHARES_ACCOUNT, INPUT, INVALID_ARGUMENT, 0, "an account of the share file is not valid",                         \
-      "make it again with signctl keygen")                                                                             \
-    X(SHARES_LIMIT, LIMIT, RESOURCE_EXHAUSTED, 0, "the share file has more accounts than fit", "give more memory")     \
+    X(SHARES_DUPLICATE, INPUT, INVALID_ARGUMENT, 0,                                                                    \
+      "the share file names an account, a caller, a caller's key or a sealing root twice", "remove one of them")       \
+    X(SHARES_ACCOUNT, INPUT, INVALID_ARGUMENT, 0, "an account or caller of the share file is not valid",               \
+      "make it again with signctl keygen or signctl shares edit")                                                      \
+    X(SHARES_LIMIT, LIMIT, RESOURCE_EXHAUSTED, 0, "the share file has more accounts, callers or roots than fit",       \
+      "give more memory; at most 8 sealing roots and 4096 callers")                                                    \
     /* signing */                                                                                                      \
     X(ACCOUNT_UNKNOWN, INPUT, NOT_FOUND, 0, "the account is not in the loaded shares", "check the account id")         \
     X(DIGEST_LENGTH, INPUT, INVALID_ARGUMENT, 0, "the digest is not 32 bytes", "send the 32-byte hash to sign")        \

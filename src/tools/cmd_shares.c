@@ -24,7 +24,7 @@ typedef struct job {
     cs_sharefile_header header;
     cs_caller_list callers;
     cs_slice removed[CS_OPT_MAX_MANY];
-    uint8_t removed_root[CS_SHAREFILE_MAX_ROOTS][4];
+    uint8_t removed_root[CS_SHAREFILE_MAX_ROOTS][4], first_root[4];
     cs_shares_edit edit;
     cs_age_recipient recipient;
     cs_buf body;       /* arena: the new file */
@@ -194,6 +194,12 @@ static int read_lists(job *j)
         }
         j->edit.num_remove_root++;
     }
+    text = edit ? cs_args_str(a, "first-root") : NULL;
+    if (text != NULL && cs_hex_decode(j->first_root, 4, cs_slice_str(text)) != CS_OK) {
+        return cs_usage_error(a, "--first-root: 8 hex digits (signctl shares show)");
+    }
+    j->edit.first_root = text != NULL ? j->first_root : NULL;
+    j->edit.add_root_last = edit && cs_args_flag(a, "add-root-last");
     j->edit.add_root = !edit || cs_args_flag(a, "add-root");
     j->edit.remove_caller = j->removed;
     j->edit.remove_root = (const uint8_t(*)[4])j->removed_root;
@@ -330,6 +336,9 @@ static const cs_opt new_opts[] = {CS_SHARES_OUT_OPTS};
 static const cs_opt edit_opts[] = {
     {"add-root", 0, CS_OPT_FLAG, NULL, "a fresh sealing root, which seals from now on; the others go on opening", NULL,
      NULL, 0, 0},
+    {"add-root-last", 0, CS_OPT_FLAG, NULL,
+     "a fresh sealing root behind the others: it opens, and seals after --first-root", NULL, NULL, 0, 0},
+    {"first-root", 0, CS_OPT_STR, "ID", "this root seals from now on", NULL, NULL, 0, 0},
     {"remove-root", 0, CS_OPT_MANY, "ID", "without this root: what it sealed opens no more (may repeat)", NULL, NULL, 0,
      0},
     {"remove-caller", 0, CS_OPT_MANY, "ID", "without this caller (may repeat)", NULL, NULL, 0, 0},

@@ -13,7 +13,7 @@ typedef struct work {
     cs_sharefile_writer w;
     uint8_t root[CS_SHAREFILE_MAX_ROOTS][32];
     size_t num_root;
-    bool roots_done, callers_done;
+    bool roots_done, callers_done, no_first;
     bool root_gone[CS_SHAREFILE_MAX_ROOTS];
     bool put[CS_SHAREFILE_MAX_CALLERS], gone[CS_SHAREFILE_MAX_CALLERS]; /* of e->caller, e->remove_caller */
     uint16_t n[CS_SHAREFILE_MAX_SETS], index[CS_SHAREFILE_MAX_SETS];
@@ -47,12 +47,39 @@ static cs_err on_root(void *cookie, const uint8_t root32[32])
     return CS_OK;
 }
 
+static cs_err fresh_root(work *k)
+{
+    if (k->num_root == CS_SHAREFILE_MAX_ROOTS) {
+        return CS_E_SHARES_LIMIT;
+    }
+    return cs_random(k->root[k->num_root++], sizeof k->root[0]);
+}
+
+/* the root of that id to the front, the others behind it as they were */
+static bool move_first(work *k, const uint8_t id4[4])
+{
+    for (size_t i = 0; i < k->num_root; i++) {
+        CS_SECRET(cs_seal_root) root = {.id = {0}};
+        cs_seal_root_init(&root, k->root[i]);
+        if (memcmp(root.id, id4, sizeof root.id) == 0) {
+            memmove(k->root[1], k->root[0], i * sizeof k->root[0]);
+            memcpy(k->root[0], root.secret.b, sizeof k->root[0]);
+            return true;
+        }
+    }
+    return false;
+}
+
 static cs_err put_roots(work *k)
 {
     if (k->roots_done) {
         return CS_OK;
     }
     k->roots_done = true;
+    if (k->e->add_root_last) {
+        CS_TRY(fresh_root(k));
+    }
+    k->no_first = k->e->first_root != NULL && !move_first(k, k->e->first_root);
     return k->num_root == 0 ? CS_OK : cs_sharefile_put_sealing(&k->w, (const uint8_t(*)[32])k->root, k->num_root);
 }
 
@@ -123,8 +150,8 @@ static cs_err on_account(void *cookie, const cs_sharefile_account *a)
 /* what was to be removed was there */
 static cs_err all_found(const work *k, cs_sharefile_fault *fault)
 {
-    for (size_t i = 0; i < k->e->num_remove_root; i++) {
-        if (!k->root_gone[i]) {
+    for (size_t i = 0; i < k->e->num_remove_root || k->no_first; i++) {
+        if (k->no_first || !k->root_gone[i]) {
             *fault = (cs_sharefile_fault){0, "the file has no sealing root of that id"};
             return CS_E_NOT_FOUND;
         }
@@ -143,14 +170,13 @@ static cs_err apply(work *k, cs_sharefile_fault *fault, cs_slice body)
     static const cs_sharefile_events events = {on_parties, on_account, on_root, on_caller};
 
     if (k->e->add_root) {
-        CS_TRY(cs_random(k->root[0], sizeof k->root[0]));
-        k->num_root = 1;
+        CS_TRY(fresh_root(k));
     }
     if (body.len > 0) {
         CS_TRY(cs_sharefile_parse(&events, k, &k->parse, body, fault));
     }
-    CS_TRY(all_found(k, fault));
     CS_TRY(put_callers(k));
+    CS_TRY(all_found(k, fault));
     return cs_sharefile_put_end(&k->w);
 }
 

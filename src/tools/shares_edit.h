@@ -8,7 +8,9 @@
 #include "codec/sharefile.h"
 
 typedef struct cs_shares_edit {
-    bool add_root; /* a fresh one, in front: it seals from now on */
+    bool add_root;      /* a fresh one, in front: it seals from now on */
+    bool add_root_last; /* a fresh one, behind the others: it opens what another enclave may seal with it later */
+    const uint8_t *first_root; /* 4 bytes: the root of this id is to be the first; NULL: the order stays */
     const uint8_t (*remove_root)[4];
     size_t num_remove_root;
     const cs_sharefile_caller *caller; /* each is added, or takes the place of the one with its id */
@@ -20,7 +22,7 @@ typedef struct cs_shares_edit {
 /*
  * cs_shares_edit_apply - a new body in *out: arena memory of the callee, behind CS_SHAREFILE_HEADER_MAX free bytes, as cs_deal_sign
  * takes it; cs_secret_buf_free. body: of a file that was verified (cs_share_load), or empty for a new one. fault may be NULL.
- * CS_E_NOT_FOUND (a root or caller to remove is not there) | CS_E_SHARES_LIMIT (more roots or callers than may be) | CS_E_RANGE
+ * CS_E_NOT_FOUND (a root or caller that is named is not there) | CS_E_SHARES_LIMIT (more roots or callers than may be) | CS_E_RANGE
  * (neither parties nor roots are left) | CS_E_ENTROPY | CS_E_NO_MEMORY | errors of cs_sharefile_parse. What only a reader finds
  * (callers with one key) is found by loading the outcome.
  */

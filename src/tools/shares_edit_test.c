@@ -180,6 +180,35 @@ static void a_new_file_has_a_root_and_no_accounts(void **state)
     assert_int_equal(edited(&t, CS_SLICE_NULL, &(cs_shares_edit){.caller = c, .num_caller = 1}), CS_E_RANGE);
 }
 
+/* several enclaves: all can open with the new root before the first seals with it */
+static void a_root_comes_last_and_goes_first_later(void **state)
+{
+    cs_buf text[3] = {0};
+    cs_slice file[3], body = CS_SLICE_NULL;
+    cs_share_set *s[3] = {0};
+    uint8_t id[4] = {0};
+    cs_shares_edit e[3] = {{.add_root = true}, {.add_root_last = true}, {.first_root = id}};
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(cs_shares_edit_apply(&text[i], NULL, body, &e[i]), CS_OK);
+        assert_int_equal(cs_deal_sign(&file[i], &text[i], i, NULL), CS_OK);
+        assert_int_equal(cs_share_load(&s[i], file[i], &lax, NULL), CS_OK);
+        body = body_of(file[i]);
+        memcpy(id, cs_share_roots(s[i]).root[cs_share_roots(s[i]).num - 1].id, 4);
+    }
+    const cs_seal_root *a = cs_share_roots(s[1]).root, *b = cs_share_roots(s[2]).root;
+    assert_true(cs_share_roots(s[1]).num == 2 && cs_share_roots(s[2]).num == 2);
+    assert_memory_equal(&a[0], cs_share_roots(s[0]).root, sizeof *a);
+    assert_memory_equal(&a[0], &b[1], sizeof *a);
+    assert_memory_equal(&a[1], &b[0], sizeof *a);
+    cs_share_set *none = NULL;
+    id[0] ^= 1;
+    assert_int_equal(edited(&none, body, &(cs_shares_edit){.first_root = id}), CS_E_NOT_FOUND);
+    for (unsigned i = 0; i < 3; i++) {
+        cs_share_free(s[i]);
+        cs_secret_buf_free(&text[i]);
+    }
+}
+
 static void eight_roots_are_all(void **state)
 {
     cs_slice body = CS_SLICE_NULL;
@@ -191,6 +220,9 @@ static void eight_roots_are_all(void **state)
             body = cs_slice_of(text[i].p + CS_SHAREFILE_HEADER_MAX, text[i].len - CS_SHAREFILE_HEADER_MAX);
         }
     }
+    cs_buf more = {0};
+    assert_int_equal(cs_shares_edit_apply(&more, NULL, body, &(cs_shares_edit){.add_root_last = true}),
+                     CS_E_SHARES_LIMIT);
     for (unsigned i = 0; i < 9; i++) {
         cs_secret_buf_free(&text[i]);
     }
@@ -266,6 +298,7 @@ int main(void)
         cmocka_unit_test(an_edit_changes_what_it_names_and_nothing_else),
         cmocka_unit_test(what_is_to_go_must_be_there),
         cmocka_unit_test(a_new_file_has_a_root_and_no_accounts),
+        cmocka_unit_test(a_root_comes_last_and_goes_first_later),
         cmocka_unit_test(eight_roots_are_all),
         cmocka_unit_test(every_request_for_memory_may_fail),
         cmocka_unit_test(files_of_callers_hold_one_or_several),
