@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -21,7 +20,6 @@
 
 #define BACKLOG 4096
 #define DRAIN_TICK_MS 20
-#define FDS_SPARE 512 /* besides two for each connection: pipes of the relays, listeners, loops, metrics, lookups */
 #define THREADS_DEFAULT 4u
 
 typedef struct worker {
@@ -144,28 +142,6 @@ static void end(forward *f)
 }
 
 /* ---------------------------------------------------------------- the beginning */
-
-/* Two descriptors for each connection. */
-static unsigned fitting(unsigned conns_max, size_t num_pairs)
-{
-    struct rlimit fds = {0};
-    rlim_t want = 2 * (rlim_t)conns_max * num_pairs + FDS_SPARE;
-
-    if (getrlimit(RLIMIT_NOFILE, &fds) != 0) {
-        return conns_max;
-    }
-    if (fds.rlim_cur < want) {
-        fds.rlim_cur = fds.rlim_max < want ? fds.rlim_max : want;
-        (void)setrlimit(RLIMIT_NOFILE, &fds);
-        (void)getrlimit(RLIMIT_NOFILE, &fds);
-    }
-    if (fds.rlim_cur >= want) {
-        return conns_max;
-    }
-    rlim_t room = fds.rlim_cur > FDS_SPARE ? (fds.rlim_cur - FDS_SPARE) / 2 / num_pairs : 1;
-    cs_log(CS_LOG_INFO, "descriptor_limit", CS_LU("limit", fds.rlim_cur), CS_LU("connections", room > 0 ? room : 1));
-    return room > 0 ? (unsigned)room : 1;
-}
 
 static cs_err parse_cid(uint32_t *out, const char *text)
 {
@@ -338,7 +314,7 @@ int cs_forward_run(const cs_args *a, const cs_forward_pair *pairs, size_t num_pa
     }
     cs_log_init("sign-host", level, STDERR_FILENO);
     f.args = a;
-    o.conns_max = fitting(conns_max, num_pairs);
+    o.conns_max = cs_proxy_fitting(conns_max, num_pairs);
     cs_err err = begin(&f, pairs, num_pairs, &o);
     if (err == CS_OK) {
         cs_notify_say(f.notify, "READY=1");

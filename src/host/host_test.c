@@ -215,6 +215,21 @@ static void log_has_whole_lines_of_each_program(void **state)
     cs_loop_free(l);
 }
 
+static void a_log_that_is_a_pipe_is_refused_and_waits_for_nobody(void **state)
+{
+    char path[128];
+    cs_loop *l = NULL;
+    cs_logs *g = NULL;
+
+    (void)state;
+    path_of(path, "log.fifo");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(cs_loop_new(&l), CS_OK);
+    assert_int_equal(cs_logs_new(&g, l, path, false), CS_E_IO);
+    (void)unlink(path);
+    cs_loop_free(l);
+}
+
 static void a_log_without_end_does_not_fill_the_disk(void **state)
 {
     static char line[CS_LOGS_LINE];
@@ -468,6 +483,7 @@ int main(void)
         T(a_program_inherits_its_descriptors_and_nothing_else),
         T(a_program_that_cannot_be_run_is_told_and_leaves_no_zombie),
         T(log_has_whole_lines_of_each_program),
+        T(a_log_that_is_a_pipe_is_refused_and_waits_for_nobody),
         T(a_log_without_end_does_not_fill_the_disk),
         T(the_injecting_client_hears_the_answer_whatever_the_peer_does),
         T(nobody_who_listens_is_an_error_after_the_wait),

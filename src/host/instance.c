@@ -17,7 +17,7 @@ struct cs_instance {
     cs_instance_state state;
     cs_driver *driver;
     cs_task *provision; /* the first one, or a reload */
-    bool reloading;
+    bool reloading, fetched;
     cs_timer *soon; /* down is never said from within a call */
     uint64_t begun_ms, since_ms, expires_ms;
     cs_err err, start_err; /* of the end; of a driver that could not begin */
@@ -111,10 +111,13 @@ static void on_line(void *cookie, const char *line)
         i->provision_err = cs_provision_parse(i->provision_detail, line);
     } else if (line[0] == 'X' && line[1] == ' ') {
         i->expires_ms = cs_parse_u64(cs_slice_str(line + 2), UINT64_MAX, &ms) == CS_OK ? ms : 0;
-    } else if (strcmp(line, "F") == 0 && i->state == CS_INST_FETCHING) {
-        start_driver(i);
-    } else if (strcmp(line, "F") == 0 && i->state == CS_INST_SERVING) {
-        go_on(i);
+    } else if (strcmp(line, "F") == 0) {
+        i->fetched = true;
+        if (i->state == CS_INST_FETCHING) {
+            start_driver(i);
+        } else if (i->state == CS_INST_SERVING) {
+            go_on(i);
+        }
     }
 }
 
@@ -143,6 +146,7 @@ static cs_err start_provision(cs_instance *i, const char *order)
     cs_preload_opts o = i->o.preload;
 
     o.order = order;
+    i->fetched = false;
     i->provision_err = CS_OK;
     i->provision_detail[0] = '\0';
     return cs_task_fork(&i->provision, i->o.driver.tasks, cs_provision_child, &o, on_line, on_provisioned, i);
@@ -291,6 +295,11 @@ uint64_t cs_instance_expires_ms(const cs_instance *i)
 uint64_t cs_instance_since_ms(const cs_instance *i)
 {
     return i->since_ms;
+}
+
+bool cs_instance_fetched(const cs_instance *i)
+{
+    return i->fetched;
 }
 
 void cs_instance_free(cs_instance *i)

@@ -54,6 +54,8 @@ void cs_instance_grpc(const cs_instance *i, cs_endpoint *out);
 uint64_t cs_instance_expires_ms(const cs_instance *i);
 /* cs_instance_since_ms - monotonic time since which it serves; 0: it does not. */
 uint64_t cs_instance_since_ms(const cs_instance *i);
+/* cs_instance_fetched - the last preload or reload had everything and began to inject. */
+bool cs_instance_fetched(const cs_instance *i);
 /* cs_instance_free - an enclave that still runs goes on running. */
 void cs_instance_free(cs_instance *i);
 

@@ -31,9 +31,10 @@ struct cs_logs {
     struct source *sources[SOURCES_MAX];
 };
 
+/* Never waits: a pipe that nobody reads is refused. */
 static int open_log(const char *path)
 {
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0600);
 }
 
 /* On any fault the old file goes on: a log that is too long is better than none. */

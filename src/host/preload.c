@@ -40,12 +40,14 @@ static cs_err fetch_object(cs_buf *out, const cs_preload_opts *o, const cs_aws_c
     if (err == CS_OK) {
         err = cs_s3_get(out, &info, &uri, &s3);
     }
-    (void)snprintf(detail, sizeof detail, "%s%s%.100s (%zu bytes)", info.code, info.code[0] != '\0' ? " " : "",
-                   err == CS_OK ? uri.key : uri_text, out->len);
-    cs_phase("S3 GetObject", start, err, detail);
-    if (err != CS_OK) {
+    if (err == CS_OK) {
+        (void)snprintf(detail, sizeof detail, "%.100s (%zu bytes)", uri.key, out->len);
+    } else {
+        (void)snprintf(detail, sizeof detail, "%s%s%.100s%s%.60s", info.code, info.code[0] != '\0' ? " " : "", uri_text,
+                       o->s3 != NULL ? " at " : "", o->s3 != NULL ? o->s3 : "");
         (void)snprintf(why, 200, "%.199s", detail);
     }
+    cs_phase("S3 GetObject", start, err, detail);
     return err;
 }
 
@@ -191,7 +193,8 @@ cs_err cs_preload_inject(cs_preload *p, const cs_preload_opts *o)
     for (size_t i = 0; err == CS_OK && i < started; i++) {
         err = in[i].err;
         if (err != CS_OK) {
-            (void)snprintf(p->detail, sizeof p->detail, "%s: %s", in[i].name, in[i].answer.detail);
+            (void)snprintf(p->detail, sizeof p->detail, "%s%s%s", in[i].name,
+                           in[i].answer.detail[0] != '\0' ? ": " : "", in[i].answer.detail);
         }
     }
     return err == CS_OK ? wait_serving(o) : err;

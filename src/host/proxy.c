@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #define LINES_PER_SECOND 10u
 #define KEEPALIVE_FROM_MS 120000u
 #define KEEPALIVE_S 60
+#define FDS_SPARE 512 /* besides two for each connection: pipes of the relays, listeners, loops, metrics, lookups */
 
 struct conn {
     cs_proxy *owner;
@@ -38,6 +40,7 @@ struct cs_proxy {
     atomic_ullong open, ended[CS_PROXY_NUM_RESULTS]; /* other threads read them */
     atomic_uint own_open, *counted;                  /* for the limit: that of opts.shared, else own_open */
     uint64_t second_ms, lines, left_out;             /* of the log */
+    cs_err trouble;                                  /* of the last dial */
 };
 
 const char *cs_proxy_result_name(cs_proxy_result r)
@@ -133,6 +136,8 @@ static void refuse(struct conn *c, cs_err err)
         result = CS_PROXY_CONNECT;
     } else if (err == CS_E_TIMEOUT) {
         result = CS_PROXY_TIMEOUT;
+    } else if (err == CS_E_PROXY_FULL) {
+        result = CS_PROXY_FULL;
     }
     conn_end(c, result, err, none);
 }
@@ -168,6 +173,7 @@ static void on_dialled(void *cookie, cs_err err, int fd)
     struct conn *c = cookie;
 
     c->dial = NULL;
+    c->owner->trouble = err;
     if (err == CS_OK) {
         connected(c, fd);
     } else {
@@ -224,6 +230,7 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
     p->open++;
     int to = -1;
     err = cs_dest_dial_new(&c->dial, &to, p->dest, on_dialled, c);
+    p->trouble = err;
     if (err != CS_OK) {
         refuse(c, err);
     } else if (to >= 0) {
@@ -232,6 +239,27 @@ static void on_accept(void *cookie, int fd, const cs_ep_peer *peer)
 }
 
 /* ---------------------------------------------------------------- public */
+
+unsigned cs_proxy_fitting(unsigned conns_max, size_t num_pairs)
+{
+    struct rlimit fds = {0};
+    rlim_t want = 2 * (rlim_t)conns_max * num_pairs + FDS_SPARE;
+
+    if (getrlimit(RLIMIT_NOFILE, &fds) != 0) {
+        return conns_max;
+    }
+    if (fds.rlim_cur < want) {
+        fds.rlim_cur = fds.rlim_max < want ? fds.rlim_max : want;
+        (void)setrlimit(RLIMIT_NOFILE, &fds);
+        (void)getrlimit(RLIMIT_NOFILE, &fds);
+    }
+    if (fds.rlim_cur >= want) {
+        return conns_max;
+    }
+    rlim_t room = fds.rlim_cur > FDS_SPARE ? (fds.rlim_cur - FDS_SPARE) / 2 / num_pairs : 1;
+    cs_log(CS_LOG_INFO, "descriptor_limit", CS_LU("limit", fds.rlim_cur), CS_LU("connections", room > 0 ? room : 1));
+    return room > 0 ? (unsigned)room : 1;
+}
 
 cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to, const cs_proxy_opts *o)
 {
@@ -250,7 +278,7 @@ cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_end
     p->loop = l;
     p->opts = *o;
     p->opts.only = NULL;
-    p->counted = o->shared != NULL ? &o->shared->open : &p->own_open;
+    p->counted = o->together != NULL ? o->together : o->shared != NULL ? &o->shared->open : &p->own_open;
     TAILQ_INIT(&p->conns);
     cs_err err = cs_relay_new(&p->relay, l, o->idle_ms);
     if (err == CS_OK) {
@@ -279,6 +307,11 @@ void cs_proxy_count(cs_proxy_stats *out, const cs_proxy *p)
     out->bytes_out = bytes[0];
     out->bytes_in = bytes[1];
     cs_dest_lookups(p->dest, &out->lookups, &out->lookups_failed);
+}
+
+cs_err cs_proxy_trouble(const cs_proxy *p)
+{
+    return p != NULL ? p->trouble : CS_OK;
 }
 
 const char *cs_proxy_name(const cs_proxy *p)

@@ -35,6 +35,7 @@ typedef struct cs_proxy_opts {
     int family;                                          /* of addresses: 0: both, 4, 6 */
     cs_lookup_fn *lookup;                                /* NULL: the system's resolver */
     const cs_addrs *only;                                /* NULL or the addresses that a name may lead to; copied */
+    atomic_uint *together;   /* NULL, or open connections of several proxies: conns_max is for all of them; borrowed */
     cs_proxy_shared *shared; /* NULL, or with proxies of other threads for the same destination; borrowed */
 } cs_proxy_opts;
 
@@ -65,12 +66,18 @@ typedef struct cs_proxy_stats {
     uint64_t lookups, lookups_failed;
 } cs_proxy_stats;
 
+/* cs_proxy_fitting - how many connections (at most conns_max) each of num_pairs proxies may have open so that the process never runs out of
+ * descriptors for anything else; raises the soft limit as far as needed. At least 1. */
+unsigned cs_proxy_fitting(unsigned conns_max, size_t num_pairs);
 /* cs_proxy_new - takes the listener on CS_OK. CS_E_NO_MEMORY | CS_E_IO. */
 CS_MUST cs_err cs_proxy_new(cs_proxy **out, cs_loop *l, int listen_fd_take, const cs_endpoint *to,
                             const cs_proxy_opts *o);
 /* cs_proxy_count - the figures since it began; also from other threads than the loop's. */
 void cs_proxy_count(cs_proxy_stats *out, const cs_proxy *p);
 const char *cs_proxy_name(const cs_proxy *p);
+/* cs_proxy_trouble - why the last connection found no way to the destination (CS_E_DNS, CS_E_CONNECT, ..); CS_OK: it did, or
+ * there was none. p may be NULL. */
+cs_err cs_proxy_trouble(const cs_proxy *p);
 /* cs_proxy_close - accepts no more; what is open goes on. cs_proxy_open - connections open now. cs_proxy_total - taken so far,
  * those that ended and were refused included. p may be NULL (0). */
 void cs_proxy_close(cs_proxy *p);

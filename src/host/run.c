@@ -6,14 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "host/proxy.h"
 #include "host/run_remote.h"
+
+#define LOCAL_CONNS 32000u
 
 /* One local run. */
 struct run {
@@ -67,21 +69,6 @@ static void on_child(void *cookie)
     }
 }
 
-static cs_preload_opts preload_opts(const cs_args *a)
-{
-    return (cs_preload_opts){
-        .dir = cs_args_str(a, "dir"),
-        .ports = cs_host_inject_ports(a),
-        .imds = cs_args_str(a, "imds-endpoint"),
-        .s3 = cs_args_str(a, "s3-endpoint"),
-        .ca_file = cs_args_str(a, "ca-file"),
-        .region = cs_args_str(a, "region"),
-        .age_uri = cs_args_str(a, "age-key-uri"),
-        .shares_uri = cs_args_str(a, "key-shares-uri"),
-        .order = cs_args_str(a, "order"),
-    };
-}
-
 /* The blocking injection runs in a child of its own, so that the proxy, the logs and the supervision go on meanwhile. */
 static cs_err start_injection(struct run *r, cs_preload *p, const cs_preload_opts *o)
 {
@@ -108,18 +95,6 @@ static cs_err start_injection(struct run *r, cs_preload *p, const cs_preload_opt
     }
     r->preload = pid;
     return CS_OK;
-}
-
-/* Two descriptors for each connection of a bridge. */
-static void raise_fd_limit(void)
-{
-    struct rlimit fds = {0};
-
-    if (getrlimit(RLIMIT_NOFILE, &fds) == 0) {
-        rlim_t want = fds.rlim_max < 65536 ? fds.rlim_max : 65536;
-        fds.rlim_cur = fds.rlim_cur < want ? want : fds.rlim_cur;
-        (void)setrlimit(RLIMIT_NOFILE, &fds);
-    }
 }
 
 /* The image: the one that was given, or one that is compiled and built now. What it says decides what is preloaded. */
@@ -220,7 +195,6 @@ static int other_driver(const cs_args *a, const char *name)
     if (ops == NULL) {
         return cs_usage_error(a, "--driver %s: there are nitro, local and qemu", name);
     }
-    raise_fd_limit();
     return cs_host_run_remote(a, ops);
 }
 
@@ -255,10 +229,10 @@ static int check_usage(const cs_args *a)
 int cs_host_run(const cs_args *a)
 {
     struct run r = {.keep = cs_args_flag(a, "keep")};
-    cs_preload_opts po = preload_opts(a);
+    cs_preload_opts po = cs_host_preload_opts(a);
     cs_preload p = {0};
 
-    cs_log_init("sign-host", cs_args_flag(a, "verbose") ? CS_LOG_INFO : CS_LOG_ERROR, STDERR_FILENO);
+    cs_log_init("sign-host", cs_args_flag(a, "verbose") ? CS_LOG_INFO : CS_LOG_WARN, STDERR_FILENO);
     if (cs_args_str(a, "readiness-sleep-seconds") != NULL) {
         (void)fprintf(stderr,
                       "sign-host: READINESS_SLEEP_SECONDS is accepted and ignored: readiness is seen by handshake\n");
@@ -275,7 +249,8 @@ int cs_host_run(const cs_args *a)
     if (status != 0) {
         return status;
     }
-    raise_fd_limit();
+    (void)cs_proxy_fitting(LOCAL_CONNS, 1); /* raises the limit, which the programs inherit */
+    po.dir = cs_args_str(a, "dir");
     cs_err err = start(&r, a, &p, &po);
     cs_preload_free(&p);
     return supervise(&r, a, err);

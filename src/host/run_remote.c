@@ -165,7 +165,9 @@ static cs_service_opts service_opts(const cs_args *a, const cs_driver_ops *ops, 
 {
     bool qemu = ops == &cs_driver_qemu;
     const char *tool = cs_args_str(a, qemu ? "qemu" : "nitro-cli"), *vsock_dir = cs_args_str(a, "vsock-dir");
+    cs_preload_opts preload = cs_host_preload_opts(a);
 
+    preload.answers_lost = ops->answers_lost;
     return (cs_service_opts){
         .instance = {.ops = ops,
                      .driver = {.eif = eif->path,
@@ -179,15 +181,7 @@ static cs_service_opts service_opts(const cs_args *a, const cs_driver_ops *ops, 
                                 .peer_cid = (uint32_t)cs_args_u64(a, "peer-cid"),
                                 .vsock_dir = vsock_dir != NULL || !qemu ? vsock_dir : cs_host_dir(a),
                                 .start_ms = (uint32_t)cs_args_u64(a, "start-seconds") * 1000u},
-                     .preload = {.ports = cs_host_inject_ports(a),
-                                 .imds = cs_args_str(a, "imds-endpoint"),
-                                 .s3 = cs_args_str(a, "s3-endpoint"),
-                                 .ca_file = cs_args_str(a, "ca-file"),
-                                 .region = cs_args_str(a, "region"),
-                                 .age_uri = cs_args_str(a, "age-key-uri"),
-                                 .shares_uri = cs_args_str(a, "key-shares-uri"),
-                                 .answers_lost = ops->answers_lost,
-                                 .order = cs_args_str(a, "order")},
+                     .preload = preload,
                      .no_preload = cs_args_flag(a, "no-preload")},
         .base_name = cs_args_str(a, "enclave-name"),
         .console_log = cs_args_str(a, "console-log"),

@@ -203,10 +203,28 @@ static void on_hup(void *cookie)
     }
 }
 
-static void on_reloaded(void *cookie, cs_instance *i, cs_err err, const char *detail)
+/* An injection that broke off where the enclave asks KMS: what stands between is known here. */
+static cs_err because(const cs_service *s, const cs_instance *i, cs_err err, char text[CS_DRIVER_TEXT])
+{
+    char from[CS_DRIVER_TEXT], why[CS_DRIVER_TEXT] = "";
+    bool broken = err == CS_E_CLOSED || err == CS_E_CONNECT || err == CS_E_IO || err == CS_E_TIMEOUT;
+    cs_err found = broken && cs_instance_fetched(i) ? cs_service_ports_kms(s->ports, why) : CS_OK;
+
+    if (found == CS_OK) {
+        return err;
+    }
+    (void)snprintf(from, sizeof from, "%s", text);
+    (void)snprintf(text, CS_DRIVER_TEXT, "%.150s (%.60s)", why, from);
+    return found;
+}
+
+static void on_reloaded(void *cookie, cs_instance *i, cs_err err, const char *said)
 {
     cs_service *s = cookie;
+    char detail[CS_DRIVER_TEXT];
 
+    (void)snprintf(detail, sizeof detail, "%s", said);
+    err = because(s, i, err, detail);
     if (err != CS_OK) {
         cs_log_err(CS_LOG_ERROR, "reload", err, CS_LC("detail", detail));
         cs_timer_start(s->lease, LEASE_RETRY_MS, 0);
@@ -307,6 +325,7 @@ static void on_down(void *cookie, cs_instance *i, cs_err err, const char *detail
     cs_instance **slot = i == s->active ? &s->active : i == s->next ? &s->next : &s->old;
     bool active = slot == &s->active, next = slot == &s->next;
     cs_instance_opts tried = *cs_instance_options(i);
+    err = because(s, i, err, text);
     *slot = NULL;
     cs_instance_free(i);
     if (next && !s->stopping && other_cid(s, err, &tried)) {

@@ -61,6 +61,9 @@ typedef struct cs_service_bridge {
     uint64_t total;
 } cs_service_bridge;
 size_t cs_service_ports_list(const cs_service_ports *p, cs_service_bridge out[8]);
+/* cs_service_ports_kms - why nothing leads to KMS: of the last connection of an enclave, or KMS_PROXY_ENABLE is 0; why (written then
+ * only) says where to. CS_OK: something does. */
+cs_err cs_service_ports_kms(const cs_service_ports *p, char why[CS_DRIVER_TEXT]);
 void cs_service_ports_free(cs_service_ports *p);
 
 /* ---- control.c ---- */

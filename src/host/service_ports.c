@@ -8,6 +8,9 @@
 #include "host/service_int.h"
 
 #define LOG_CONNS 16
+#define KMS_CONNS 64u
+#define EGRESS_CONNS 4096u
+#define INGRESS_CONNS 10240u
 
 struct cs_service_ports {
     cs_service *s;
@@ -16,6 +19,9 @@ struct cs_service_ports {
     cs_proxy *ingress, *before;
     cs_endpoint to;
     cs_proxy *kms, *egress;
+    atomic_uint clients; /* of ingress and before */
+    unsigned
+        clients_max; /* so that whoever connects from outside takes no descriptor of KMS, control socket, restart */
     cs_listener *log;
     cs_logs *logs;
     uint64_t log_total;
@@ -88,8 +94,14 @@ static cs_err open_log(cs_service_ports *p)
 static cs_err open_all(cs_service_ports *p, char why[CS_DRIVER_TEXT])
 {
     cs_service *s = p->s;
-    const cs_proxy_opts kms = {.name = "kms", .conns_max = 64, .idle_ms = 60000, .admit = admit, .cookie = s},
-                        egress = {.name = "gateway", .conns_max = 4096, .idle_ms = 300000, .admit = admit, .cookie = s};
+    unsigned pairs = cs_proxy_fitting(INGRESS_CONNS + EGRESS_CONNS + KMS_CONNS, 1);
+    unsigned outward = pairs / 4 < EGRESS_CONNS ? pairs / 4 : EGRESS_CONNS;
+    const cs_proxy_opts kms = {.name = "kms", .conns_max = KMS_CONNS, .idle_ms = 60000, .admit = admit, .cookie = s},
+                        egress = {
+                            .name = "gateway", .conns_max = outward, .idle_ms = 300000, .admit = admit, .cookie = s};
+
+    p->clients_max = pairs > outward + KMS_CONNS ? pairs - outward - KMS_CONNS : 1;
+    p->clients_max = p->clients_max < INGRESS_CONNS ? p->clients_max : INGRESS_CONNS;
 
     (void)snprintf(why, CS_DRIVER_TEXT, "the listener of gRPC (HOST_GRPC_PORT, --listen)");
     CS_TRY(cs_endpoint_listen(&p->grpc_fd, &s->o.grpc, 512));
@@ -131,7 +143,8 @@ static bool same(const cs_endpoint *a, const cs_endpoint *b)
 
 cs_err cs_service_ports_to(cs_service_ports *p, const cs_endpoint *grpc)
 {
-    static const cs_proxy_opts o = {.name = "enclave", .conns_max = 10240, .idle_ms = 600000};
+    const cs_proxy_opts o = {
+        .name = "enclave", .conns_max = p->clients_max, .idle_ms = 600000, .together = &p->clients};
     cs_proxy *fresh = NULL;
 
     if (p->ingress != NULL && same(&p->to, grpc)) {
@@ -195,6 +208,22 @@ size_t cs_service_ports_list(const cs_service_ports *p, cs_service_bridge out[8]
     out[3] = (cs_service_bridge){"egress", cs_proxy_open(p->egress), cs_proxy_total(p->egress)};
     out[4] = (cs_service_bridge){"log", 0, p->log_total};
     return 5;
+}
+
+cs_err cs_service_ports_kms(const cs_service_ports *p, char why[CS_DRIVER_TEXT])
+{
+    uint8_t mem[CS_EP_TEXT_MAX];
+    cs_buf to = cs_buf_wrap(mem, sizeof mem);
+    cs_err err = cs_proxy_trouble(p->kms);
+
+    if (p->kms == NULL) {
+        (void)snprintf(why, CS_DRIVER_TEXT, "KMS_PROXY_ENABLE is 0: nothing of this program leads to KMS");
+        return CS_E_CONNECT;
+    }
+    if (err != CS_OK && cs_endpoint_format(&to, &p->s->o.kms) == CS_OK) {
+        (void)snprintf(why, CS_DRIVER_TEXT, "the way to KMS, %.*s", (int)to.len, (const char *)to.p);
+    }
+    return err;
 }
 
 static void remove_socket(const cs_service *s, uint32_t port)

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "codec/cbor.h"
+#include "net/aws/region.h"
+#include "net/aws/s3.h"
 
 #define CONFIG_MAX ((size_t)1 << 20)
 
@@ -140,8 +142,7 @@ static cs_err kms_destination(cs_enclave_opts *o, char why[200], const cs_args *
         return endpoint(&o->kms, why, "--kms-endpoint", whole);
     }
     const char *region = cs_args_str(a, "region");
-    (void)snprintf(name, sizeof name, "kms.%.100s.amazonaws.com%s", region,
-                   strncmp(region, "cn-", 3) == 0 ? ".cn" : "");
+    (void)snprintf(name, sizeof name, "kms.%.100s.%s", region, cs_aws_suffix(region));
     return tcp(&o->kms, why, "KMS_PROXY_DEST_HOST", host != NULL ? host : name, cs_args_u64(a, "kms-proxy-dest-port"));
 }
 
@@ -172,6 +173,20 @@ static cs_err parent_port(uint32_t *out, char why[200], const cs_args *a, const 
     return CS_E_CONFIG;
 }
 
+cs_preload_opts cs_host_preload_opts(const cs_args *a)
+{
+    return (cs_preload_opts){
+        .ports = cs_host_inject_ports(a),
+        .imds = cs_args_str(a, "imds-endpoint"),
+        .s3 = cs_args_str(a, "s3-endpoint"),
+        .ca_file = cs_args_str(a, "ca-file"),
+        .region = cs_args_str(a, "region"),
+        .age_uri = cs_args_str(a, "age-key-uri"),
+        .shares_uri = cs_args_str(a, "key-shares-uri"),
+        .order = cs_args_str(a, "order"),
+    };
+}
+
 cs_host_ports cs_host_inject_ports(const cs_args *a)
 {
     return (cs_host_ports){
@@ -181,11 +196,51 @@ cs_host_ports cs_host_inject_ports(const cs_args *a)
     };
 }
 
+/* Letters of "kas", each at most once. */
+static bool order_valid(const char *order)
+{
+    size_t n = strlen(order);
+
+    for (size_t i = 0; i < n; i++) {
+        if (strchr("kas", order[i]) == NULL || strchr(order + i + 1, order[i]) != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What becomes part of a URL later, where a fault of it would look like one of the object or of KMS. */
+static cs_err check_aws(char why[200], const cs_args *a)
+{
+    static const char *const urls[][2] = {{"s3-endpoint", "S3_ENDPOINT"}, {"imds-endpoint", "IMDS_ENDPOINT"}};
+    static const cs_s3_uri any = {.bucket = "bucket", .key = "key"};
+    const char *region = cs_args_str(a, "region"), *order = cs_args_str(a, "order");
+    cs_s3_address at;
+
+    if (!order_valid(order)) {
+        (void)snprintf(why, 200, "--order %.60s: the letters k, a and s, each at most once", order);
+        return CS_E_USAGE;
+    }
+    if (!cs_aws_region_valid(region)) {
+        (void)snprintf(why, 200, "AWS_REGION: %.120s is no name of a region (us-east-1)", region);
+        return CS_E_CONFIG;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const char *url = cs_args_str(a, urls[i][0]);
+        if (url != NULL && cs_s3_address_of(&at, &any, region, url) != CS_OK) {
+            (void)snprintf(why, 200, "%s: %.120s is not http://HOST[:PORT] or https://HOST[:PORT]", urls[i][1], url);
+            return CS_E_CONFIG;
+        }
+    }
+    return CS_OK;
+}
+
 cs_err cs_host_settings(cs_enclave_opts *o, char why[200], const cs_args *a, const cs_host_measured *m)
 {
     cs_host_ports p = cs_host_inject_ports(a);
 
     why[0] = '\0';
+    CS_TRY(check_aws(why, a));
     CS_TRY(grpc_listener(o, why, a, m));
     CS_TRY(kms_destination(o, why, a));
     CS_TRY(gateway_destination(o, why, a));

@@ -108,12 +108,14 @@ CS_MUST cs_err cs_host_measured_of(cs_host_measured *out, cs_slice config);
 
 /*
  * cs_host_settings - the parts of *o and *ports that options, environment and m decide: listener, proxies, ports.
- * CS_E_CONFIG: a port was given that the image does not dial; CS_E_FORMAT, CS_E_RANGE, CS_E_UNSUPPORTED: no endpoint. *why (a text
+ * CS_E_CONFIG: a port was given that the image does not dial, or no region or URL of AWS; CS_E_USAGE: --order; CS_E_FORMAT, CS_E_RANGE, CS_E_UNSUPPORTED: no endpoint. *why (a text
  * of at most 200 bytes) says which.
  */
 CS_MUST cs_err cs_host_settings(cs_enclave_opts *o, char why[200], const cs_args *a, const cs_host_measured *m);
 /* cs_host_inject_ports - the three of CS_HOST_INJECT_OPTS. */
 cs_host_ports cs_host_inject_ports(const cs_args *a);
+/* cs_host_preload_opts - what options and environment of `run` say of the preload, whatever the driver; texts are borrowed. */
+cs_preload_opts cs_host_preload_opts(const cs_args *a);
 
 /*
  * cs_host_compile - compile the YAML file `config` with the signctl that stands beside this program, with what options and

@@ -128,6 +128,13 @@ static void what_leads_nowhere_is_refused(void **state)
         {"--listen 127.0.0.1:1", CS_E_FORMAT, "--listen: 127.0.0.1:1 is no endpoint"},
         {"--kms-endpoint x", CS_E_FORMAT, "--kms-endpoint: x is no endpoint"},
         {"--egress x", CS_E_FORMAT, "--egress: x is no endpoint"},
+        {"--region us_east", CS_E_CONFIG, "AWS_REGION: us_east is no name of a region"},
+        {"--region ../x", CS_E_CONFIG, "AWS_REGION: ../x"},
+        {"--s3-endpoint foo", CS_E_CONFIG, "S3_ENDPOINT: foo is not http://HOST[:PORT]"},
+        {"--imds-endpoint ftp://x", CS_E_CONFIG, "IMDS_ENDPOINT: ftp://x is not"},
+        {"--imds-endpoint http://x/", CS_E_CONFIG, "IMDS_ENDPOINT: http://x/ is not"},
+        {"--order x", CS_E_USAGE, "--order x: the letters k, a and s"},
+        {"--order kak", CS_E_USAGE, "--order kak"},
         {"--kms-proxy-dest-host a/b", CS_E_FORMAT, "KMS_PROXY_DEST_HOST: tcp:a/b:443 is no endpoint"},
     };
 

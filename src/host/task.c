@@ -238,7 +238,7 @@ static void close_pipes(int p[3][2])
 
 static void in_child(pid_t parent)
 {
-    static const int defaults[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGCHLD};
+    static const int defaults[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGCHLD, SIGXFSZ};
     sigset_t none;
 
     for (size_t i = 0; i < sizeof defaults / sizeof *defaults; i++) {

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "init/nsm_codec.h"
 #include "net/aws/kms.h"
+#include "net/aws/region.h"
 #include "net/tls.h"
 #include "secret/cms.h"
 #include "tools/kmstool.h"
@@ -26,20 +27,10 @@ static void say(const char *text, cs_err err)
 
 cs_err cs_kmstool_host(char out[CS_KMSTOOL_HOST_MAX], const char *region)
 {
-    static const char *const suffixes[][2] = {
-        {"cn-", "amazonaws.com.cn"},   {"eusc-", "amazonaws.eu"},      {"us-iso-", "c2s.ic.gov"},
-        {"us-isob-", "sc2s.sgov.gov"}, {"eu-isoe-", "cloud.adc-e.uk"}, {"us-isof-", "csp.hci.ic.gov"},
-        {"", "amazonaws.com"},
-    };
-    size_t i = 0;
-
-    while (strncmp(region, suffixes[i][0], strlen(suffixes[i][0])) != 0) {
-        i++;
-    }
     if (strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(region) || region[0] == '\0') {
         return CS_E_RANGE;
     }
-    int n = snprintf(out, CS_KMSTOOL_HOST_MAX, "kms.%s.%s", region, suffixes[i][1]);
+    int n = snprintf(out, CS_KMSTOOL_HOST_MAX, "kms.%s.%s", region, cs_aws_suffix(region));
     return n < CS_KMSTOOL_HOST_MAX ? CS_OK : CS_E_RANGE;
 }
 

@@ -80,7 +80,18 @@ other_kms_port() (
     refused '^sign-host: CONFIG: .*5009' 1
 )
 # nobody listens where the KMS proxy leads
-kms_away() { KMS_TO=tcp:127.0.0.1:1 refused '^sign-host: CLOSED: .*7102' 1; }
+kms_away() { KMS_TO=tcp:127.0.0.1:1 refused '^sign-host: CONNECT: .*the way to KMS, tcp:127.0.0.1:1 (inject 7102' 1; }
+no_way_to_kms() ( KMS_PROXY_ENABLE=0 refused '^sign-host: CONNECT: .*KMS_PROXY_ENABLE is 0' 1 )
+# what would be part of a URL is refused before anything is fetched
+no_region() (
+    export AWS_REGION=$1
+    refused '^sign-host: CONFIG: .*AWS_REGION' 1 && ! grep -q IMDS "$RUN/r.out"
+)
+no_url() ( S3_ENDPOINT=$1 refused '^sign-host: CONFIG: .*S3_ENDPOINT' 1 )
+log_is_a_pipe() {
+    rm -f "$RUN/r.console.log" && mkfifo "$RUN/r.console.log"
+    (refused '^sign-host: IO: .*console log' 1) && rm "$RUN/r.console.log"
+}
 default_driver() {
     [ ! -e /dev/nitro_enclaves ] || return 0
     "$BIN/sign-host" run 2>"$RUN/d.err"
@@ -124,6 +135,12 @@ case_ "no-shares-uri" missing_variables s3://bucket/k "" KEY_SHARES_S3_URI 2
 for uri in http://bucket/k s3://bucket s3://Bucket/k s3://b..c/k 's3://bucket/k?versionId='; do
     case_ "malformed-uri $uri" missing_variables s3://bucket/k "$uri" '^sign-host: S3_URI: .*KEY_SHARES_S3_URI' 1
 done
+for region in 'us east' ../x US-EAST-1; do
+    case_ "malformed-region $region" no_region "$region"
+done
+case_ "malformed-s3-endpoint" no_url foo
+case_ "injections-of-no-order" refused "order x: the letters k, a and s" 2 --order x
+case_ "log-is-a-pipe" log_is_a_pipe
 case_ "no-image" no_image
 case_ "image-with-a-bad-crc" bad_crc
 case_ "image-that-is-cut" cut_image
@@ -148,6 +165,7 @@ case_ "list-not-its-json" fault describe-enclaves:garbage:1 NITRO_ANSWER
 case_ "dies-amid-the-injection" fault run-enclave:die ENCLAVE_DIED
 clear_fault
 case_ "kms-away" kms_away
+case_ "kms-proxy-disabled" no_way_to_kms
 case_ "debug-mode-is-refused-by-kms" debug_refused
 case_ "debug-mode-in-the-status" debug_status
 case_ "debug-mode-console" debug_console

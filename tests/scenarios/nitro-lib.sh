@@ -35,11 +35,12 @@ nitro_prepare() {
     store
 }
 
-# run_nitro DIR [OPTION...]: in the foreground; run_args: what is common
+# run_nitro DIR [OPTION...]: in the foreground; IN: a command that runs it (array)
+IN=()
 run_nitro() {
     local dir=$1
     shift
-    env AGE_KEY_S3_URI="${AGE_KEY_S3_URI-s3://$BUCKET/enclave/age-private.key.enc}" \
+    "${IN[@]}" env AGE_KEY_S3_URI="${AGE_KEY_S3_URI-s3://$BUCKET/enclave/age-private.key.enc}" \
         KEY_SHARES_S3_URI="${KEY_SHARES_S3_URI-s3://$BUCKET/enclave/service_key_shares.json.age}" \
         AWS_REGION="${AWS_REGION-$REGION}" IMDS_ENDPOINT="${IMDS_ENDPOINT-$IMDS}" S3_ENDPOINT="${S3_ENDPOINT-$S3}" \
         MEMORY_MIB="${MEMORY_MIB-512}" \

@@ -9,6 +9,7 @@
 #include "net/aws/curl.h"
 #include "net/aws/json.h"
 #include "net/aws/kms.h"
+#include "net/aws/region.h"
 
 #define ANSWER_MAX ((uint64_t)1 << 20)
 #define URL_MAX 512
@@ -19,9 +20,9 @@ typedef struct lines {
 
 static cs_err address(char url[URL_MAX], char host[URL_MAX], const cs_kms_admin *k)
 {
-    const char *suffix = strncmp(k->region, "cn-", 3) == 0 ? ".cn" : "", *p;
+    const char *p;
     int n = k->endpoint != NULL ? snprintf(url, URL_MAX, "%s/", k->endpoint)
-                                : snprintf(url, URL_MAX, "https://kms.%s.amazonaws.com%s/", k->region, suffix);
+                                : snprintf(url, URL_MAX, "https://kms.%s.%s/", k->region, cs_aws_suffix(k->region));
 
     if (n >= URL_MAX || (p = strstr(url, "://")) == NULL) {
         return CS_E_RANGE;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "net/aws/region.h"
 #include "net/aws/s3.h"
 #include "net/aws/sigv4.h"
 
@@ -54,14 +55,6 @@ cs_err cs_s3_parse_uri(cs_s3_uri *out, const char *uri)
     return CS_OK;
 }
 
-/* A region that may stand in a host name of ours. */
-static bool region_valid(const char *r)
-{
-    size_t n = strlen(r);
-
-    return n > 0 && n < 33 && strspn(r, "abcdefghijklmnopqrstuvwxyz0123456789-") == n;
-}
-
 /* "http://HOST[:PORT]" or "https://...", nothing behind. */
 static cs_err given_host(cs_s3_address *a, const char *endpoint)
 {
@@ -79,7 +72,7 @@ static cs_err given_host(cs_s3_address *a, const char *endpoint)
 
 static cs_err aws_host(cs_s3_address *a, const cs_s3_uri *uri, const char *region, bool by_path)
 {
-    const char *suffix = strncmp(region, "cn-", 3) == 0 ? "amazonaws.com.cn" : "amazonaws.com";
+    const char *suffix = cs_aws_suffix(region);
     int n = by_path ? snprintf(a->host, sizeof a->host, "s3.%s.%s", region, suffix)
                     : snprintf(a->host, sizeof a->host, "%s.s3.%s.%s", uri->bucket, region, suffix);
 
@@ -93,7 +86,7 @@ cs_err cs_s3_address_of(cs_s3_address *out, const cs_s3_uri *uri, const char *re
 
     memset(out, 0, sizeof *out);
     cs_buf path = cs_buf_wrap(out->path, sizeof out->path - 1), query = cs_buf_wrap(out->query, sizeof out->query - 1);
-    if (!region_valid(region)) {
+    if (!cs_aws_region_valid(region)) {
         return CS_E_FORMAT;
     }
     CS_TRY(endpoint != NULL ? given_host(out, endpoint) : aws_host(out, uri, region, by_path));
