@@ -7,21 +7,6 @@
 #include "tools/config_file.h"
 #include "tools/tool_file.h"
 
-static cs_err write_out(const char *path, cs_slice bytes)
-{
-    cs_tfile_out out = {0};
-    cs_err err = cs_tfile_out_open(&out, path, false);
-
-    if (err == CS_OK) {
-        err = cs_tfile_out_write(&out, bytes);
-    }
-    if (err == CS_OK) {
-        err = cs_tfile_out_commit(&out);
-    }
-    cs_tfile_out_close(&out);
-    return err;
-}
-
 static int report(const cs_args *a, size_t len)
 {
     uint8_t mem[8192];
@@ -43,6 +28,7 @@ static int run(const cs_args *a)
     const char *out = cs_args_str(a, "out");
     bool json = cs_args_flag(a, "json");
     cs_config_file config;
+    cs_tfile_out file = {0};
     int status = 0;
 
     if (json && (out == NULL || strcmp(out, "-") == 0)) {
@@ -50,7 +36,10 @@ static int run(const cs_args *a)
     }
     cs_err err = cs_config_file_load(&config, a->pos[0], a);
     if (err == CS_OK) {
-        err = write_out(out, cs_buf_slice(&config.cbor));
+        err = cs_tfile_out_open(&file, out, false);
+    }
+    if (err == CS_OK) {
+        err = cs_tfile_out_all(&file, cs_buf_slice(&config.cbor));
     }
     if (err == CS_E_USAGE) {
         status = cs_usage_error(a, "%s", config.detail);

@@ -61,6 +61,7 @@ static void print_place(const cs_plint_finding *f)
 static int run_lint(const cs_args *a)
 {
     static cs_plint l;
+    char detail[512];
     cs_buf file = cs_buf_heap(CS_POLICY_MAX);
     cs_err err = cs_tfile_read(&file, a->pos[0]);
 
@@ -69,7 +70,8 @@ static int run_lint(const cs_args *a)
     }
     cs_buf_free(&file);
     if (err != CS_OK) {
-        (void)cs_refuse(a, err, cs_args_flag(a, "json"), a->pos[0]);
+        (void)snprintf(detail, sizeof detail, "%.200s%s%s", a->pos[0], l.why[0] != '\0' ? ": " : "", l.why);
+        (void)cs_refuse(a, err, cs_args_flag(a, "json"), detail);
         return 2;
     }
     if (cs_args_flag(a, "json")) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/aws/region.h"
 #include "tools/cmds.h"
 #include "tools/policy_lint.h"
 #include "tools/policy_make.h"
@@ -96,18 +97,13 @@ static int read_roles(wanted *w, const cs_args *a, const char *option, const cha
     return 0;
 }
 
-static const char *partition_of(const char *region)
-{
-    return strncmp(region, "cn-", 3) == 0 ? "aws-cn" : strncmp(region, "us-gov-", 7) == 0 ? "aws-us-gov" : "aws";
-}
-
 static int read_who(wanted *w, const cs_args *a)
 {
     const char *account = cs_args_str(a, "account"), *admin = cs_args_str(a, "admin-role"),
                *first[CS_POLICY_ROLES] = {0};
     int status;
 
-    w->plan.partition = partition_of(cs_args_str(a, "region"));
+    w->plan.partition = cs_aws_partition(cs_args_str(a, "region"));
     if (account != NULL && !account_valid(account)) {
         return cs_usage_error(a, "--account %s: not 12 digits", account);
     }
@@ -135,6 +131,17 @@ static int read_who(wanted *w, const cs_args *a)
     return 0;
 }
 
+static int bad_release(const cs_args *a, const char *given, cs_err err)
+{
+    if (err != CS_E_FORMAT && err != CS_E_NOT_FOUND) {
+        return cs_refuse(a, err, false, given) + 1;
+    }
+    return cs_usage_error(a,
+                          "--release %.120s: neither a file of measurements (JSON with PCR0) or of an image (EIF), nor "
+                          "PCR0:PCR1:PCR2 of 96 hex digits each",
+                          given);
+}
+
 static int read_releases(wanted *w, const cs_args *a)
 {
     const char *given[CS_RELEASE_MAX] = {0}, *pcr3 = cs_args_str(a, "pcr3");
@@ -157,7 +164,7 @@ static int read_releases(wanted *w, const cs_args *a)
         cs_release *r = &w->plan.releases[w->plan.num_releases];
         cs_err err = cs_release_read(r, given[i]);
         if (err != CS_OK) {
-            return cs_refuse(a, err, false, given[i]) + 1;
+            return bad_release(a, given[i], err);
         }
         if (pcr3 != NULL && cs_release_bind(r, 3, &role) != CS_OK) {
             return cs_usage_error(a, "--release %s has another PCR3 than --pcr3", given[i]);
@@ -258,8 +265,12 @@ static int run_policy(const cs_args *a)
     const char *kind = cs_args_str(a, "kind");
     int status;
 
+    if (!cs_aws_region_valid(cs_args_str(a, "region"))) {
+        return cs_usage_error(a, "--region (AWS_REGION) %s: no name of a region, e.g. us-east-1",
+                              cs_args_str(a, "region"));
+    }
     if (strcmp(kind, "trust") == 0) {
-        return print(a, &w, cs_policy_trust(partition_of(cs_args_str(a, "region"))));
+        return print(a, &w, cs_policy_trust(cs_aws_partition(cs_args_str(a, "region"))));
     }
     if (strcmp(kind, "key") != 0 && strcmp(kind, "iam") != 0) {
         return cs_usage_error(a, "--kind: key, iam or trust");

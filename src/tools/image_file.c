@@ -12,11 +12,23 @@
 
 #define FILE_MAX ((size_t)1 << 31)
 
+/* A pipe that a shell has made, <(command), has a writer and no name: it leads to no path. */
+static bool named_pipe(const char *path)
+{
+    char target[PATH_MAX];
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISFIFO(st.st_mode) && realpath(path, target) != NULL;
+}
+
 cs_err cs_image_file_read(cs_image_file *out, const char *path)
 {
     const cs_eif_section *s;
 
     *out = (cs_image_file){.file = cs_buf_heap(FILE_MAX)};
+    if (named_pipe(path)) {
+        return CS_E_IO; /* to open one that nobody writes to would wait for ever */
+    }
     CS_TRY(cs_tfile_read(&out->file, path));
     out->crc = cs_eif_parse(&out->eif, cs_buf_slice(&out->file));
     if (out->crc != CS_OK && out->crc != CS_E_EIF_CRC) {
@@ -169,10 +181,7 @@ cs_err cs_image_file_write(const char *path, cs_slice bytes)
         err = CS_E_IO;
     }
     if (err == CS_OK) {
-        err = cs_tfile_out_write(&out, bytes);
-    }
-    if (err == CS_OK) {
-        err = cs_tfile_out_commit(&out);
+        return cs_tfile_out_all(&out, bytes);
     }
     cs_tfile_out_close(&out);
     return err;

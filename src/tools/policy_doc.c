@@ -41,22 +41,40 @@ static bool both(const json_t *st, const char *a, const char *b)
     return json_object_get(st, a) != NULL && json_object_get(st, b) != NULL;
 }
 
-static bool statement_ok(const json_t *st)
+/* What is wrong with a statement, or NULL. */
+static const char *statement_fault(const json_t *st)
 {
-    static const char *const lists[] = {"Action", "NotAction", "Resource", "NotResource"};
+    static const char *const lists[][2] = {{"Action", "Action is neither a text nor a list of texts"},
+                                           {"NotAction", "NotAction is neither a text nor a list of texts"},
+                                           {"Resource", "Resource is neither a text nor a list of texts"},
+                                           {"NotResource", "NotResource is neither a text nor a list of texts"}};
+    static const char *const pairs[][3] = {{"Action", "NotAction", "it has both Action and NotAction"},
+                                           {"Resource", "NotResource", "it has both Resource and NotResource"},
+                                           {"Principal", "NotPrincipal", "it has both Principal and NotPrincipal"}};
     const char *effect = json_string_value(json_object_get(st, "Effect"));
     const json_t *c = json_object_get(st, "Condition");
 
-    for (size_t i = 0; i < 4; i++) {
-        const json_t *v = json_object_get(st, lists[i]);
+    if (!json_is_object(st)) {
+        return "it is no object";
+    }
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        const json_t *v = json_object_get(st, lists[i][0]);
         if (v != NULL && !texts(v)) {
-            return false;
+            return lists[i][1];
         }
     }
-    return effect != NULL && (strcmp(effect, "Allow") == 0 || strcmp(effect, "Deny") == 0) &&
-           principal_ok(json_object_get(st, "Principal")) && principal_ok(json_object_get(st, "NotPrincipal")) &&
-           !both(st, "Action", "NotAction") && !both(st, "Resource", "NotResource") &&
-           !both(st, "Principal", "NotPrincipal") && (c == NULL || json_is_object(c));
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        if (both(st, pairs[i][0], pairs[i][1])) {
+            return pairs[i][2];
+        }
+    }
+    if (effect == NULL || (strcmp(effect, "Allow") != 0 && strcmp(effect, "Deny") != 0)) {
+        return "Effect is neither Allow nor Deny";
+    }
+    if (!principal_ok(json_object_get(st, "Principal")) || !principal_ok(json_object_get(st, "NotPrincipal"))) {
+        return "Principal is neither a text nor an object of texts and lists";
+    }
+    return c == NULL || json_is_object(c) ? NULL : "Condition is no object";
 }
 
 typedef struct operator_row {
@@ -190,36 +208,60 @@ static cs_err read_statements(cs_pdoc *d)
     size_t i;
 
     if (!json_is_array(d->list) || json_array_size(d->list) == 0) {
+        (void)snprintf(d->why, sizeof d->why, "Statement is missing, empty or no list");
         return CS_E_FORMAT;
     }
     if (json_array_size(d->list) > CS_PDOC_MAX_STATEMENTS) {
+        (void)snprintf(d->why, sizeof d->why, "more than %d statements", CS_PDOC_MAX_STATEMENTS);
         return CS_E_TOO_LARGE;
     }
     json_array_foreach(d->list, i, st)
     {
-        if (!statement_ok(st)) {
+        const char *fault = statement_fault(st);
+        if (fault != NULL) {
+            (void)snprintf(d->why, sizeof d->why, "statement %zu: %s", i + 1, fault);
             return CS_E_FORMAT;
         }
         const char *sid = json_string_value(json_object_get(st, "Sid"));
         d->st[d->num] = (cs_pstatement){.json = st, .sid = sid != NULL ? sid : ""};
         d->st[d->num].deny = strcmp(json_string_value(json_object_get(st, "Effect")), "Deny") == 0;
-        CS_TRY(read_conditions(d, &d->st[d->num]));
+        cs_err err = read_conditions(d, &d->st[d->num]);
+        if (err != CS_OK) {
+            (void)snprintf(d->why, sizeof d->why, "statement %zu: %s", i + 1,
+                           err == CS_E_FORMAT ? "Condition is not operators with keys and values"
+                                              : "too many conditions");
+            return err;
+        }
         d->num++;
     }
     return CS_OK;
 }
 
+/* jansson's word and place; its text quotes a little of the document. */
+static cs_err no_json(cs_pdoc *d, const char *what, const json_error_t *e)
+{
+    (void)snprintf(d->why, sizeof d->why, "%s, line %d, column %d: %.100s", what, e->line, e->column, e->text);
+    return CS_E_FORMAT;
+}
+
 cs_err cs_pdoc_read(cs_pdoc *out, cs_slice text)
 {
     const char *inner;
+    json_error_t e;
 
     memset(out, 0, sizeof *out);
-    out->root = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
+    out->root = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, &e);
+    if (out->root == NULL) {
+        return no_json(out, "no JSON", &e);
+    }
     inner = json_string_value(json_object_get(out->root, "Policy"));
     if (inner != NULL) {
-        json_t *doc = json_loads(inner, JSON_REJECT_DUPLICATES, NULL);
+        json_t *doc = json_loads(inner, JSON_REJECT_DUPLICATES, &e);
         json_decref(out->root);
         out->root = doc;
+        if (doc == NULL) {
+            return no_json(out, "the text of Policy is no JSON", &e);
+        }
     }
     json_t *list = json_object_get(out->root, "Statement");
     const char *version = json_string_value(json_object_get(out->root, "Version"));

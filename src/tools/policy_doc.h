@@ -50,6 +50,7 @@ typedef struct cs_pdoc {
     size_t num_cond;
     bool variables; /* Version 2012-10-17: ${...} are variables */
     bool fragment;  /* a statement alone, not a document */
+    char why[192];  /* what was wrong, and where; "" when nothing was */
 } cs_pdoc;
 
 /*

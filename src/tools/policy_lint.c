@@ -360,6 +360,7 @@ cs_err cs_policy_lint(cs_plint *out, cs_slice text)
     cs_pdoc_close(&doc);
     if (err != CS_OK) {
         memset(out, 0, sizeof *out);
+        (void)snprintf(out->why, sizeof out->why, "%s", doc.why);
     }
     return err;
 }

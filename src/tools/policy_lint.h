@@ -31,6 +31,7 @@ typedef struct cs_plint {
     size_t num;
     size_t holes; /* all of them, also those beyond CS_PLINT_MAX */
     unsigned possible;
+    char why[192]; /* of CS_E_FORMAT and CS_E_TOO_LARGE: which statement, what of it */
 } cs_plint;
 
 /*
@@ -38,7 +39,7 @@ typedef struct cs_plint {
  * for all its principals, whose own IAM policies are taken to allow everything; conditions on anything but the attestation are taken to
  * hold when some value makes them hold. What an unknown operator or a variable decides may be, in an Allow, and is not, in a Deny.
  * CS_E_FORMAT (no JSON, a name twice, not a policy document) | CS_E_TOO_LARGE (> CS_POLICY_MAX, too many statements) | CS_E_NO_MEMORY;
- * then *out is zero.
+ * then *out is zero but for why.
  */
 CS_MUST cs_err cs_policy_lint(cs_plint *out, cs_slice text);
 /* cs_plint_codes - the codes of holes in the order of the table, each once; out holds CS_PLINT_CODES. Returns how many. */

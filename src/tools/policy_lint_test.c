@@ -376,6 +376,19 @@ static void refused(void **unused)
                                       "{\"Statement\":{},\"Statement\":{}}",
                                       "{\"Policy\":\"x\"}"};
 
+    static const char *const why[][2] = {
+        {"{\n\"Statement\": [,]}", "no JSON, line 2"},
+        {"{\"Policy\":\"x\"}", "the text of Policy is no JSON"},
+        {"{\"Statement\":[]}", "Statement is missing, empty"},
+        {"{\"Statement\":[{\"Effect\":\"Deny\"},1]}", "statement 2: it is no object"},
+        {"{\"Statement\":{\"Effect\":\"allow\"}}", "statement 1: Effect is neither"},
+        {"{\"Statement\":{\"Effect\":\"Allow\",\"NotAction\":1}}", "statement 1: NotAction is neither"},
+        {"{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":1}}", "statement 1: Principal"},
+        {"{\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"a\",\"NotAction\":\"a\"}}", "both Action and NotAction"},
+        {"{\"Statement\":{\"Effect\":\"Allow\",\"Condition\":[]}}", "Condition is no object"},
+        {"{\"Statement\":{\"Effect\":\"Allow\",\"Condition\":{\"Bool\":1}}}", "Condition is not operators"},
+    };
+
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(cs_policy_lint(&l, cs_slice_str(bad[i])), CS_E_FORMAT);
     }
@@ -387,6 +400,12 @@ static void refused(void **unused)
     assert_int_equal(lint("{\"Effect\":\"Allow\",\"Action\":\"a\",\"Condition\":{\"Bool\":{\"k\":null}}}"),
                      CS_E_FORMAT);
     assert_int_equal(l.num, 0);
+    for (size_t i = 0; i < sizeof why / sizeof why[0]; i++) {
+        assert_int_equal(cs_policy_lint(&l, cs_slice_str(why[i][0])), CS_E_FORMAT);
+        if (strstr(l.why, why[i][1]) == NULL) {
+            fail_msg("%s: %s", why[i][0], l.why);
+        }
+    }
     assert_int_equal(cs_policy_lint(&l, cs_slice_of(big, sizeof big)), CS_E_TOO_LARGE);
 }
 

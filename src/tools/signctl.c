@@ -1,4 +1,5 @@
 /* signctl: the command line of Countersign. Only collects the tables of the command files; see cmds.h. */
+#include <signal.h>
 #include <stddef.h>
 
 #include "base/log.h"
@@ -20,6 +21,7 @@ int main(int argc, char **argv)
             all[n++] = *c;
         }
     }
+    (void)signal(SIGXFSZ, SIG_IGN); /* a write that fails removes its temporary file */
     cs_log_init("signctl", CS_LOG_WARN, 2);
     return cs_cmd_main("signctl", "keys, shares, attestation and signing with Countersign", all, argc, argv);
 }

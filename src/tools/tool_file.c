@@ -181,3 +181,14 @@ void cs_tfile_out_close(cs_tfile_out *o)
     }
     o->file = NULL;
 }
+
+cs_err cs_tfile_out_all(cs_tfile_out *o, cs_slice bytes)
+{
+    cs_err err = cs_tfile_out_write(o, bytes);
+
+    if (err == CS_OK) {
+        err = cs_tfile_out_commit(o);
+    }
+    cs_tfile_out_close(o);
+    return err;
+}

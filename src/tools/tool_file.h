@@ -31,6 +31,8 @@ CS_MUST cs_err cs_tfile_out_open(cs_tfile_out *o, const char *path, bool keep_ex
 CS_MUST cs_err cs_tfile_out_write(void *cookie, cs_slice piece);
 /* cs_tfile_out_commit - the file is complete: flush, sync and move. CS_E_IO | CS_E_EXISTS. */
 CS_MUST cs_err cs_tfile_out_commit(cs_tfile_out *o);
+/* cs_tfile_out_all - these bytes and nothing else: write, commit, close; closed in any case. CS_E_IO | CS_E_EXISTS. */
+CS_MUST cs_err cs_tfile_out_all(cs_tfile_out *o, cs_slice bytes);
 /* cs_tfile_out_close - drops what was not committed. The zero state is fine. */
 void cs_tfile_out_close(cs_tfile_out *o);
 

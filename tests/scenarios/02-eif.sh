@@ -45,4 +45,20 @@ case_ diff_names_the_section_and_the_pcrs "is" "$(tr '\n' '|' <"$work/diff")" \
 case_ an_image_equals_itself "is" "$(status "$signctl" eif diff $toy $toy)" 0
 head -c 600 $toy >"$work/short"
 case_ a_short_image_is_refused "is" "$("$signctl" eif describe "$work/short" 2>&1 | grep -c EIF_TRUNCATED)" 1
+case_ a_kind_of_file_that_is_no_image_is_refused_at_once eval 'mkfifo "$work/pipe" && is "$(status timeout 5 "$signctl" eif describe "$work/pipe")" 1'
+case_ a_pipe_of_the_shell_is_read is "$("$signctl" eif describe --json <(cat $toy) | jq -r .Measurements.PCR0)" "$(jq -r .Measurements.PCR0 "$work/toy.json")"
+case_ registers_as_json "is" "$("$signctl" pcr role --json $role | jq -r .PCR3)" "$("$signctl" pcr role $role)"
+case_ registers_of_certificates_as_json "is" "$("$signctl" pcr file --json --signing-certificate "$work/cert.pem" | jq -r .PCR8)" "$("$signctl" pcr file "$work/cert.der")"
+# a limit of file size, as batch systems set: the command says so, and leaves nothing
+too_large_for_the_limit() (
+    mkdir "$work/limited" && ulimit -f 0
+    "$signctl" eif sign --signing-certificate "$work/cert.pem" --private-key "$work/key.pem" -o "$work/limited/x.eif" $toy 2>&1 | grep -q '^signctl.*IO' &&
+        [ -z "$(ls "$work/limited")" ]
+)
+case_ file_size_limit_leaves_no_part too_large_for_the_limit
+policy() { "$signctl" kms policy --account 123456789012 --role R --admin-role A "$@" 2>&1; }
+case_ no_region "is" "$(policy --region mars --release zz | grep -c 'mars: no name of a region')" 1
+case_ no_release "is" "$(policy --release zz | grep -c -- '--release zz: neither a file of measurements')" 1
+printf '{"Statement":[{"Effect":"Deny"},{"Effect":"maybe"}]}' >"$work/policy.json"
+case_ a_policy_that_is_none_is_told_why "is" "$("$signctl" kms lint "$work/policy.json" 2>&1 | grep -c 'statement 2: Effect is neither')" 1
 exit $failed
