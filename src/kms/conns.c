@@ -67,6 +67,14 @@ static size_t num_in_use(const cs_kms_conns *c)
     return n;
 }
 
+static bool is_stopped(cs_kms_conns *c)
+{
+    (void)pthread_mutex_lock(&c->lock);
+    bool stopped = c->stopped;
+    (void)pthread_mutex_unlock(&c->lock);
+    return stopped;
+}
+
 /* Enters a descriptor, so that stop reaches it; false after stop. */
 static bool enter(cs_kms_conns *c, int fd)
 {
@@ -137,6 +145,9 @@ cs_err cs_kms_conns_take(cs_kms_conn *out, cs_kms_conns *c, bool fresh)
         return CS_OK;
     }
     *out = (cs_kms_conn){.io = {.fd = -1}};
+    if (is_stopped(c)) {
+        return CS_E_CLOSED;
+    }
     CS_TRY(dial(out, c));
     out->born_ms = cs_clock_mono_ms();
     return CS_OK;

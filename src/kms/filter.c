@@ -26,7 +26,6 @@ void cs_kms_filter_make(cs_sandbox *out, const char *program, cs_sandbox_action 
 #endif
         CS_ALLOW(SYS_mremap),
         CS_ALLOW_WITHOUT(SYS_mprotect, 2, PROT_EXEC),
-        CS_ALLOW(SYS_clock_nanosleep),
     };
 
     cs_sandbox_init(out, program, action, log_fd);

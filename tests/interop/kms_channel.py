@@ -151,6 +151,13 @@ class World:
                 threading.Thread(target=pump, args=(up, c), daemon=True).start()
         threading.Thread(target=accept, daemon=True).start()
 
+    def hostile_conf(self):
+        """An OpenSSL configuration with which no handshake can succeed: whoever reads it fails every call below."""
+        path = f"{self.dir}/openssl.cnf"
+        with open(path, "w") as f:
+            f.write("openssl_conf = o\n[o]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\nMinProtocol = TLSv1\nMaxProtocol = TLSv1\n")
+        return path
+
     def fault(self, **order):
         """What KMS does wrong from now on; without an argument nothing."""
         path = f"{self.dir}/e/kms-fault.json"
@@ -229,7 +236,8 @@ class Channel:
         self.log = f"{w.dir}/{name}.log"
         self.process = subprocess.Popen(["sign-kms-local", "--config-fd", str(fd), "--link-core", str(theirs.fileno()),
                                          "--listen-credentials", str(listener.fileno()), "--local-dir", f"{w.dir}/l"],
-                                        pass_fds=[fd, theirs.fileno(), listener.fileno()], stderr=open(self.log, "w"))
+                                        pass_fds=[fd, theirs.fileno(), listener.fileno()], stderr=open(self.log, "w"),
+                                        env=dict(os.environ, OPENSSL_CONF=w.hostile_conf()))
         for s in (theirs, listener):
             s.close()
         os.close(fd)
