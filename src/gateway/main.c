@@ -106,12 +106,21 @@ static void fit_connections(cs_gate_config *c)
            CS_LU("http_connections", c->http_conns), CS_LU("grpc_connections", c->grpc_conns));
 }
 
+static void on_service_up(void *cookie)
+{
+    (void)cookie;
+    cs_tee_service_up(gate.tee);
+}
+
 static void on_service_change(void *cookie)
 {
     (void)cookie;
     cs_log(CS_LOG_INFO, "service", CS_LB("serving", cs_pool_serving(gate.pool)),
            CS_LU("connections", cs_pool_up(gate.pool)));
     cs_gate_health_changed(&gate);
+    if (!cs_pool_serving(gate.pool)) {
+        cs_tee_service_down(gate.tee);
+    }
 }
 
 static cs_err listen_on(int *out_fd, cs_endpoint *ep)
@@ -193,7 +202,8 @@ static cs_err set_up(void)
                            .conns = (unsigned)gate.config.service_conns,
                            .wait_ms = (uint32_t)gate.config.service_wait_ms,
                            .queue_max = CALL_QUEUE,
-                           .on_change = on_service_change};
+                           .on_change = on_service_change,
+                           .on_up = on_service_up};
     fit_connections(&gate.config);
     cs_gate_settings_fit(&gate.config);
     CS_TRY(cs_loop_new(&gate.loop));

@@ -56,6 +56,11 @@ bool cs_pool_serving(const cs_pool *p)
     return false;
 }
 
+bool cs_pool_serving_before(const cs_pool *p)
+{
+    return p->was_serving;
+}
+
 unsigned cs_pool_up(const cs_pool *p)
 {
     unsigned n = 0;
@@ -79,6 +84,13 @@ static void tell_change(cs_pool *p)
     }
 }
 
+static void tell_up(const member *m, bool before)
+{
+    if (!before && m->serving && m->pool->config.on_up != NULL && !m->pool->freeing) {
+        m->pool->config.on_up(m->pool->config.cookie);
+    }
+}
+
 /* ---- Health/Watch, one for each connection ---- */
 
 static void watch_message(cs_grpc_call *c, void *cookie, cs_slice message)
@@ -87,10 +99,12 @@ static void watch_message(cs_grpc_call *c, void *cookie, cs_slice message)
     Grpc__Health__V1__HealthCheckResponse *r =
         grpc__health__v1__health_check_response__unpack(NULL, message.len, message.p);
     (void)c;
+    bool before = m->serving;
     m->serving = r != NULL && r->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
     if (r != NULL) {
         grpc__health__v1__health_check_response__free_unpacked(r, NULL);
     }
+    tell_up(m, before);
     tell_change(m->pool);
 }
 
@@ -102,7 +116,9 @@ static void watch_end(cs_grpc_call *c, void *cookie, const cs_grpc_result *resul
     if (m->pool->freeing) {
         return;
     }
+    bool before = m->serving;
     m->serving = result->status == CS_GRPC_UNIMPLEMENTED;
+    tell_up(m, before);
     cs_timer_start(m->again, m->serving ? WATCH_NONE_MS : WATCH_AGAIN_MS, 0);
     tell_change(m->pool);
 }

@@ -17,12 +17,15 @@ typedef struct cs_pool_config {
     uint32_t wait_ms;      /* for a connection */
     size_t queue_max;      /* of one call, see cs_grpc_opts */
     cs_loop_fn *on_change; /* cs_pool_serving has changed */
+    cs_loop_fn *on_up;     /* a connection came up and its service serves; before on_change; NULL: not wanted */
     void *cookie;
 } cs_pool_config;
 
 CS_MUST cs_err cs_pool_new(cs_pool **out, cs_loop *l, const cs_pool_config *config);
 /* cs_pool_free - open calls end in UPSTREAM (on_end is called). */
 void cs_pool_free(cs_pool *p);
+/* cs_pool_serving_before - within on_up: another connection served already. */
+bool cs_pool_serving_before(const cs_pool *p);
 /* cs_pool_serving - the service said SERVING on a connection that is up. cs_pool_up - how many connections are. */
 bool cs_pool_serving(const cs_pool *p);
 unsigned cs_pool_up(const cs_pool *p);

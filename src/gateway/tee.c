@@ -1,23 +1,88 @@
 /* The TEE service at the gateway: its parts and their life. See tee.h. */
 #include "gateway/tee.h"
 
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "gateway/public.h"
 
+#define ROOT_MAX 8192u
 #define CORE_MS_MIN 30000u /* core's own steps with KMS take up to 10 s each */
 
 static cs_err may(void *cookie, const cs_tee_op_row *op, const char **detail)
 {
     const cs_tee *t = cookie;
-    (void)op;
     if (t->gate->draining) {
         *detail = "the gateway is about to end";
         return CS_E_TEE_BUSY;
     }
+    return t->check != NULL ? cs_gate_check_may(t->check, op, detail) : CS_E_TEE_GATE;
+}
+
+/* Of the PEM file that the configuration names; none: AWS's root. */
+static cs_err read_root(cs_buf *der, const char *path)
+{
+    unsigned char *bytes = NULL;
+    FILE *f = path[0] != '\0' ? fopen(path, "re") : NULL;
+    if (path[0] == '\0' || f == NULL) {
+        return path[0] == '\0' ? CS_OK : CS_E_IO;
+    }
+    X509 *cert = PEM_read_X509(f, NULL, NULL, NULL);
+    (void)fclose(f);
+    int len = cert != NULL ? i2d_X509(cert, &bytes) : 0;
+    cs_err err = len > 0 ? cs_put(der, bytes, (size_t)len) : CS_E_FORMAT;
+    OPENSSL_free(bytes);
+    X509_free(cert);
+    return err;
+}
+
+static cs_err open_gate(cs_tee *t, char why256[256])
+{
+    const cs_tee_config *c = &t->gate->config.tee;
+    cs_gate_check_config g = {.loop = t->gate->loop,
+                              .flow = t->flow,
+                              .store = t->store,
+                              .root_der = cs_buf_heap(ROOT_MAX),
+                              .allow_debug = c->allow_debug,
+                              .recheck_ms = c->recheck_s * 1000u};
+    cs_yaml_fault fault = {0};
+    size_t bare = 0;
+    cs_err err = cs_tee_policy_read(&g.policy, &bare, &fault, c);
+    if (err == CS_OK && (err = read_root(&g.root_der, c->attest_root)) != CS_OK) {
+        (void)snprintf(fault.text, sizeof fault.text, "tee.attestationRoot: a certificate in PEM is wanted: %.100s",
+                       c->attest_root);
+    }
+    if (err == CS_OK) {
+        err = cs_gate_check_new(&t->check, &g);
+    }
+    if (err != CS_OK) {
+        cs_buf_free(&g.root_der);
+        (void)snprintf(why256, 256, "%s", fault.text);
+        return err;
+    }
+    if (bare > 0) {
+        cs_log(CS_LOG_WARN, "tee_gate_pcr0_alone", CS_LU("entries", bare));
+    }
+    if (c->allow_debug) {
+        cs_log(CS_LOG_WARN, "tee_gate_debug_allowed");
+    }
     return CS_OK;
+}
+
+void cs_tee_service_down(cs_tee *t)
+{
+    if (t != NULL && t->check != NULL) {
+        cs_gate_check_down(t->check);
+    }
+}
+
+void cs_tee_service_up(cs_tee *t)
+{
+    if (t != NULL && t->check != NULL) {
+        cs_gate_check_again(t->check, !cs_pool_serving_before(t->gate->pool));
+    }
 }
 
 static cs_err open_store(cs_tee *t, char why256[256])
@@ -61,6 +126,9 @@ cs_err cs_tee_open(cs_tee **out, cs_gate *g, char why256[256])
     t->gate = g;
     if (g->config.tee.enabled && (err = open_store(t, why256)) == CS_OK) {
         err = open_flow(t);
+        if (err == CS_OK) {
+            err = open_gate(t, why256);
+        }
     }
     if (err != CS_OK) {
         cs_tee_free(t);
@@ -73,6 +141,7 @@ cs_err cs_tee_open(cs_tee **out, cs_gate *g, char why256[256])
 void cs_tee_free(cs_tee *t)
 {
     if (t != NULL) {
+        cs_gate_check_free(t->check);
         cs_store_close(t->store);
         cs_tee_flow_free(t->flow);
         free(t);

@@ -5,6 +5,7 @@
 #ifndef CS_GATEWAY_TEE_H
 #define CS_GATEWAY_TEE_H
 
+#include "gateway/gate.h"
 #include "gateway/gateway.h"
 #include "gateway/tee_flow.h"
 
@@ -12,11 +13,16 @@ typedef struct cs_tee {
     cs_gate *gate;
     cs_store *store; /* NULL: the TEE service is off */
     cs_tee_flow *flow;
+    cs_gate_check *check;
 } cs_tee;
 
 /* cs_tee_open - store and flow, when tee.enabled; why256 says more on errors. The loop and the pool are there. */
 CS_MUST cs_err cs_tee_open(cs_tee **out, cs_gate *g, char why256[256]);
 void cs_tee_free(cs_tee *t);
+/* cs_tee_service_up - a connection to the service was made anew; t may be NULL. */
+void cs_tee_service_up(cs_tee *t);
+/* cs_tee_service_down - no connection serves any more. */
+void cs_tee_service_down(cs_tee *t);
 
 /*
  * cs_tee_admit - may who sent this header (p NULL: none) ask at all? CS_E_TOKEN ... with *detail.

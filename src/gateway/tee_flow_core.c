@@ -81,6 +81,10 @@ static cs_err send_call(cs_tee_flight *fl, const cs_buf *message)
     static const cs_pool_events events = {on_message, on_drain, on_end};
     const cs_tee_flow_config *c = &fl->flow->config;
     cs_slice part = cs_buf_slice(message);
+    /* what waits for a connection would go to whoever is there then, attested or not */
+    if (fl->ask.op->op != CS_TEE_ATTEST && cs_pool_up(c->pool) == 0) {
+        return CS_E_UPSTREAM;
+    }
     CS_TRY(cs_pool_call_new(&fl->call, c->pool, core_call, c->core_ms, &events, fl));
     cs_err err = cs_grpc_send(cs_pool_call_grpc(fl->call), &part, 1);
     if (err != CS_OK) {

@@ -23,7 +23,7 @@ typedef struct cs_tee_config {
     size_t num_pcrs;
     int64_t timeout_s;
     uint64_t idempotency_s, calls, bytes, recheck_s;
-    bool gate, allow_debug;
+    bool allow_debug;
     char attest_root[CS_TEE_PATH_MAX]; /* PEM of another root than AWS's */
     char store_driver[16], store_path[CS_TEE_PATH_MAX], store_dsn[CS_TEE_PATH_MAX];
     uint64_t store_conns;

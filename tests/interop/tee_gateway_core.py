@@ -1,6 +1,7 @@
 """A fake TEE core behind a fake sign-service, for tests of the gateway: gRPC's own Python server answers countersign.v1.TeeCore/Call. It
 checks callers' signatures, makes keys (its "blob" is the key itself), signs, and keeps an audit chain. Not a test by itself."""
 import concurrent.futures
+import datetime
 import hashlib
 import os
 import threading
@@ -8,6 +9,7 @@ import time
 
 import cbor2
 import grpc
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
@@ -114,6 +116,42 @@ class Caller:
         return cbor2.dumps([body, self.key.sign(REQUEST + body), []])
 
 
+class Nsm:
+    """an attestation root of its own, and documents (COSE_Sign1 with ES384) as the NSM makes them"""
+
+    def __init__(self):
+        now = datetime.datetime.utcnow() - datetime.timedelta(hours=1)
+        self.root_key, self.leaf_key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "fake root")])
+
+        def certificate(subject, key, ca):
+            usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign",
+                                   "encipher_only", "decipher_only"), False)
+            return (x509.CertificateBuilder().subject_name(subject).issuer_name(name).public_key(key.public_key())
+                    .serial_number(x509.random_serial_number()).not_valid_before(now)
+                    .not_valid_after(now + datetime.timedelta(hours=5))
+                    .add_extension(x509.BasicConstraints(ca, 1 if ca else None), True)
+                    .add_extension(x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, **usage), True)
+                    .sign(self.root_key, hashes.SHA384()))
+        self.root = certificate(name, self.root_key, True)
+        self.leaf = certificate(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "i-0.enc0")]), self.leaf_key, False)
+        self.pcrs = [i.to_bytes(48, "big") for i in (1, 2, 3)]
+
+    def pem(self):
+        return self.root.public_bytes(Encoding.PEM)
+
+    def document(self, nonce, user_data):
+        der = [c.public_bytes(Encoding.DER) for c in (self.root, self.leaf)]
+        payload = cbor2.dumps({"module_id": "i-0123456789abcdef0-enc0123456789abcdef", "digest": "SHA384",
+                               "timestamp": int(time.time() * 1000), "pcrs": {i: v for i, v in enumerate(self.pcrs + [bytes(48)] * 13)},
+                               "certificate": der[1], "cabundle": [der[0]], "public_key": None, "user_data": user_data,
+                               "nonce": nonce})
+        protected = cbor2.dumps({1: -35})
+        r, s = utils.decode_dss_signature(self.leaf_key.sign(
+            cbor2.dumps(["Signature1", protected, b"", payload]), ec.ECDSA(hashes.SHA384())))
+        return cbor2.dumps([protected, {}, payload, r.to_bytes(48, "big") + s.to_bytes(48, "big")])
+
+
 class Core(grpc.GenericRpcHandler):
     """delay: seconds before an answer; fail: gRPC status to answer with; lie(reply) may change a reply"""
 
@@ -123,7 +161,7 @@ class Core(grpc.GenericRpcHandler):
         self.audit = ed25519.Ed25519PrivateKey.generate()
         self.calls, self.delay, self.fail, self.lie, self.attached = [], 0, None, None, []
         self.lock = threading.Lock()
-        self.document = b"document of a fake"
+        self.nsm = Nsm()
 
     def rows(self, attachments):
         return cbor2.loads(attachments).get("rows", [])
@@ -157,7 +195,8 @@ class Core(grpc.GenericRpcHandler):
                 out.append([r[0], "OK", r[2] + 1, ARN if i == 0 else "", new if i == 0 else b"", r[5], r[6], r[7]])
             return "OK", [len(out)], out, ""
         if op == "Attest":
-            return "OK", [self.document], [], ""
+            vouch = cbor2.dumps([1, "tee", bytes(32), self.audit.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw), self.boot])
+            return "OK", [self.nsm.document(f[0], vouch)], [], ""
         if op == "Stats":
             return "OK", ["{}"], [], ""
         return "NOT_IMPLEMENTED", [], [], record
@@ -208,7 +247,6 @@ class Core(grpc.GenericRpcHandler):
     def service(self, details):
         return {
             "/countersign.v1.TeeCore/Call": grpc.unary_unary_rpc_method_handler(self.call),
-            "/countersign.v1.Enclave/Attest": grpc.unary_unary_rpc_method_handler(lambda r, c: field(1, self.document)),
             "/grpc.health.v1.Health/Watch": grpc.unary_stream_rpc_method_handler(self.watch),
         }.get(details.method)
 
