@@ -114,13 +114,15 @@ def frame(body):
 # ---- sign-core
 
 OPEN, DATA, CLOSE, ATTEST, STATUS, AGE, BEGIN, CHUNK, END, CANCEL, UNBAN = range(1, 12)
-SEND, PARTY_END, ATTEST_REPLY, STATUS_REPLY, REPLY = 33, 34, 36, 37, 38
+TEE_CALL = 16
+SEND, PARTY_END, ATTEST_REPLY, STATUS_REPLY, REPLY, TEE_REPLY = 33, 34, 36, 37, 38, 40
 
 
 class Core(threading.Thread):
     def __init__(self, sock):
         super().__init__(daemon=True)
         self.sock, self.phase, self.seen, self.shares, self.silent = sock, "WAITING", [], b"", False
+        self.held = []
 
     def send(self, *frame_):
         self.sock.sendall(enc(list(frame_)))
@@ -128,6 +130,16 @@ class Core(threading.Thread):
     def status(self):
         return json.dumps({"phase": self.phase, "version": "0", "generation": 7, "accounts": 3, "bans": 1, "debug": False,
                            "emulated": True, "memory": {"locked": True}}).encode()
+
+    def tee(self, ident, sealed, call, attached):
+        """Echoes, those that say so four at a time and the last one first; `never` is not answered."""
+        if call == b"never":
+            return
+        self.held.append((ident, bytes([sealed]) + call + attached))
+        if not call.startswith(b"hold") or len(self.held) == 4:
+            for number, reply in reversed(self.held):
+                self.send(TEE_REPLY, number, reply)
+            self.held.clear()
 
     def run(self):
         while True:
@@ -147,6 +159,8 @@ class Core(threading.Thread):
                 self.send(STATUS_REPLY, ident, self.status())
             elif kind == UNBAN:
                 self.send(REPLY, ident, "OK" if f[0] == b"good" else "UNBAN", "")
+            elif kind == TEE_CALL:
+                self.tee(ident, *f)
             elif kind == AGE:
                 self.send(REPLY, ident, "KMS_DENIED", "AccessDeniedException")
             elif kind == BEGIN:
@@ -260,6 +274,26 @@ def enclave(s):
     s.core.silent = True
     check("deadline", s.refusal(ATTEST_PATH, field(1, nonce), timeout=0.2)[0] == "DEADLINE_EXCEEDED")
     s.core.silent = False
+
+
+def tee(s):
+    path = "/countersign.v1.TeeCore/Call"
+    reply = fields(s.call(path, field(1, b"call") + varint(2 << 3) + b"\1" + field(3, b"rows")))[1]
+    check("tee_call", reply == b"\1callrows", reply)
+    check("tee_call_in_clear", fields(s.call(path, field(1, b"call")))[1] == b"\0call")
+    call = s.channel.unary_unary(path)
+    futures = [call.future(field(1, b"hold%d" % i), timeout=20) for i in range(400)]
+    good = sum(fields(f.result())[1] == b"\0hold%d" % i for i, f in enumerate(futures))
+    check("tee_answers_in_another_order", good == 400, good)
+    got = s.refusal(path, field(1, b"never"), timeout=0.5)
+    check("tee_deadline", got[0] == "DEADLINE_EXCEEDED", got)
+    got = s.refusal(path, field(1, bytes(262100)))
+    check("tee_too_large_for_a_frame", got[1] == "TOO_LARGE", got)
+    check("tee_malformed", s.refusal(path, b"\x0a\xff")[:2] == ("INTERNAL", "FORMAT"))
+    gone = call.future(field(1, b"never"), timeout=20)
+    time.sleep(0.2)
+    gone.cancel()
+    check("tee_well_after_a_cancel", fields(s.call(path, field(1, b"again")))[1] == b"\0again")
 
 
 def concurrent(s):
@@ -391,7 +425,7 @@ def ends(s):
 def main():
     s = Service()
     try:
-        for part in (health, enclave, concurrent, session, raw, inject, ends):
+        for part in (health, enclave, tee, concurrent, session, raw, inject, ends):
             part(s)
     except Exception as e:  # a broken part is a failed test, with its reason
         check("run", False, repr(e))
