@@ -82,7 +82,7 @@ key_new() {
     [ "${KEY_ARN#arn:}" != "$KEY_ARN" ] || die "CreateKey failed"
 }
 
-# key_bind PCR0: the instance role may Decrypt when the enclave's image has this PCR0; nobody may otherwise
+# key_bind PCR0: the instance role may Decrypt and GenerateDataKey when the enclave's image has this PCR0; nobody may otherwise
 key_bind() {
     jq -n --arg key "$KEY_ARN" --arg pcr "$1" --arg role "$ROLE_ARN" --arg root "arn:aws:iam::$ACCOUNT:root" '
       {Version: "2012-10-17", Statement: [
@@ -90,7 +90,7 @@ key_bind() {
          Action: ["kms:Create*", "kms:Describe*", "kms:Enable*", "kms:List*", "kms:Put*", "kms:Update*", "kms:Disable*", "kms:Get*",
                   "kms:Delete*", "kms:TagResource", "kms:UntagResource", "kms:ScheduleKeyDeletion", "kms:CancelKeyDeletion",
                   "kms:Encrypt"]},
-        {Sid: "enclave", Effect: "Allow", Principal: {AWS: $role}, Action: "kms:Decrypt", Resource: "*",
+        {Sid: "enclave", Effect: "Allow", Principal: {AWS: $role}, Action: ["kms:Decrypt", "kms:GenerateDataKey"], Resource: "*",
          Condition: {StringEqualsIgnoreCase: {"kms:RecipientAttestation:ImageSha384": $pcr}}},
         {Sid: "nobody-else", Effect: "Deny", Principal: "*", Resource: "*",
          Action: ["kms:Decrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:CreateGrant"],
