@@ -83,31 +83,43 @@ void cs_control_done(cs_control *c, char what, cs_err err, const char *detail)
 
 /* ---------------------------------------------------------------- status, run.json */
 
-static void put_instance(cs_jw *w, const char *role, const cs_instance *i)
+/* Its members have other names in the list of enclaves and beside those of the host. */
+typedef struct names {
+    const char *name, *id, *grpc;
+} names;
+
+static void put_enclave(cs_jw *w, const cs_instance *i, const names *n)
 {
     uint8_t mem[CS_EP_TEXT_MAX];
     cs_buf text = cs_buf_wrap(mem, sizeof mem);
+    const cs_instance_opts *o = cs_instance_options(i);
     cs_endpoint grpc;
 
-    if (i == NULL) {
-        return;
-    }
-    const cs_instance_opts *o = cs_instance_options(i);
     cs_instance_grpc(i, &grpc);
-    cs_jw_object(w, NULL);
-    cs_jw_cstr(w, "role", role);
-    cs_jw_cstr(w, "state", cs_instance_state_name(cs_instance_state_of(i)));
-    cs_jw_cstr(w, "name", o->driver.name);
-    cs_jw_cstr(w, "id", cs_instance_id(i));
+    cs_jw_cstr(w, n->name, o->driver.name);
+    cs_jw_cstr(w, n->id, cs_instance_id(i));
     cs_jw_u64(w, "cid", cs_instance_cid(i));
     cs_jw_cstr(w, "eif", o->driver.eif);
     cs_jw_bool(w, "debug_mode", o->driver.debug);
     if (cs_endpoint_format(&text, &grpc) == CS_OK) {
-        cs_jw_str(w, "grpc", cs_buf_slice(&text));
+        cs_jw_str(w, n->grpc, cs_buf_slice(&text));
     }
     if (cs_instance_since_ms(i) != 0) {
         cs_jw_u64(w, "uptime_ms", cs_clock_mono_ms() - cs_instance_since_ms(i));
     }
+}
+
+static void put_instance(cs_jw *w, const char *role, const cs_instance *i)
+{
+    static const names listed = {"name", "id", "grpc"};
+
+    if (i == NULL) {
+        return;
+    }
+    cs_jw_object(w, NULL);
+    cs_jw_cstr(w, "role", role);
+    cs_jw_cstr(w, "state", cs_instance_state_name(cs_instance_state_of(i)));
+    put_enclave(w, i, &listed);
     cs_jw_close_object(w);
 }
 
@@ -137,27 +149,14 @@ static void put_where(cs_jw *w, const cs_service *s)
 /* Of the enclave that serves, flat: what `sign-host status` reads. */
 static void put_active(cs_jw *w, const cs_instance *i)
 {
+    static const names flat = {"enclave_name", "enclave_id", "enclave_grpc"};
     uint8_t mem[CS_EP_TEXT_MAX];
     cs_buf text = cs_buf_wrap(mem, sizeof mem);
-    cs_endpoint grpc;
 
     if (i == NULL) {
         return;
     }
-    const cs_instance_opts *o = cs_instance_options(i);
-    cs_instance_grpc(i, &grpc);
-    cs_jw_cstr(w, "enclave_name", o->driver.name);
-    cs_jw_cstr(w, "enclave_id", cs_instance_id(i));
-    cs_jw_u64(w, "cid", cs_instance_cid(i));
-    cs_jw_cstr(w, "eif", o->driver.eif);
-    cs_jw_bool(w, "debug_mode", o->driver.debug);
-    if (cs_endpoint_format(&text, &grpc) == CS_OK) {
-        cs_jw_str(w, "enclave_grpc", cs_buf_slice(&text));
-    }
-    if (cs_instance_since_ms(i) != 0) {
-        cs_jw_u64(w, "uptime_ms", cs_clock_mono_ms() - cs_instance_since_ms(i));
-    }
-    text.len = 0;
+    put_enclave(w, i, &flat);
     if (cs_instance_expires_ms(i) != 0 && cs_put_rfc3339(&text, cs_instance_expires_ms(i)) == CS_OK) {
         cs_jw_str(w, "credentials_expire", cs_buf_slice(&text));
     }

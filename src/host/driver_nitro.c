@@ -118,17 +118,20 @@ static cs_err list(cs_driver *d, cs_task_fn *done)
 
 /* ---------------------------------------------------------------- running */
 
+static cs_err take_list(cs_driver *d, cs_nitro_enclave all[CS_NITRO_LIST_MAX], size_t *num, const cs_task_end *end)
+{
+    d->task = NULL;
+    CS_TRY(verdict(d, end));
+    return cs_nitro_parse_list(all, num, CS_NITRO_LIST_MAX, end->out);
+}
+
 static void on_poll_list(void *cookie, const cs_task_end *end)
 {
     cs_driver *d = cookie;
     cs_nitro_enclave all[CS_NITRO_LIST_MAX];
     size_t num = 0;
+    cs_err err = take_list(d, all, &num, end);
 
-    d->task = NULL;
-    cs_err err = verdict(d, end);
-    if (err == CS_OK) {
-        err = cs_nitro_parse_list(all, &num, CS_NITRO_LIST_MAX, end->out);
-    }
     if (err != CS_OK) {
         /* nothing is known: that is no reason to start a second enclave */
         if (++d->failures % 20 == 1) {
@@ -238,12 +241,8 @@ static void on_first_list(void *cookie, const cs_task_end *end)
     cs_driver *d = cookie;
     cs_nitro_enclave all[CS_NITRO_LIST_MAX];
     size_t num = 0;
+    cs_err err = take_list(d, all, &num, end);
 
-    d->task = NULL;
-    cs_err err = verdict(d, end);
-    if (err == CS_OK) {
-        err = cs_nitro_parse_list(all, &num, CS_NITRO_LIST_MAX, end->out);
-    }
     if (err == CS_OK) {
         err = free_place(d, all, num);
     }

@@ -291,10 +291,9 @@ static cs_err adopt(cs_task **out, cs_tasks *ts, cs_task *t, int p[3][2])
     return CS_OK;
 }
 
-cs_err cs_task_exec(cs_task **out, cs_tasks *ts, const char *const *argv, uint32_t timeout_ms, cs_task_fn *done,
-                    void *cookie)
+/* A task, its pipes and its process; also returns in the child (pid 0), where the end that writes its input is closed. */
+static cs_err begin(cs_task **out, int p[3][2])
 {
-    int p[3][2];
     pid_t parent = getpid();
     cs_task *t = calloc(1, sizeof *t);
 
@@ -305,22 +304,36 @@ cs_err cs_task_exec(cs_task **out, cs_tasks *ts, const char *const *argv, uint32
         free(t);
         return CS_E_NO_MEMORY;
     }
-    *t = (cs_task){.done = done, .cookie = cookie};
     t->pid = fork();
+    if (t->pid < 0) {
+        close_pipes(p);
+        free(t);
+        return CS_E_LAUNCH;
+    }
     if (t->pid == 0) {
         in_child(parent);
-        (void)close(p[0][1]); /* its input ends at once */
+        (void)close(p[0][1]);
+    }
+    *out = t;
+    return CS_OK;
+}
+
+cs_err cs_task_exec(cs_task **out, cs_tasks *ts, const char *const *argv, uint32_t timeout_ms, cs_task_fn *done,
+                    void *cookie)
+{
+    int p[3][2];
+    cs_task *t = NULL;
+
+    CS_TRY(begin(&t, p));
+    t->done = done;
+    t->cookie = cookie;
+    if (t->pid == 0) { /* its input ends at once */
         if (dup2(p[0][0], STDIN_FILENO) < 0 || dup2(p[1][1], STDOUT_FILENO) < 0 || dup2(p[2][1], STDERR_FILENO) < 0) {
             _exit(127);
         }
         (void)close_range(3, ~0u, 0);
         (void)execvp(argv[0], (char *const *)(uintptr_t)argv);
         _exit(127);
-    }
-    if (t->pid < 0) {
-        close_pipes(p);
-        free(t);
-        return CS_E_LAUNCH;
     }
     CS_TRY(adopt(out, ts, t, p));
     (void)close(t->in);
@@ -338,29 +351,16 @@ cs_err cs_task_fork(cs_task **out, cs_tasks *ts, int (*child)(void *arg, int in_
                     void (*on_line)(void *cookie, const char *line), cs_task_fn *done, void *cookie)
 {
     int p[3][2];
-    pid_t parent = getpid();
-    cs_task *t = calloc(1, sizeof *t);
+    cs_task *t = NULL;
 
-    if (t == NULL || !open_pipes(p)) {
-        if (t != NULL) {
-            close_pipes(p);
-        }
-        free(t);
-        return CS_E_NO_MEMORY;
-    }
-    *t = (cs_task){.done = done, .cookie = cookie, .on_line = on_line};
-    t->pid = fork();
+    CS_TRY(begin(&t, p));
+    t->done = done;
+    t->cookie = cookie;
+    t->on_line = on_line;
     if (t->pid == 0) {
-        in_child(parent);
-        (void)close(p[0][1]);
         /* nothing of ours but the standard streams: listeners and locks must not live on in it */
         keep_only(p[0][0], p[1][1]);
         _exit(child(arg, p[0][0], p[1][1]));
-    }
-    if (t->pid < 0) {
-        close_pipes(p);
-        free(t);
-        return CS_E_LAUNCH;
     }
     return adopt(out, ts, t, p);
 }
