@@ -92,7 +92,7 @@ static void print_opt(FILE *out, const cs_opt *o)
     fputc('\n', out);
 }
 
-void cs_opts_help_cmd(FILE *out, const cs_opts_program *p, const cs_cmd *c)
+static void help_body(FILE *out, const cs_opts_program *p, const cs_cmd *c)
 {
     const char *gap = c->name[0] != '\0' ? " " : "";
     fprintf(out, "%s%s%s - %s\n\nusage: %s%s%s %s\n", p->name, gap, c->name, c->summary, p->name, gap, c->name,
@@ -108,32 +108,46 @@ void cs_opts_help_cmd(FILE *out, const cs_opts_program *p, const cs_cmd *c)
     if (c->text != NULL) {
         fprintf(out, "\n%s\n", c->text);
     }
+}
+
+static void help_end(FILE *out)
+{
     fputs("\nexit status: 0 done, 1 refused, 2 usage\n", out);
 }
 
-static const cs_cmd *only_cmd(const cs_opts_program *p)
+void cs_opts_help_cmd(FILE *out, const cs_opts_program *p, const cs_cmd *c)
 {
-    return p->cmds[0].name != NULL && p->cmds[0].name[0] == '\0' && p->cmds[1].name == NULL ? &p->cmds[0] : NULL;
+    help_body(out, p, c);
+    help_end(out);
 }
 
-void cs_opts_help_program(FILE *out, const cs_opts_program *p)
+static void help_commands(FILE *out, const cs_cmd *c)
 {
-    const cs_cmd *only = only_cmd(p);
-    if (only != NULL) {
-        cs_opts_help_cmd(out, p, only);
-        return;
-    }
-    fprintf(out, "%s - %s\n\nusage: %s COMMAND [OPTION...]\n\ncommands:\n", p->name, p->about, p->name);
-    for (const cs_cmd *c = p->cmds; c->name != NULL; c++) {
+    fputs("\ncommands:\n", out);
+    for (; c->name != NULL; c++) {
         fprintf(out, "  %-*s%s\n", HELP_COLUMN, c->name, c->summary);
     }
     fprintf(out, "  %-*s%s\n", HELP_COLUMN, "help COMMAND", "options and examples of a command");
     fprintf(out, "  %-*s%s\n", HELP_COLUMN, "completion bash|zsh|fish", "completion script for a shell");
     fprintf(out, "  %-*s%s\n", HELP_COLUMN, "man", "the man page, roff");
+}
+
+void cs_opts_help_program(FILE *out, const cs_opts_program *p)
+{
+    if (p->cmds[0].name != NULL && p->cmds[0].name[0] == '\0') { /* what it does without a command, then the others */
+        help_body(out, p, &p->cmds[0]);
+        if (p->cmds[1].name != NULL) {
+            help_commands(out, &p->cmds[1]);
+        }
+        help_end(out);
+        return;
+    }
+    fprintf(out, "%s - %s\n\nusage: %s COMMAND [OPTION...]\n", p->name, p->about, p->name);
+    help_commands(out, p->cmds);
     fputs("\noptions:\n", out);
     fprintf(out, "  %-*s%s\n", HELP_COLUMN, "-h, --help", "this text");
     fprintf(out, "  %-*s%s\n", HELP_COLUMN, "    --version", "version and build id");
-    fputs("\nexit status: 0 done, 1 refused, 2 usage\n", out);
+    help_end(out);
 }
 
 /* text with roff's special characters escaped: backslash, hyphen, and a dot or quote that begins a line */
@@ -213,8 +227,10 @@ void cs_opts_man(FILE *out, const cs_opts_program *p)
     fputs("\n.SH SYNOPSIS\n\\fB", out);
     roff(out, p->name);
     fputs("\\fR ", out);
-    roff(out, only_cmd(p) != NULL ? only_cmd(p)->synopsis : "COMMAND [OPTION...]");
-    fputs(only_cmd(p) != NULL ? "\n.SH OPTIONS\n" : "\n.SH COMMANDS\n", out);
+    const cs_cmd *first = &p->cmds[0];
+    const cs_cmd *only = first->name != NULL && first->name[0] == '\0' && p->cmds[1].name == NULL ? first : NULL;
+    roff(out, only != NULL ? only->synopsis : "COMMAND [OPTION...]");
+    fputs(only != NULL ? "\n.SH OPTIONS\n" : "\n.SH COMMANDS\n", out);
     for (const cs_cmd *c = p->cmds; c->name != NULL; c++) {
         roff_cmd(out, p, c);
     }

@@ -48,6 +48,12 @@ static const cs_cmd single[] = {
     {0},
 };
 
+static const cs_cmd mixed[] = {
+    {"", "[FILE]", "does one thing", NULL, keygen_opts, 0, 1, record},
+    {"status", "", "shows the status", NULL, json_opts, 0, 0, record},
+    {0},
+};
+
 static void slurp(int fd, char *to, size_t cap)
 {
     (void)lseek(fd, 0, SEEK_SET);
@@ -246,6 +252,19 @@ static void program_without_sub_commands(void **state)
     assert_non_null(strstr(out, "usage: tool [FILE]"));
 }
 
+static void program_with_and_without_a_command(void **state)
+{
+    (void)state;
+    assert_int_equal(run_table(mixed, "-o x file"), 0);
+    assert_int_equal(seen.cmd->name[0], '\0');
+    assert_int_equal(run_table(mixed, "status"), 0);
+    assert_string_equal(seen.cmd->name, "status");
+    assert_int_equal(run_table(mixed, "--help"), 0);
+    assert_non_null(strstr(out, "usage: tool [FILE]"));
+    assert_non_null(strstr(out, "-o, --output FILE"));
+    assert_non_null(strstr(out, "  status "));
+}
+
 static void help_shows_everything_of_the_table(void **state)
 {
     (void)state;
@@ -331,6 +350,7 @@ int main(void)
         cmocka_unit_test(double_dash_ends_options_and_dash_is_positional),
         cmocka_unit_test(overlong_option_name_is_refused),
         cmocka_unit_test(program_without_sub_commands),
+        cmocka_unit_test(program_with_and_without_a_command),
         cmocka_unit_test(help_shows_everything_of_the_table),
         cmocka_unit_test(version_names_program_and_build),
         cmocka_unit_test(man_page_is_escaped_roff),

@@ -2,12 +2,14 @@
 #include "gateway/store_cmd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/json_out.h"
 #include "base/text.h"
+#include "gateway/store_file.h"
 #include "gateway/store_migrate.h"
 #include "gateway/store_sql.h"
 
@@ -29,6 +31,38 @@ const cs_opt cs_store_cmd_migrate_opts[] = {
     JSON_ROW,
     {0},
 };
+
+const char cs_store_cmd_migrate_text[] =
+    "up goes to the newest version, down one back; --to N says where to. Each migration is one transaction. A table "
+    "keys that an\n"
+    "application has gets the columns that are missing, and keeps its own when they are taken back. down refuses where "
+    "sealed rows\n"
+    "would be lost. No gateway may have an SQLite store open meanwhile.\n\n"
+    "Examples:\n"
+    "  sign-gateway migrate status --store sqlite:/var/lib/countersign/store.db\n"
+    "  sign-gateway migrate up --print --store 'postgresql:///wallet?host=/var/run/postgresql'\n"
+    "  sign-gateway migrate down --to 1 --store sqlite:/var/lib/countersign/store.db";
+
+const cs_opt cs_store_cmd_export_opts[] = {ADDRESS_ROW, JSON_ROW, {0}};
+const char cs_store_cmd_export_text[] =
+    "All of one moment, also while a gateway serves. The file must not exist. Its last line has the number of rows and "
+    "the SHA-256\n"
+    "of what is before it.\n\n"
+    "Example:\n"
+    "  sign-gateway export backup.jsonl --store sqlite:/var/lib/countersign/store.db";
+
+const cs_opt cs_store_cmd_import_opts[] = {
+    ADDRESS_ROW,
+    {.name = "check", .kind = CS_OPT_FLAG, .help = "verify the file, store nothing"},
+    {.name = "replace", .kind = CS_OPT_FLAG, .help = "rows of the file take the place of other versions"},
+    JSON_ROW,
+    {0},
+};
+const char cs_store_cmd_import_text[] =
+    "The file is verified before anything is written. Rows that are there must be the same ones, unless --replace.\n\n"
+    "Examples:\n"
+    "  sign-gateway import backup.jsonl --check\n"
+    "  sign-gateway import backup.jsonl --store 'postgresql:///wallet?host=/var/run/postgresql'";
 
 /* ---- status */
 
@@ -202,4 +236,72 @@ int cs_store_cmd_migrate(const cs_args *a)
     }
     disconnect(db, lock);
     return rc;
+}
+
+/* ---- export and import */
+
+static int told(const cs_args *a, cs_err err, const cs_store_file *f, const char *verb)
+{
+    bool json = cs_args_flag(a, "json");
+
+    if (err != CS_OK) {
+        return cs_refuse(a, err, json, f->why[0] != '\0' ? f->why : a->pos[0]);
+    }
+    if (json) {
+        printf("{\"rows\":%llu,\"stored\":%llu}\n", (unsigned long long)f->rows, (unsigned long long)f->stored);
+    } else {
+        printf("%llu rows, %llu %s\n", (unsigned long long)f->rows, (unsigned long long)f->stored, verb);
+    }
+    return 0;
+}
+
+int cs_store_cmd_export(const cs_args *a)
+{
+    cs_sql *db = NULL;
+    int lock = -1;
+    cs_store_file f = {.rows = 0};
+    int rc = connect_to(a, true, &db, &lock);
+
+    if (rc != 0 || db == NULL) {
+        return rc;
+    }
+    int fd = open(a->pos[0], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (out == NULL) {
+        disconnect(db, lock);
+        return cs_refuse(a, errno == EEXIST ? CS_E_EXISTS : CS_E_IO, cs_args_flag(a, "json"), a->pos[0]);
+    }
+    cs_err err = cs_store_export(db, out, &f);
+    bool kept = fsync(fd) == 0;
+    kept = fclose(out) == 0 && kept;
+    err = err == CS_OK && !kept ? CS_E_IO : err;
+    if (err != CS_OK) {
+        (void)unlink(a->pos[0]); /* no half of a backup */
+    }
+    disconnect(db, lock);
+    f.stored = f.rows;
+    return told(a, err, &f, "written");
+}
+
+int cs_store_cmd_import(const cs_args *a)
+{
+    cs_sql *db = NULL;
+    int lock = -1, rc = 0;
+    bool check = cs_args_flag(a, "check");
+    cs_store_file f = {.rows = 0};
+    FILE *in = fopen(a->pos[0], "re");
+
+    if (in == NULL) {
+        return cs_refuse(a, CS_E_IO, cs_args_flag(a, "json"), a->pos[0]);
+    }
+    if (!check && (rc = connect_to(a, false, &db, &lock)) != 0) {
+        (void)fclose(in);
+        return rc;
+    }
+    cs_err err = check || db == NULL ? cs_store_check(in, &f) : cs_store_take(db, in, cs_args_flag(a, "replace"), &f);
+    (void)fclose(in);
+    if (db != NULL) {
+        disconnect(db, lock);
+    }
+    return told(a, err, &f, check ? "stored: only checked" : "stored");
 }

@@ -5,22 +5,22 @@
 #include "base/opts.h"
 
 int cs_store_cmd_migrate(const cs_args *a);
-extern const cs_opt cs_store_cmd_migrate_opts[];
+int cs_store_cmd_export(const cs_args *a);
+int cs_store_cmd_import(const cs_args *a);
+extern const cs_opt cs_store_cmd_migrate_opts[], cs_store_cmd_export_opts[], cs_store_cmd_import_opts[];
+extern const char cs_store_cmd_migrate_text[], cs_store_cmd_export_text[], cs_store_cmd_import_text[];
 
-#define CS_STORE_CMDS                                                                                                  \
+#define CS_STORE_CMD(cmd, what, line, num)                                                                             \
     {                                                                                                                  \
-        .name = "migrate", .synopsis = "up|down|status --store ADDRESS",                                               \
-        .summary = "bring the tables of the store to a version, or show which they have",                              \
-        .text = "up goes to the newest version, down one back; --to N says where to. Each migration is one "           \
-                "transaction. A table keys that\n"                                                                     \
-                "an application has gets the columns that are missing, and keeps its own when they are taken back. "   \
-                "down refuses where\n"                                                                                 \
-                "sealed rows would be lost. No gateway may have an SQLite store open meanwhile.\n\n"                   \
-                "Examples:\n"                                                                                          \
-                "  sign-gateway migrate status --store sqlite:/var/lib/countersign/store.db\n"                         \
-                "  sign-gateway migrate up --print --store 'postgresql:///wallet?host=/var/run/postgresql'\n"          \
-                "  sign-gateway migrate down --to 1 --store sqlite:/var/lib/countersign/store.db",                     \
-        .opts = cs_store_cmd_migrate_opts, .min_args = 1, .max_args = 1, .run = cs_store_cmd_migrate                   \
+        .name = #cmd, .synopsis = (what), .summary = (line), .text = cs_store_cmd_##cmd##_text,                        \
+        .opts = cs_store_cmd_##cmd##_opts, .min_args = (num), .max_args = (num), .run = cs_store_cmd_##cmd             \
     }
+#define CS_STORE_CMDS                                                                                                  \
+    CS_STORE_CMD(migrate, "up|down|status --store ADDRESS",                                                            \
+                 "bring the tables of the store to a version, or show which they have", 1),                            \
+        CS_STORE_CMD(export, "FILE --store ADDRESS",                                                                   \
+                     "write all sealed rows of the store to a file, as they are: ciphertext", 1),                      \
+        CS_STORE_CMD(import, "FILE [--check] [--replace] --store ADDRESS",                                             \
+                     "store the rows of an exported file, all of them or none", 1)
 
 #endif

@@ -315,6 +315,7 @@ static cs_err pg_run(cs_sql *db, const cs_sql_run *r)
 const cs_sql_driver cs_store_pg = {
     .name = "PostgreSQL",
     .begin = "BEGIN ISOLATION LEVEL READ COMMITTED",
+    .begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
     /* pg_class is named so that it is locked: what others have committed while we waited for the lock is seen then */
     .has_table = "SELECT 1 FROM pg_class WHERE oid = to_regclass($1)",
     .has_column = "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = to_regclass($1) AND "

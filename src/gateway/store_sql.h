@@ -65,6 +65,7 @@ typedef struct cs_sql_run {
 typedef struct cs_sql_driver {
     const char *name;
     const char *begin;      /* of a transaction that writes */
+    const char *begin_read; /* of one that reads, all of it of one moment */
     const char *has_table;  /* $1: table. One row when it is there */
     const char *has_column; /* $1, $2: table, column. One row with its type, lower case */
     const char *unique;     /* one row when column id of table keys is unique */

@@ -225,6 +225,7 @@ static cs_err lite_run(cs_sql *db, const cs_sql_run *r)
 const cs_sql_driver cs_store_sqlite = {
     .name = "SQLite",
     .begin = "BEGIN IMMEDIATE",
+    .begin_read = "BEGIN",
     .has_table = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1",
     .has_column = "SELECT lower(type) FROM pragma_table_info($1) WHERE name = $2",
     .unique = "SELECT 1 WHERE EXISTS (SELECT 1 FROM pragma_table_info('keys') WHERE name = 'id' AND pk = 1 AND (SELECT "

@@ -42,7 +42,7 @@ result() { # NAME STATUS
 }
 
 # the suites: built with the tests (asan), else by themselves
-for suite in store store_migrate store_fault; do
+for suite in store store_migrate store_fault store_file; do
     test=$TOP/build/asan/test_gateway_$suite
     if [ ! -x "$test" ]; then
         "$TOP/tools/dev/build" release "test_gateway_$suite" || exit 1
