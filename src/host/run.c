@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "host/local_lease.h"
 #include "host/proxy.h"
 #include "host/run_remote.h"
 
@@ -22,6 +23,7 @@ struct run {
     cs_loop *loop;
     cs_enclave *enclave;
     pid_t preload; /* the injecting child, 0 when it has ended */
+    pid_t lease;   /* the child that renews credentials, 0: none */
     cs_err outcome;
     bool keep, halted, stopping;
     char image[CS_HOST_PATH_MAX];
@@ -63,6 +65,8 @@ static void on_child(void *cookie)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid == r->preload) {
             preload_ended(r, status);
+        } else if (pid == r->lease) {
+            r->lease = 0;
         } else {
             cs_enclave_child_ended(r->enclave, pid, status);
         }
@@ -152,7 +156,19 @@ static cs_err start(struct run *r, const cs_args *a, cs_preload *p, cs_preload_o
     }
     CS_TRY(start_enclave(r, &eo));
     po->grpc = cs_enclave_grpc(r->enclave);
-    return preload ? start_injection(r, p, po) : CS_OK;
+    if (!preload) {
+        return CS_OK;
+    }
+    CS_TRY(start_injection(r, p, po));
+    return r->measured.lease ? cs_local_lease_start(&r->lease, po, p->expires_ms) : CS_OK;
+}
+
+static void end_child(pid_t pid)
+{
+    if (pid > 0) {
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+    }
 }
 
 static int supervise(struct run *r, const cs_args *a, cs_err err)
@@ -165,10 +181,8 @@ static int supervise(struct run *r, const cs_args *a, cs_err err)
         err = r->halted ? CS_E_LAUNCH : r->outcome;
         (void)snprintf(r->why, sizeof r->why, "the enclave has been stopped; its log: %.140s/enclave.log", dir);
     }
-    if (r->preload > 0) {
-        (void)kill(r->preload, SIGKILL);
-        (void)waitpid(r->preload, NULL, 0);
-    }
+    end_child(r->preload);
+    end_child(r->lease);
     cs_enclave_stop(r->enclave);
     if (r->enclave != NULL) {
         (void)snprintf(path, sizeof path, "%s/run.json", dir);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "codec/cbor.h"
+#include "host/local_lease.h"
 #include "host/run.h"
 
 static cs_host_measured measured;
@@ -236,6 +237,17 @@ static void an_image_says_its_ports(void **state)
     (void)rmdir(dir);
 }
 
+/* five minutes before they expire, half-way when they live shorter, never at once */
+static void credentials_of_a_local_run_are_renewed_in_time(void **state)
+{
+    (void)state;
+    assert_int_equal(cs_local_lease_wait_ms(3600000, 0), 3300000);
+    assert_int_equal(cs_local_lease_wait_ms(3600000, 3590000), 5000);
+    assert_int_equal(cs_local_lease_wait_ms(600000, 0), 300000);
+    assert_int_equal(cs_local_lease_wait_ms(1000, 0), 1000);
+    assert_int_equal(cs_local_lease_wait_ms(0, 1000), 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +255,7 @@ int main(void)
         cmocka_unit_test_setup(options_come_before_variables_before_the_configuration, setup),
         cmocka_unit_test_setup(what_leads_nowhere_is_refused, setup),
         cmocka_unit_test_setup(an_image_says_its_ports, setup),
+        cmocka_unit_test(credentials_of_a_local_run_are_renewed_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

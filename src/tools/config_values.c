@@ -269,7 +269,7 @@ static int by_name(const void *a, const void *b)
 }
 
 /* The entries of a map, at most CONTEXT_MAX, by name. */
-static cs_err sorted(const cs_cvalues *c, const cs_yaml_item *pairs[CONTEXT_MAX], const cs_ckey *k,
+static cs_err sorted(const cs_cvalues *c, const cs_yaml_item *pairs[CONTEXT_MAX], size_t *num, const cs_ckey *k,
                      const cs_yaml_entry *e)
 {
     if (e->kind != CS_YAML_MAP) {
@@ -278,21 +278,23 @@ static cs_err sorted(const cs_cvalues *c, const cs_yaml_item *pairs[CONTEXT_MAX]
     if (e->num_items > CONTEXT_MAX) {
         return cs_yaml_fail(c->fault, e->line, CS_E_CONFIG, "%s: at most %d entries", k->yaml, CONTEXT_MAX);
     }
-    for (size_t i = 0; i < e->num_items; i++) {
+    *num = e->num_items;
+    for (size_t i = 0; i < *num; i++) {
         pairs[i] = &e->items[i];
     }
-    qsort(pairs, e->num_items, sizeof *pairs, by_name);
+    qsort(pairs, *num, sizeof *pairs, by_name);
     return CS_OK;
 }
 
 /* How many callers must approve an operation of the TEE service. */
 static cs_err put_approvals(const cs_cvalues *c, cs_buf *out, const cs_ckey *k, const cs_yaml_entry *e)
 {
-    const cs_yaml_item *pairs[CONTEXT_MAX];
+    const cs_yaml_item *pairs[CONTEXT_MAX] = {NULL};
+    size_t num = 0;
 
-    CS_TRY(sorted(c, pairs, k, e));
-    CS_TRY(cs_cbor_put_map(out, e->num_items));
-    for (size_t i = 0; i < e->num_items; i++) {
+    CS_TRY(sorted(c, pairs, &num, k, e));
+    CS_TRY(cs_cbor_put_map(out, num));
+    for (size_t i = 0; i < num; i++) {
         uint64_t v = 0;
         if (cs_tee_op_named(cs_slice_str(pairs[i]->name)) == NULL) {
             return cs_yaml_fail(c->fault, pairs[i]->line, CS_E_CONFIG, "%s: %.40s is no operation", k->yaml,
@@ -310,10 +312,11 @@ static cs_err put_approvals(const cs_cvalues *c, cs_buf *out, const cs_ckey *k, 
 
 static cs_err put_map(const cs_cvalues *c, cs_buf *out, const cs_ckey *k, const cs_yaml_entry *e)
 {
-    const cs_yaml_item *pairs[CONTEXT_MAX];
+    const cs_yaml_item *pairs[CONTEXT_MAX] = {NULL};
+    size_t num = 0;
 
-    CS_TRY(sorted(c, pairs, k, e));
-    for (size_t i = 0; i < e->num_items; i++) {
+    CS_TRY(sorted(c, pairs, &num, k, e));
+    for (size_t i = 0; i < num; i++) {
         const cs_yaml_item *p = pairs[i];
         if (p->name[0] == '\0' || strlen(p->name) > 256 || strlen(p->text) > TEXT_MAX ||
             !cs_utf8_valid(cs_slice_str(p->name)) || !cs_utf8_valid(cs_slice_str(p->text))) {
@@ -321,8 +324,8 @@ static cs_err put_map(const cs_cvalues *c, cs_buf *out, const cs_ckey *k, const 
                                 "%s: a name of 1 to 256 bytes and a text value are wanted", k->yaml);
         }
     }
-    CS_TRY(cs_cbor_put_map(out, e->num_items));
-    for (size_t i = 0; i < e->num_items; i++) {
+    CS_TRY(cs_cbor_put_map(out, num));
+    for (size_t i = 0; i < num; i++) {
         CS_TRY(cs_cbor_put_text(out, pairs[i]->name));
         CS_TRY(cs_cbor_put_text(out, pairs[i]->text));
     }
