@@ -9,18 +9,11 @@ set -u
     exit 77
 }
 
-# the role may make data keys as it may decrypt: with the image's PCR0 only
-key_bind_tee() {
-    local policy
-    policy=$(jq -n --arg key "$KEY_ARN" '{KeyId: $key, PolicyName: "default"}' | kms GetKeyPolicy | jq -r .Policy |
-        jq -c '(.Statement[] | select(.Sid == "enclave") | .Action) = ["kms:Decrypt", "kms:GenerateDataKey"]') &&
-        jq -n --arg key "$KEY_ARN" --arg policy "$policy" '{KeyId: $key, PolicyName: "default", Policy: $policy}' | kms PutKeyPolicy >/dev/null
-}
 image_tee() {
     config_write "$RUN/image.yaml"
     printf 'tee: {enabled: true, workers: 2}\n' >>"$RUN/image.yaml"
     "$BIN/signctl" config compile "$RUN/image.yaml" -o "$RUN/image.cbor" && "$BIN/sign-host" image build --config "$RUN/image.cbor" "$RUN/image" &&
-        image_pcrs "$RUN/image" && key_bind "$PCR0" && key_bind_tee
+        image_pcrs "$RUN/image" && key_bind "$PCR0"
 }
 shares_tee() {
     "$BIN/signctl" caller new --id payments -o "$RUN/payments.json" >/dev/null &&
