@@ -81,6 +81,7 @@ cs_err cs_tee_policy_read(cs_att_policy *out, size_t *out_bare, cs_yaml_fault *f
             CS_TRY(from_file(&t, fault, i, c->pcrs[i]));
         } else {
             cs_err err = cs_att_tuple_parse(&t, cs_slice_str(c->pcrs[i]));
+            err = err == CS_OK && t.mask != 1 && (t.mask & 7u) != 7u ? CS_E_FORMAT : err;
             if (err != CS_OK) {
                 return bad(fault, i,
                            err == CS_E_ATT_DEBUG || err == CS_E_RANGE

@@ -1,5 +1,5 @@
 /* Settings of the TEE service at the gateway. See tee_settings.h. */
-#include "gateway/tee_settings.h"
+#include "gateway/tee_settings_int.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -15,47 +15,38 @@
 #define VALUE_MAX 65536u
 #define MIB (1024ull * 1024ull)
 
-typedef enum kind { BOOL, NUMBER, SIGNED, TEXT, LIST, DSN } kind;
-
-typedef struct setting {
-    const char *name; /* "tee.vsock.kmsPort": below an entry "tee.vsock" of the file */
-    kind kind;
-    uint64_t min, max; /* NUMBER: range; TEXT, DSN: max is the room */
-    size_t at;
-    const char *def, *one_of; /* one_of: words that are possible, " " between */
-} setting;
-
 #define AT(field) offsetof(cs_tee_config, field)
 #define TEXT_OF(field) 0, sizeof(((cs_tee_config *)NULL)->field) - 1, AT(field)
 
-static const setting settings[] = {
-    {"tee.enabled", BOOL, 0, 1, AT(enabled), "false", NULL},
-    {"tee.enclaveCID", NUMBER, 3, 4294967294u, AT(enclave_cid), "16", NULL},
-    {"tee.vsock.kmsPort", NUMBER, 1, 4294967294u, AT(kms_port), "8000", NULL},
-    {"tee.vsock.imdsPort", NUMBER, 1, 4294967294u, AT(imds_port), "8001", NULL},
-    {"tee.vsock.stsPort", NUMBER, 1, 4294967294u, AT(sts_port), "8002", NULL},
-    {"tee.kmsKeyARN", TEXT, TEXT_OF(kms_key_arn), "", NULL},
-    {"tee.allowedPCRs", LIST, 0, 0, 0, "", NULL},
-    {"tee.requestTimeoutSeconds", SIGNED, 0, TIMEOUT_MAX_S, AT(timeout_s), "5", NULL},
-    {"tee.idempotencySeconds", NUMBER, 60, 31536000, AT(idempotency_s), "86400", NULL},
-    {"tee.maxCalls", NUMBER, 1, 65536, AT(calls), "1024", NULL},
-    {"tee.maxBytes", NUMBER, MIB, 65536 * MIB, AT(bytes), "268435456", NULL},
-    {"tee.gateRecheckSeconds", NUMBER, 1, 86400, AT(recheck_s), "3600", NULL},
-    {"tee.attestationRoot", TEXT, TEXT_OF(attest_root), "", NULL},
-    {"tee.allowDebug", BOOL, 0, 1, AT(allow_debug), "false", NULL},
-    {"tee.store.driver", TEXT, TEXT_OF(store_driver), "sqlite", "sqlite postgres"},
-    {"tee.store.path", TEXT, TEXT_OF(store_path), "/var/lib/countersign/tee.db", NULL},
-    {"tee.store.dsn", DSN, TEXT_OF(store_dsn), "", NULL},
-    {"tee.store.connections", NUMBER, 0, 64, AT(store_conns), "0", NULL},
-    {"tee.tokens.keys", TEXT, TEXT_OF(token_keys), "", NULL},
-    {"tee.tokens.issuer", TEXT, TEXT_OF(token_issuer), "", NULL},
-    {"tee.tokens.audience", TEXT, TEXT_OF(token_audience), "", NULL},
-    {"tee.tokens.leewaySeconds", NUMBER, 0, 3600, AT(token_leeway_s), "30", NULL},
-    {"tee.tls.certFile", TEXT, TEXT_OF(tls_cert), "", NULL},
-    {"tee.tls.keyFile", TEXT, TEXT_OF(tls_key), "", NULL},
-    {"tee.tls.caFile", TEXT, TEXT_OF(tls_ca), "", NULL},
+const cs_tee_setting_row cs_tee_setting_rows[] = {
+    {"tee.enabled", CS_TEE_S_BOOL, 0, 1, AT(enabled), "false", NULL},
+    {"tee.enclaveCID", CS_TEE_S_NUMBER, 3, 4294967294u, AT(enclave_cid), "16", NULL},
+    {"tee.vsock.kmsPort", CS_TEE_S_NUMBER, 1, 4294967294u, AT(kms_port), "8000", NULL},
+    {"tee.vsock.imdsPort", CS_TEE_S_NUMBER, 1, 4294967294u, AT(imds_port), "8001", NULL},
+    {"tee.vsock.stsPort", CS_TEE_S_NUMBER, 1, 4294967294u, AT(sts_port), "8002", NULL},
+    {"tee.kmsKeyARN", CS_TEE_S_TEXT, TEXT_OF(kms_key_arn), "", NULL},
+    {"tee.allowedPCRs", CS_TEE_S_LIST, 0, 0, 0, "", NULL},
+    {"tee.requestTimeoutSeconds", CS_TEE_S_SIGNED, 0, TIMEOUT_MAX_S, AT(timeout_s), "5", NULL},
+    {"tee.idempotencySeconds", CS_TEE_S_NUMBER, 60, 31536000, AT(idempotency_s), "86400", NULL},
+    {"tee.maxCalls", CS_TEE_S_NUMBER, 1, 65536, AT(calls), "1024", NULL},
+    {"tee.maxBytes", CS_TEE_S_NUMBER, MIB, 65536 * MIB, AT(bytes), "268435456", NULL},
+    {"tee.gateRecheckSeconds", CS_TEE_S_NUMBER, 1, 86400, AT(recheck_s), "3600", NULL},
+    {"tee.attestationRoot", CS_TEE_S_TEXT, TEXT_OF(attest_root), "", NULL},
+    {"tee.allowDebug", CS_TEE_S_BOOL, 0, 1, AT(allow_debug), "false", NULL},
+    {"tee.store.driver", CS_TEE_S_TEXT, TEXT_OF(store_driver), "sqlite", "sqlite postgres"},
+    {"tee.store.path", CS_TEE_S_TEXT, TEXT_OF(store_path), "/var/lib/countersign/tee.db", NULL},
+    {"tee.store.dsn", CS_TEE_S_DSN, TEXT_OF(store_dsn), "", NULL},
+    {"tee.store.connections", CS_TEE_S_NUMBER, 0, 64, AT(store_conns), "0", NULL},
+    {"tee.tokens.keys", CS_TEE_S_TEXT, TEXT_OF(token_keys), "", NULL},
+    {"tee.tokens.issuer", CS_TEE_S_TEXT, TEXT_OF(token_issuer), "", NULL},
+    {"tee.tokens.audience", CS_TEE_S_TEXT, TEXT_OF(token_audience), "", NULL},
+    {"tee.tokens.leewaySeconds", CS_TEE_S_NUMBER, 0, 3600, AT(token_leeway_s), "30", NULL},
+    {"tee.tls.certFile", CS_TEE_S_TEXT, TEXT_OF(tls_cert), "", NULL},
+    {"tee.tls.keyFile", CS_TEE_S_TEXT, TEXT_OF(tls_key), "", NULL},
+    {"tee.tls.caFile", CS_TEE_S_TEXT, TEXT_OF(tls_ca), "", NULL},
+    {0},
 };
-#define NUM_SETTINGS (sizeof settings / sizeof *settings)
+#define NUM_SETTINGS (sizeof cs_tee_setting_rows / sizeof *cs_tee_setting_rows - 1)
 
 /* What stands in the file: names of two levels. A map of texts below it has the third. */
 static const char *const keys[] = {"tee.enabled",
@@ -78,7 +69,7 @@ static const char *const keys[] = {"tee.enabled",
 
 const char *cs_tee_setting(size_t i)
 {
-    return i < NUM_SETTINGS ? settings[i].name : NULL;
+    return i < NUM_SETTINGS ? cs_tee_setting_rows[i].name : NULL;
 }
 
 size_t cs_tee_num_keys(void)
@@ -93,14 +84,9 @@ const char *cs_tee_key(size_t i)
 
 /* ---------------------------------------------------------------- one value */
 
-static void *member(cs_tee_config *c, const setting *s)
+static void *member(cs_tee_config *c, const cs_tee_setting_row *s)
 {
     return (uint8_t *)c + s->at;
-}
-
-static const void *member_of(const cs_tee_config *c, const setting *s)
-{
-    return (const uint8_t *)c + s->at;
 }
 
 typedef struct origin {
@@ -108,7 +94,7 @@ typedef struct origin {
     unsigned line;
 } origin;
 
-static cs_err set_bool(cs_tee_config *c, const origin *o, const setting *s, const char *v)
+static cs_err set_bool(cs_tee_config *c, const origin *o, const cs_tee_setting_row *s, const char *v)
 {
     static const char *const words[] = {"false", "true", "0", "1"};
     for (size_t i = 0; i < 4; i++) {
@@ -120,7 +106,7 @@ static cs_err set_bool(cs_tee_config *c, const origin *o, const setting *s, cons
     return cs_yaml_fail(o->fault, o->line, CS_E_CONFIG, "%s: true or false is wanted", s->name);
 }
 
-static cs_err set_number(cs_tee_config *c, const origin *o, const setting *s, const char *v)
+static cs_err set_number(cs_tee_config *c, const origin *o, const cs_tee_setting_row *s, const char *v)
 {
     uint64_t n = 0;
     if (cs_parse_u64(cs_slice_str(v), s->max, &n) != CS_OK || n < s->min) {
@@ -132,7 +118,7 @@ static cs_err set_number(cs_tee_config *c, const origin *o, const setting *s, co
 }
 
 /* Numbers below 1 are taken here and become the default in the end. */
-static cs_err set_signed(cs_tee_config *c, const origin *o, const setting *s, const char *v)
+static cs_err set_signed(cs_tee_config *c, const origin *o, const cs_tee_setting_row *s, const char *v)
 {
     bool minus = v[0] == '-';
     uint64_t n = 0;
@@ -155,7 +141,7 @@ static bool is_word_of(const char *v, const char *words)
     return false;
 }
 
-static cs_err set_text(cs_tee_config *c, const origin *o, const setting *s, const char *v)
+static cs_err set_text(cs_tee_config *c, const origin *o, const cs_tee_setting_row *s, const char *v)
 {
     size_t len = strlen(v);
     if (len > s->max) {
@@ -204,19 +190,19 @@ static cs_err set_list(cs_tee_config *c, const origin *o, const char *v)
     return CS_OK;
 }
 
-static cs_err set(cs_tee_config *c, const origin *o, const setting *s, const char *v)
+static cs_err set(cs_tee_config *c, const origin *o, const cs_tee_setting_row *s, const char *v)
 {
     c->given = true;
-    c->enabled_set |= s->at == AT(enabled) && s->kind == BOOL;
-    c->enclave_cid_set |= s->at == AT(enclave_cid) && s->kind == NUMBER;
+    c->enabled_set |= s->at == AT(enabled) && s->kind == CS_TEE_S_BOOL;
+    c->enclave_cid_set |= s->at == AT(enclave_cid) && s->kind == CS_TEE_S_NUMBER;
     switch (s->kind) {
-    case BOOL:
+    case CS_TEE_S_BOOL:
         return set_bool(c, o, s, v);
-    case NUMBER:
+    case CS_TEE_S_NUMBER:
         return set_number(c, o, s, v);
-    case SIGNED:
+    case CS_TEE_S_SIGNED:
         return set_signed(c, o, s, v);
-    case LIST:
+    case CS_TEE_S_LIST:
         return set_list(c, o, v);
     default:
         return set_text(c, o, s, v);
@@ -229,7 +215,7 @@ void cs_tee_settings_default(cs_tee_config *out)
     origin o = {&fault, 0};
     *out = (cs_tee_config){0};
     for (size_t i = 0; i < NUM_SETTINGS; i++) {
-        if (set(out, &o, &settings[i], settings[i].def) != CS_OK) {
+        if (set(out, &o, &cs_tee_setting_rows[i], cs_tee_setting_rows[i].def) != CS_OK) {
             abort(); /* the table's own values */
         }
     }
@@ -240,11 +226,11 @@ void cs_tee_settings_default(cs_tee_config *out)
 
 /* ---------------------------------------------------------------- where values come from */
 
-static const setting *find(const char *name)
+static const cs_tee_setting_row *find(const char *name)
 {
     for (size_t i = 0; i < NUM_SETTINGS; i++) {
-        if (strcmp(settings[i].name, name) == 0) {
-            return &settings[i];
+        if (strcmp(cs_tee_setting_rows[i].name, name) == 0) {
+            return &cs_tee_setting_rows[i];
         }
     }
     return NULL;
@@ -254,7 +240,7 @@ static cs_err unknown(const origin *o, const char *name)
 {
     const char *known[NUM_SETTINGS + 1] = {NULL};
     for (size_t i = 0; i < NUM_SETTINGS; i++) {
-        known[i] = settings[i].name;
+        known[i] = cs_tee_setting_rows[i].name;
     }
     return cs_yaml_fail(o->fault, o->line, CS_E_CONFIG_KEY, "unknown key %.80s; the nearest known one is %s", name,
                         cs_yaml_nearest(known, name));
@@ -267,7 +253,7 @@ static cs_err read_map(cs_tee_config *io, cs_yaml_fault *fault, const cs_yaml_en
         char name[NAME_MAX_BYTES];
         origin o = {fault, item->line};
         (void)snprintf(name, sizeof name, "%s.%s", e->key, item->name);
-        const setting *s = find(name);
+        const cs_tee_setting_row *s = find(name);
         if (s == NULL) {
             return unknown(&o, name);
         }
@@ -290,7 +276,7 @@ static cs_err read_list(cs_tee_config *io, cs_yaml_fault *fault, const cs_yaml_e
 
 static cs_err read_entry(cs_tee_config *io, cs_yaml_fault *fault, const cs_yaml_entry *e)
 {
-    const setting *s = find(e->key);
+    const cs_tee_setting_row *s = find(e->key);
     origin o = {fault, e->line};
     if (e->kind == CS_YAML_TEXT && e->items[0].null) { /* "tee.vsock:" with nothing behind: the defaults */
         io->given = true;
@@ -301,12 +287,12 @@ static cs_err read_entry(cs_tee_config *io, cs_yaml_fault *fault, const cs_yaml_
                    ? read_map(io, fault, e)
                    : cs_yaml_fail(fault, e->line, CS_E_CONFIG, "%s: names are wanted below it", e->key);
     }
-    if (s->kind == LIST && e->kind == CS_YAML_LIST) {
+    if (s->kind == CS_TEE_S_LIST && e->kind == CS_YAML_LIST) {
         return read_list(io, fault, e);
     }
     if (e->kind != CS_YAML_TEXT) {
         return cs_yaml_fail(fault, e->line, CS_E_CONFIG,
-                            s->kind == LIST ? "%s: a list is wanted" : "%s: one value is wanted", e->key);
+                            s->kind == CS_TEE_S_LIST ? "%s: a list is wanted" : "%s: one value is wanted", e->key);
     }
     return set(io, &o, s, e->items[0].text);
 }
@@ -331,7 +317,7 @@ static void env_name(char out[NAME_MAX_BYTES], const char *name)
     }
 }
 
-static const setting *find_env(const char *name, size_t len)
+static const cs_tee_setting_row *find_env(const char *name, size_t len)
 {
     static const struct {
         const char *env, *name;
@@ -340,9 +326,9 @@ static const setting *find_env(const char *name, size_t len)
                   {"MPC_TLS_CA_CERT_FILE", "tee.tls.caFile"}};
     char text[NAME_MAX_BYTES];
     for (size_t i = 0; i < NUM_SETTINGS; i++) {
-        env_name(text, settings[i].name);
+        env_name(text, cs_tee_setting_rows[i].name);
         if (strlen(text) == len && strncmp(text, name, len) == 0) {
-            return &settings[i];
+            return &cs_tee_setting_rows[i];
         }
     }
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
@@ -358,7 +344,7 @@ static cs_err unknown_env(cs_yaml_fault *fault, const char *name, size_t len)
     char names[NUM_SETTINGS][NAME_MAX_BYTES], word[NAME_MAX_BYTES];
     const char *known[NUM_SETTINGS + 1] = {NULL};
     for (size_t i = 0; i < NUM_SETTINGS; i++) {
-        env_name(names[i], settings[i].name);
+        env_name(names[i], cs_tee_setting_rows[i].name);
         known[i] = names[i];
     }
     (void)snprintf(word, sizeof word, "%.*s", (int)len, name);
@@ -372,7 +358,7 @@ cs_err cs_tee_settings_env(cs_tee_config *io, cs_yaml_fault *fault, char *const 
     *fault = (cs_yaml_fault){0};
     for (char *const *e = environ_list; *e != NULL; e++) {
         size_t len = strcspn(*e, "=");
-        const setting *s = find_env(*e, len);
+        const cs_tee_setting_row *s = find_env(*e, len);
         bool tls_only = s != NULL && strncmp(*e, "MPC_", 4) == 0, given = io->given;
         if (s == NULL && strncmp(*e, "APP_TEE_", 8) == 0) {
             return unknown_env(fault, *e, len);
@@ -392,7 +378,7 @@ cs_err cs_tee_settings_set(cs_tee_config *io, cs_yaml_fault *fault, const char *
     origin o = {fault, 0};
     *fault = (cs_yaml_fault){0};
     (void)snprintf(name, sizeof name, "%.*s", (int)len, assignment);
-    const setting *s = find(name);
+    const cs_tee_setting_row *s = find(name);
     if (s == NULL || len >= sizeof name) {
         return unknown(&o, name);
     }
@@ -436,82 +422,6 @@ cs_err cs_tee_settings_finish(cs_tee_config *io, cs_yaml_fault *fault, bool *out
     }
     if (!pg && io->store_path[0] == '\0') {
         return cs_yaml_fail(fault, 0, CS_E_CONFIG, "tee.store.driver is sqlite: tee.store.path is wanted");
-    }
-    return CS_OK;
-}
-
-/* ---------------------------------------------------------------- print */
-
-/* In double quotes, which YAML reads as JSON does. */
-static cs_err put_quoted(cs_buf *out, const char *v)
-{
-    CS_TRY(cs_put_str(out, "\""));
-    for (; *v != '\0'; v++) {
-        CS_TRY(*v == '"' || *v == '\\' ? cs_put_fmt(out, "\\%c", *v) : cs_put_u8(out, (uint8_t)*v));
-    }
-    return cs_put_str(out, "\"");
-}
-
-/* scheme://user:PASSWORD@host and password=PASSWORD */
-static cs_err put_masked(cs_buf *out, const char *dsn)
-{
-    char text[CS_TEE_PATH_MAX + 8];
-    const char *host = strstr(dsn, "://"), *at = host != NULL ? strrchr(host, '@') : NULL;
-    const char *colon = at != NULL ? memchr(host + 3, ':', (size_t)(at - host - 3)) : NULL;
-    const char *word = strcasestr(dsn, "password=");
-    if (colon != NULL) {
-        (void)snprintf(text, sizeof text, "%.*s:***%s", (int)(colon - dsn), dsn, at);
-    } else if (word != NULL) {
-        size_t len = word[9] == '\'' ? strlen(word + 9) : strcspn(word + 9, " &");
-        (void)snprintf(text, sizeof text, "%.*s***%s", (int)(word + 9 - dsn), dsn, word + 9 + len);
-    } else {
-        (void)snprintf(text, sizeof text, "%s", dsn);
-    }
-    return put_quoted(out, text);
-}
-
-static cs_err put_list(cs_buf *out, const cs_tee_config *c)
-{
-    CS_TRY(cs_put_str(out, "["));
-    for (size_t i = 0; i < c->num_pcrs; i++) {
-        CS_TRY(cs_put_str(out, i > 0 ? ", " : ""));
-        CS_TRY(put_quoted(out, c->pcrs[i]));
-    }
-    return cs_put_str(out, "]");
-}
-
-static cs_err put_value(cs_buf *out, const cs_tee_config *c, const setting *s)
-{
-    const void *v = member_of(c, s);
-    switch (s->kind) {
-    case BOOL:
-        return cs_put_str(out, *(const bool *)v ? "true" : "false");
-    case NUMBER:
-        return cs_put_fmt(out, "%llu", (unsigned long long)*(const uint64_t *)v);
-    case SIGNED:
-        return cs_put_fmt(out, "%lld", (long long)*(const int64_t *)v);
-    case LIST:
-        return put_list(out, c);
-    case DSN:
-        return put_masked(out, v);
-    default:
-        return put_quoted(out, v);
-    }
-}
-
-cs_err cs_tee_settings_print(cs_buf *out, const cs_tee_config *c)
-{
-    char group[NAME_MAX_BYTES] = "";
-    CS_TRY(cs_put_str(out, "tee:\n"));
-    for (size_t i = 0; i < NUM_SETTINGS; i++) {
-        const char *name = settings[i].name + 4, *dot = strchr(name, '.');
-        if (dot != NULL && (strlen(group) != (size_t)(dot - name) || strncmp(group, name, strlen(group)) != 0)) {
-            (void)snprintf(group, sizeof group, "%.*s", (int)(dot - name), name);
-            CS_TRY(cs_put_fmt(out, "  %s:\n", group));
-        }
-        CS_TRY(cs_put_fmt(out, dot != NULL ? "    %s: " : "  %s: ", dot != NULL ? dot + 1 : name));
-        CS_TRY(put_value(out, c, &settings[i]));
-        CS_TRY(cs_put_str(out, "\n"));
     }
     return CS_OK;
 }

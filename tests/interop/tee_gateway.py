@@ -1,14 +1,12 @@
 #!/usr/bin/python3
-"""The TEE service of sign-gateway between gRPC's own Python client and a fake core (tee_fake.py): named operations, calls, idempotency, late
-answers, refusals, HTTP/JSON, tokens, TLS; signatures are verified by another implementation."""
+"""The TEE service of sign-gateway between gRPC's own Python client and a fake core (tee_gateway_core.py): named operations, calls, idempotency, late
+answers, refusals, the gate, HTTP/JSON; signatures are verified by another implementation."""
 import base64
 import hashlib
 import http.client
 import json
 import os
 import signal
-import socket
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,7 +16,6 @@ import time
 try:
     import cbor2
     import grpc
-    from cryptography.hazmat.primitives.asymmetric import ed25519
 
     import tee_gateway_core as fake
 except ImportError as missing:
@@ -36,7 +33,8 @@ def check(name, ok, detail=""):
 
 
 class Gateway:
-    def __init__(self, service_port, folder, *extra, env=None, start=True):
+    def __init__(self, service_port, folder, *extra, env=None, start=True, tls=None):
+        self.tls = tls
         self.dir = tempfile.TemporaryDirectory()
         self.ports = os.path.join(self.dir.name, "ports")
         self.command = ["sign-gateway", "--listen-grpc", "tcp:127.0.0.1:0", "--listen-http", "tcp:127.0.0.1:0", "--service",
@@ -61,7 +59,8 @@ class Gateway:
         rows = dict(line.strip().split("=") for line in open(self.ports))
         self.grpc = int(rows["GATEWAY_GRPC"].rsplit(":", 1)[1])
         self.http = int(rows["GATEWAY_HTTP"].rsplit(":", 1)[1])
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc}")
+        target = f"127.0.0.1:{self.grpc}"
+        self.channel = grpc.secure_channel(target, self.tls) if self.tls else grpc.insecure_channel(target)
 
     def grpc_call(self, method, request, timeout=10, metadata=None):
         f = self.channel.unary_unary(f"/countersign.v1.Tee/{method}")
@@ -341,4 +340,5 @@ def main():
     sys.exit(1 if failed else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
