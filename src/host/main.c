@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/measured.h"
 #include "base/json_out.h"
 #include "base/log.h"
 #include "base/opts.h"
@@ -240,5 +241,6 @@ static const cs_cmd commands[] = {
 int main(int argc, char **argv)
 {
     (void)signal(SIGXFSZ, SIG_IGN); /* a log that may not grow ends no enclave */
+    cs_cmd_on_version(cs_measured_version);
     return cs_cmd_main("sign-host", "the parent instance's side of Countersign", commands, argc, argv);
 }

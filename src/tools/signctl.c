@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "base/log.h"
+#include "base/measured.h"
 #include "tools/cmds.h"
 
 #define MAX_CMDS 128
@@ -22,6 +23,7 @@ int main(int argc, char **argv)
         }
     }
     (void)signal(SIGXFSZ, SIG_IGN); /* a write that fails removes its temporary file */
+    cs_cmd_on_version(cs_measured_version);
     cs_log_init("signctl", CS_LOG_WARN, 2);
     return cs_cmd_main("signctl", "keys, shares, attestation and signing with Countersign", all, argc, argv);
 }

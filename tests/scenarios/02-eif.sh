@@ -61,4 +61,14 @@ case_ no_region "is" "$(policy --region mars --release zz | grep -c 'mars: no na
 case_ no_release "is" "$(policy --release zz | grep -c -- '--release zz: neither a file of measurements')" 1
 printf '{"Statement":[{"Effect":"Deny"},{"Effect":"maybe"}]}' >"$work/policy.json"
 case_ a_policy_that_is_none_is_told_why "is" "$("$signctl" kms lint "$work/policy.json" 2>&1 | grep -c 'statement 2: Effect is neither')" 1
+# what was built or installed with the programs is shown by --version, and nothing where there is no such file
+version_shows() {
+    mkdir -p "$work/i/bin" "$work/i/share/countersign" && cp "$signctl" "$(dirname "$signctl")/sign-host" "$work/i/bin" && for p in signctl sign-host; do
+        rm -f "$work/i/share/countersign/pcrs.json" && "$work/i/bin/$p" --version | grep -q PCR && return 1
+        cp "$work/toy.json" "$work/i/share/countersign/pcrs.json" && is "$("$work/i/bin/$p" --version | sed -n 's/^PCR0 //p')" "$(jq -r .Measurements.PCR0 "$work/toy.json")" || return 1
+        echo '{"PCR0": "zz", "PCR1":' >"$work/i/share/countersign/pcrs.json" && "$work/i/bin/$p" --version | grep -q PCR && return 1
+    done
+    true
+}
+case_ version_shows_measurements version_shows
 exit $failed
