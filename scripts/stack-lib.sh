@@ -98,7 +98,7 @@ key_bind() {
       {KeyId: $key, PolicyName: "default", Policy: tojson}' | kms PutKeyPolicy >/dev/null || die "PutKeyPolicy failed"
 }
 
-# config_write OUT.yaml: the enclave's measured configuration; CONFIG_GATEWAY: URL of the rooms
+# config_write OUT.yaml: the enclave's measured configuration; CONFIG_GATEWAY: URL of the rooms; CONFIG_TEE: the tee group, "{enabled: true}"
 config_write() {
     cat >"$1" <<EOF
 enclave: {parentCid: 3}
@@ -113,6 +113,7 @@ shares:
 limits: {arenaMiB: ${CONFIG_ARENA:-128}${CONFIG_LIMITS:-}}
 logging: {level: ${CONFIG_LEVEL:-info}}
 EOF
+    [ -z "${CONFIG_TEE:-}" ] || echo "tee: $CONFIG_TEE" >>"$1"
     [ -z "${CONFIG_GATEWAY:-}" ] || echo "gateway: {url: \"$CONFIG_GATEWAY\"}" >>"$1"
 }
 
@@ -145,6 +146,13 @@ age_seal() {
     base64 -w0 "$1" | jq -R --arg key "$KEY_ARN" --argjson context "$CONTEXT" \
         '{KeyId: $key, Plaintext: ., EncryptionContext: $context}' | kms Encrypt | jq -r .CiphertextBlob | base64 -d >"$2"
     [ -s "$2" ] || die "KMS Encrypt failed"
+}
+
+# caller_new NAME OPERATIONS RECORDS: a caller of the TEE service: $RUN/callers/NAME.json (its identity), NAME.pub.json (what the share file says)
+caller_new() {
+    mkdir -p "$RUN/callers"
+    "$BIN/signctl" caller new --id "$1" -o "$RUN/callers/$1.json" >/dev/null &&
+        "$BIN/signctl" caller public "$RUN/callers/$1.json" --operations "$2" --records "$3" >"$RUN/callers/$1.pub.json" || die "no caller $1"
 }
 
 # shares_new DIR GENERATION [OPTION...]: client and (sealed) service file
@@ -185,6 +193,13 @@ s = [socket.socket() for _ in range(2)]
 print(*(x.getsockname()[1] for x in s))') || die "no free port"
     GATEWAY_GRPC=127.0.0.1:${ports% *}
     GATEWAY_HTTP=http://127.0.0.1:${ports#* }
+}
+
+# gateway_tee: what the gateway that is started next is told of the TEE service: the image that is allowed, a store of its own
+gateway_tee() {
+    export APP_TEE_ENABLED=true APP_TEE_ALLOWEDPCRS=$PCR0:$PCR1:$PCR2 APP_TEE_STORE_PATH=$RUN/tee.db
+    APP_TEE_ATTESTATIONROOT=$(emu_get nsm_root)
+    export APP_TEE_ATTESTATIONROOT
 }
 
 # gateway_up: sign-gateway in front of $GRPC, on GATEWAY_GRPC and GATEWAY_HTTP; returns when it listens

@@ -54,7 +54,7 @@ launch() {
     serving "$RUN/host" || die "the enclave does not serve: $(cat "$RUN/host.err"; tail -5 "$RUN/host/enclave.log")"
 }
 
-gateway() { gateway_up || die "sign-gateway did not start: $(tail -3 "$RUN/gateway.log")"; }
+gateway() { gateway_tee && gateway_up || die "sign-gateway did not start: $(tail -3 "$RUN/gateway.log")"; }
 
 endpoints() {
     local file=$RUN/endpoints.env
@@ -84,6 +84,8 @@ ATTESTATION_PCRS=0=$PCR0,1=$PCR1,2=$PCR2
 PCR0=$PCR0
 PCR1=$PCR1
 PCR2=$PCR2
+TEE_GRPC=$GATEWAY_GRPC
+TEE_CALLER=$RUN/callers/demo.json
 AGE_KEY_S3_URI=s3://$BUCKET/enclave/age-private.key.enc
 KEY_SHARES_S3_URI=s3://$BUCKET/enclave/service_key_shares.json.age
 HOST_DIR=$RUN/host
@@ -101,10 +103,13 @@ up() {
     step "age identity" age_new
     step "KMS key" key_new
     gateway_ports
+    CONFIG_TEE='{enabled: true, dataKeyCacheSeconds: 60}'
     CONFIG_GATEWAY=http://gateway:8080 # a name only: where it leads is --egress
     step "image: configuration compiled and measured" image_build "$RUN/image"
     step "key policy bound to PCR0" key_bind "$PCR0"
-    step "key shares (dealt, signed, sealed to age)" shares_new "$RUN/shares" "${GENERATION:-1}" -n "${ACCOUNTS:-2}"
+    step "caller of the TEE service" caller_new demo Sign,Decrypt,Seal,Unseal,Generate,Import,Rotate '*'
+    step "key shares (dealt, signed, sealed to age)" shares_new "$RUN/shares" "${GENERATION:-1}" -n "${ACCOUNTS:-2}" --sealing-root \
+        --caller "$RUN/callers/demo.pub.json"
     step "age identity sealed by KMS; both stored in S3" store
     step "enclave started, unsealed, SERVING" launch
     step "sign-gateway: gRPC and rooms" gateway
