@@ -2,7 +2,7 @@
 # stack.sh up|restart|down: the whole service on this machine, everything of AWS emulated, in build/run. `up` leaves it running
 # and writes build/run/endpoints.env; `restart` stops and starts all of it with the same keys; `down` stops it. Loopback only, free ports, no root.
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 RUN=${COUNTERSIGN_RUN:-$(dirname "$here")/build/run}
 # shellcheck source=scripts/stack-lib.sh
 . "$here/stack-lib.sh"
@@ -37,6 +37,17 @@ short_path() {
     ln -s "$RUN" "$short/run"
     echo "$short" >"$RUN/short-path"
     RUN=$short/run
+}
+
+# what a test may define anew
+callers() { caller_new demo Sign,Decrypt,Seal,Unseal,Generate,Import,Rotate '*'; }
+
+shares() {
+    local f named=()
+    for f in "$RUN"/callers/*.pub.json; do
+        named+=(--caller "$f")
+    done
+    shares_new "$RUN/shares" "${GENERATION:-1}" -n "${ACCOUNTS:-2}" --sealing-root "${named[@]}"
 }
 
 store() {
@@ -107,9 +118,8 @@ up() {
     CONFIG_GATEWAY=http://gateway:8080 # a name only: where it leads is --egress
     step "image: configuration compiled and measured" image_build "$RUN/image"
     step "key policy bound to PCR0" key_bind "$PCR0"
-    step "caller of the TEE service" caller_new demo Sign,Decrypt,Seal,Unseal,Generate,Import,Rotate '*'
-    step "key shares (dealt, signed, sealed to age)" shares_new "$RUN/shares" "${GENERATION:-1}" -n "${ACCOUNTS:-2}" --sealing-root \
-        --caller "$RUN/callers/demo.pub.json"
+    step "callers of the TEE service" callers
+    step "key shares (dealt, signed, sealed to age)" shares
     step "age identity sealed by KMS; both stored in S3" store
     step "enclave started, unsealed, SERVING" launch
     step "sign-gateway: gRPC and rooms" gateway
