@@ -8,7 +8,7 @@ parts=$root/tests/scenarios/parts
 dir=$(mktemp -d /tmp/cs-tee.XXXXXX)
 export COUNTERSIGN_RUN=$dir/run NODE_PATH=$root/build/npm/node_modules
 unset ATTESTATION_PCRS ATTESTATION_ROOT NSM_ROOT_PEM TEE_GRPC TEE_CALLER
-# shellcheck source=scripts/stack.sh
+# shellcheck source=/dev/null
 . "$root/scripts/stack.sh"
 set +e
 failed=0
