@@ -124,7 +124,7 @@ void cs_jw_i64(cs_jw *w, const char *key, int64_t value)
     }
 }
 
-void cs_jw_double(cs_jw *w, const char *key, double value)
+static void put_double(cs_jw *w, const char *key, double value, int digits)
 {
     if (!isfinite(value)) {
         cs_jw_null(w, key);
@@ -132,8 +132,18 @@ void cs_jw_double(cs_jw *w, const char *key, double value)
     }
     put_text(w, key, "");
     if (w->err == CS_OK) {
-        w->err = cs_put_fmt(w->out, "%.6g", value);
+        w->err = cs_put_fmt(w->out, "%.*g", digits, value);
     }
+}
+
+void cs_jw_double(cs_jw *w, const char *key, double value)
+{
+    put_double(w, key, value, 6);
+}
+
+void cs_jw_double15(cs_jw *w, const char *key, double value)
+{
+    put_double(w, key, value, 15);
 }
 
 void cs_jw_bool(cs_jw *w, const char *key, bool value)

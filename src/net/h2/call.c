@@ -102,15 +102,29 @@ void cs_h2_call_header(cs_grpc_call *call, cs_slice name, cs_slice value)
     }
 }
 
-cs_slice cs_grpc_call_header(const cs_grpc_call *c, const char *name)
+bool cs_grpc_call_header_next(const cs_grpc_call *c, size_t *at, cs_slice *name, cs_slice *value)
 {
-    cs_reader r = cs_reader_of(cs_buf_slice(&c->headers));
+    cs_slice all = cs_buf_slice(&c->headers);
     uint16_t name_len = 0;
     uint32_t value_len = 0;
+    if (*at >= all.len) {
+        return false;
+    }
+    cs_reader r = cs_reader_of(cs_slice_of(all.p + *at, all.len - *at));
+    if (cs_read_u16(&r, &name_len) != CS_OK || cs_read_u32(&r, &value_len) != CS_OK ||
+        cs_read_slice(&r, name, name_len) != CS_OK || cs_read_slice(&r, value, value_len) != CS_OK) {
+        return false;
+    }
+    *at = all.len - r.left;
+    return true;
+}
+
+cs_slice cs_grpc_call_header(const cs_grpc_call *c, const char *name)
+{
+    size_t at = 0;
     cs_slice n;
     cs_slice v;
-    while (cs_read_u16(&r, &name_len) == CS_OK && cs_read_u32(&r, &value_len) == CS_OK &&
-           cs_read_slice(&r, &n, name_len) == CS_OK && cs_read_slice(&r, &v, value_len) == CS_OK) {
+    while (cs_grpc_call_header_next(c, &at, &n, &v)) {
         if (cs_slice_eq_str(n, name)) {
             return v;
         }

@@ -387,12 +387,24 @@ void cs_grpc_client_free(cs_grpc_client *c)
 
 /* ---- calls ---- */
 
+/* Headers of this call: until it is submitted they stand where those of the answer will be. */
+static size_t own_headers(nghttp2_nv *nv, cs_grpc_call *call)
+{
+    size_t num = 0, at = 0;
+    cs_slice name, value;
+    while (num < CS_GRPC_HEADERS_MAX && cs_grpc_call_header_next(call, &at, &name, &value)) {
+        nv[num++] = (nghttp2_nv){(uint8_t *)(uintptr_t)name.p, (uint8_t *)(uintptr_t)value.p, name.len, value.len,
+                                 NGHTTP2_NV_FLAG_NONE};
+    }
+    return num;
+}
+
 static cs_err submit(cs_grpc_client *c, cs_grpc_call *call)
 {
     uint8_t mem[32];
     cs_buf timeout = cs_buf_wrap(mem, sizeof mem);
     uint64_t now = cs_loop_now(c->loop);
-    nghttp2_nv nv[8] = {
+    nghttp2_nv nv[8 + CS_GRPC_HEADERS_MAX] = {
         cs_h2_nv(":method", cs_slice_str("POST"), true),
         cs_h2_nv(":scheme", cs_slice_str("http"), true),
         cs_h2_nv(":path", cs_slice_str(call->want_path), true),
@@ -409,12 +421,15 @@ static cs_err submit(cs_grpc_client *c, cs_grpc_call *call)
         nv[num] = cs_h2_nv("authorization", cs_slice_str(c->opts.authorization), true);
         nv[num++].flags |= NGHTTP2_NV_FLAG_NO_INDEX; /* a secret: in no table of the compression [RFC7541 7.1.3] */
     }
+    num += own_headers(nv + num, call);
     nghttp2_data_provider source = cs_h2_call_source(call);
     int32_t id = nghttp2_submit_request(c->conn->session, NULL, nv, num, &source, call);
     if (id <= 0) {
         return id == NGHTTP2_ERR_NOMEM ? CS_E_NO_MEMORY : CS_E_CLOSED;
     }
     call->id = id;
+    call->headers.len = 0; /* nghttp2 has copied them */
+    call->header_bytes = 0;
     cs_h2_call_link(c->conn, call);
     cs_h2_conn_deadline(c->conn, call->deadline);
     cs_h2_conn_wake(c->conn);
@@ -447,16 +462,29 @@ static void submit_waiting(cs_grpc_client *c)
 cs_err cs_grpc_call_new(cs_grpc_call **out, cs_grpc_client *client, const char *path, uint32_t timeout_ms,
                         const cs_grpc_call_events *events, void *cookie)
 {
+    const cs_grpc_begin begin = {.path = path, .timeout_ms = timeout_ms};
+    return cs_grpc_call_with(out, client, &begin, events, cookie);
+}
+
+cs_err cs_grpc_call_with(cs_grpc_call **out, cs_grpc_client *client, const cs_grpc_begin *begin,
+                         const cs_grpc_call_events *events, void *cookie)
+{
     cs_grpc_call *call = NULL;
+    if (begin->num_headers > CS_GRPC_HEADERS_MAX) {
+        return CS_E_RANGE;
+    }
     if (client->dead || (client->conn == NULL && !client->can_dial)) {
         return CS_E_CLOSED;
     }
     CS_TRY(cs_h2_call_new(&call, client->opts.message_max, client->opts.header_list_max));
     call->client = client;
-    call->want_path = path;
+    call->want_path = begin->path;
     call->events = events;
     call->cookie = cookie;
-    call->deadline = timeout_ms != 0 ? cs_loop_now(client->loop) + timeout_ms : UINT64_MAX;
+    call->deadline = begin->timeout_ms != 0 ? cs_loop_now(client->loop) + begin->timeout_ms : UINT64_MAX;
+    for (size_t i = 0; i < begin->num_headers; i++) {
+        cs_h2_call_header(call, cs_slice_str(begin->headers[i].name), begin->headers[i].value);
+    }
     if (can_submit(client)) {
         cs_err err = submit(client, call);
         if (err != CS_OK) {
@@ -466,8 +494,8 @@ cs_err cs_grpc_call_new(cs_grpc_call **out, cs_grpc_client *client, const char *
     } else {
         *client->waiting_tail = call;
         client->waiting_tail = &call->next;
-        if (timeout_ms != 0) {
-            cs_timer_start(client->tick, timeout_ms < 50 ? timeout_ms : 50, 0);
+        if (begin->timeout_ms != 0) {
+            cs_timer_start(client->tick, begin->timeout_ms < 50 ? begin->timeout_ms : 50, 0);
         }
         if (!cs_timer_active(client->retry)) {
             dial(client);

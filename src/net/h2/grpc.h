@@ -35,6 +35,8 @@ void *cs_grpc_call_cookie(const cs_grpc_call *c);
 uint64_t cs_grpc_call_left_ms(const cs_grpc_call *c);
 /* cs_grpc_call_header - a request header (server) or response header or trailer (client) of lower-case name; p NULL: none. */
 cs_slice cs_grpc_call_header(const cs_grpc_call *c, const char *name);
+/* cs_grpc_call_header_next - each of them in the order that they came; *at begins at 0; false at the end. */
+bool cs_grpc_call_header_next(const cs_grpc_call *c, size_t *at, cs_slice *name, cs_slice *value);
 
 /*
  * cs_grpc_send - one message made of parts (joined, copied once). CS_E_TOO_LARGE (message_max) | CS_E_RANGE (queue_max is
@@ -144,6 +146,23 @@ void cs_grpc_client_free(cs_grpc_client *c);
  */
 CS_MUST cs_err cs_grpc_call_new(cs_grpc_call **out, cs_grpc_client *client, const char *path, uint32_t timeout_ms,
                                 const cs_grpc_call_events *events, void *cookie);
+/*
+ * cs_grpc_call_with - the same, with headers of its own (names in lower case, values without control bytes; copied), at most
+ * CS_GRPC_HEADERS_MAX: CS_E_RANGE.
+ */
+#define CS_GRPC_HEADERS_MAX 4
+typedef struct cs_grpc_header {
+    const char *name;
+    cs_slice value;
+} cs_grpc_header;
+typedef struct cs_grpc_begin {
+    const char *path;
+    uint32_t timeout_ms;
+    const cs_grpc_header *headers;
+    size_t num_headers;
+} cs_grpc_begin;
+CS_MUST cs_err cs_grpc_call_with(cs_grpc_call **out, cs_grpc_client *client, const cs_grpc_begin *begin,
+                                 const cs_grpc_call_events *events, void *cookie);
 /* cs_grpc_call_sent - the request is on a connection; false: it waits for one. */
 bool cs_grpc_call_sent(const cs_grpc_call *c);
 /* cs_grpc_end - no more messages from here (half-close). */

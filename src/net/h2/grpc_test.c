@@ -55,7 +55,27 @@ static void gone(cs_grpc_call *c)
     fx->held = NULL;
 }
 
+/* Answers with the headers that the client's owner gave, one after the other. */
+static void headers_back(cs_grpc_call *c, cs_slice message)
+{
+    uint8_t mem[256];
+    cs_buf out = cs_buf_wrap(mem, sizeof mem);
+    cs_slice name, value;
+    size_t at = 0;
+    while (cs_grpc_call_header_next(c, &at, &name, &value)) {
+        if (name.p[0] == 'x') {
+            assert_int_equal(cs_put_slice(&out, name), CS_OK);
+            assert_int_equal(cs_put_u8(&out, '='), CS_OK);
+            assert_int_equal(cs_put_slice(&out, value), CS_OK);
+            assert_int_equal(cs_put_u8(&out, ';'), CS_OK);
+        }
+    }
+    assert_false(cs_grpc_call_header_next(c, &at, &name, &value));
+    unary_echo(c, cs_buf_slice(&out));
+}
+
 static const cs_grpc_method methods[] = {
+    {.path = "/t/Headers", .on_message = headers_back},
     {.path = "/t/Echo",
      .client_streams = true,
      .server_streams = true,
@@ -614,6 +634,35 @@ static void reference_is_released_once(void **state)
     stop(&f);
 }
 
+static void a_calls_own_headers_arrive_in_order(void **state)
+{
+    static const cs_grpc_header headers[] = {{"x-one", {(const uint8_t *)"1", 1}},
+                                             {"x-two", {(const uint8_t *)"b c", 3}},
+                                             {"x-one", {(const uint8_t *)"3", 1}},
+                                             {"x", {(const uint8_t *)"", 0}},
+                                             {"x", {(const uint8_t *)"", 0}}};
+    static const char expect[] = "x-one=1;x-two=b c;x-one=3;x=;";
+    cs_grpc_begin begin = {.path = "/t/Headers", .timeout_ms = 5000, .headers = headers, .num_headers = 4};
+    fixture f;
+    start(&f, NULL);
+    for (int i = 0; i < 2; i++) { /* the first one waits for the connection */
+        seen s = {.expect = (uint8_t *)(uintptr_t)expect};
+        cs_grpc_call *c = NULL;
+        assert_int_equal(cs_grpc_call_with(&c, f.client, &begin, &events, &s), CS_OK);
+        assert_int_equal(cs_grpc_call_sent(c), i != 0);
+        cs_slice nothing = CS_SLICE_NULL;
+        assert_int_equal(cs_grpc_send(c, &nothing, 1), CS_OK);
+        cs_grpc_end(c);
+        until(&f, &s.done);
+        assert_int_equal(s.status, CS_GRPC_OK);
+        assert_int_equal(s.bytes, sizeof expect - 1);
+    }
+    cs_grpc_call *none = NULL;
+    begin.num_headers = 5;
+    assert_int_equal(cs_grpc_call_with(&none, f.client, &begin, &events, NULL), CS_E_RANGE);
+    stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -629,6 +678,7 @@ int main(void)
         cmocka_unit_test(calls_wait_for_the_servers_stream_limit),
         cmocka_unit_test(drain_lets_open_calls_end),
         cmocka_unit_test(idle_connections_make_room_for_new_ones),
+        cmocka_unit_test(a_calls_own_headers_arrive_in_order),
         cmocka_unit_test(headers_that_never_end_do_not_hold_a_call),
         cmocka_unit_test(who_speaks_no_grpc_is_answered_in_http),
         cmocka_unit_test(frames_after_the_end_close_the_connection),
