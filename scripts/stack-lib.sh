@@ -184,15 +184,17 @@ host_up() {
 }
 host_down() { stop_pid "$1.pid" sign-host; }
 
-# gateway_ports: two free ports, for a gateway that is started after the enclave and may be started again: GATEWAY_GRPC, GATEWAY_HTTP
+# gateway_ports: free ports, for a gateway that is started after the enclave and may be started again: GATEWAY_GRPC, GATEWAY_HTTP, METRICS
 gateway_ports() {
     local ports
-    ports=$(python3 -c 'import socket
-s = [socket.socket() for _ in range(2)]
+    read -ra ports < <(python3 -c 'import socket
+s = [socket.socket() for _ in range(3)]
 [x.bind(("127.0.0.1", 0)) for x in s]
-print(*(x.getsockname()[1] for x in s))') || die "no free port"
-    GATEWAY_GRPC=127.0.0.1:${ports% *}
-    GATEWAY_HTTP=http://127.0.0.1:${ports#* }
+print(*(x.getsockname()[1] for x in s))')
+    [ ${#ports[@]} = 3 ] || die "no free port"
+    GATEWAY_GRPC=127.0.0.1:${ports[0]}
+    GATEWAY_HTTP=http://127.0.0.1:${ports[1]}
+    METRICS=http://127.0.0.1:${ports[2]}/metrics
 }
 
 # gateway_tee: what the gateway that is started next is told of the TEE service: the image that is allowed, a store of its own
@@ -204,9 +206,11 @@ gateway_tee() {
 
 # gateway_up: sign-gateway in front of $GRPC, on GATEWAY_GRPC and GATEWAY_HTTP; returns when it listens
 gateway_up() {
+    local metrics=${METRICS:-http://127.0.0.1:0/metrics}
+    metrics=${metrics#http://}
     rm -f "$RUN/gateway.ports"
     setsid "$BIN/sign-gateway" --service "tcp:$GRPC" --listen-grpc "tcp:$GATEWAY_GRPC" --listen-http "tcp:${GATEWAY_HTTP#http://}" \
-        --print-ports "$RUN/gateway.ports" >"$RUN/gateway.out" 2>>"$RUN/gateway.log" </dev/null &
+        --listen-metrics "tcp:${metrics%/metrics}" --print-ports "$RUN/gateway.ports" >"$RUN/gateway.out" 2>>"$RUN/gateway.log" </dev/null &
     echo $! >"$RUN/gateway.pid"
     # shellcheck disable=SC2016 # expanded by the inner shell
     wait_until 15 bash -c '[ -s "$0" ] || ! kill -0 "$1"' "$RUN/gateway.ports" $!

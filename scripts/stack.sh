@@ -75,6 +75,7 @@ endpoints() {
 SIGN_SERVICE_GRPC=$GRPC
 GATEWAY_GRPC=$GATEWAY_GRPC
 GATEWAY_HTTP=$GATEWAY_HTTP
+METRICS=$METRICS
 ACCOUNT_ID=$(jq -r '.accounts[0].account_id' "$RUN/shares/keygen.json")
 PUBLIC_KEY=$(jq -r '.accounts[0].public_key' "$RUN/shares/keygen.json")
 ETH_ADDRESS=$(jq -r '.accounts[0].eth_address' "$RUN/shares/keygen.json")
@@ -136,6 +137,8 @@ restart() {
     GATEWAY_GRPC=$(value GATEWAY_GRPC)
     # shellcheck disable=SC2034
     GATEWAY_HTTP=$(value GATEWAY_HTTP)
+    # shellcheck disable=SC2034
+    METRICS=$(value METRICS)
     KEY_ARN=$(value KMS_KEY_ARN)
     gateway_down
     host_down "$RUN/host"

@@ -54,6 +54,7 @@ static bool holds(const cs_gate_check *g, cs_err why)
 static void set(cs_gate_check *g, cs_err why)
 {
     bool open = why == CS_OK;
+    cs_telemetry_gate_checked(g->config.telemetry, why);
     if (why != CS_E_UPSTREAM && holds(g, why)) {
         cs_timer_start(g->timer, AGAIN_MAX_MS, 0);
         return;
@@ -66,6 +67,7 @@ static void set(cs_gate_check *g, cs_err why)
     }
     g->open = open;
     g->why = why;
+    cs_telemetry_gate(g->config.telemetry, open ? CS_TEL_GATE_OPEN : CS_TEL_GATE_CLOSED);
     g->again_ms = open ? AGAIN_MIN_MS : g->again_ms * 2 > AGAIN_MAX_MS ? AGAIN_MAX_MS : g->again_ms * 2;
     cs_timer_start(g->timer, open ? g->config.recheck_ms : g->again_ms, 0);
 }
@@ -166,6 +168,7 @@ void cs_gate_check_again(cs_gate_check *g, bool only)
     if (only) {
         g->open = false;
         g->why = CS_OK;
+        cs_telemetry_gate(g->config.telemetry, CS_TEL_GATE_CLOSED);
     }
     g->again_ms = AGAIN_MIN_MS;
     if (g->waiter != NULL) {

@@ -11,6 +11,7 @@
 #include "gateway/pool.h"
 #include "gateway/rooms.h"
 #include "gateway/tee_settings.h"
+#include "gateway/telemetry.h"
 #include "net/http1.h"
 
 #define CS_GATE_ORIGINS_MAX 64
@@ -32,6 +33,7 @@ typedef struct cs_gate_config {
     uint64_t service_wait_ms;
     uint64_t drain_ms;
     cs_tee_config tee;
+    cs_telemetry_config telemetry;
 } cs_gate_config;
 
 typedef struct cs_gate {
@@ -41,6 +43,7 @@ typedef struct cs_gate {
     cs_pool *pool;
     cs_http1_server *http;
     cs_grpc_server *grpc;
+    cs_telemetry *telemetry;
     struct cs_tee *tee;            /* tee.h */
     struct cs_public *public_side; /* public.h */
     struct cs_gate_sub *subs;      /* subscribe.c */

@@ -181,6 +181,16 @@ static cs_err open_grpc(void)
     return err;
 }
 
+static cs_err set_up_telemetry(void)
+{
+    char why[256] = "";
+    cs_err err = cs_telemetry_new(&gate.telemetry, gate.loop, gate.pool, &gate.config.telemetry, why);
+    if (err != CS_OK) {
+        cs_log_err(CS_LOG_ERROR, "telemetry", err, CS_LC("why", why));
+    }
+    return err;
+}
+
 static cs_err set_up_tee(void)
 {
     char why[256] = "";
@@ -209,6 +219,7 @@ static cs_err set_up(void)
     CS_TRY(cs_loop_new(&gate.loop));
     CS_TRY(cs_rooms_new(&gate.rooms, &gate.config.rooms));
     CS_TRY(cs_pool_new(&gate.pool, gate.loop, &pool));
+    CS_TRY(set_up_telemetry());
     CS_TRY(set_up_tee());
     CS_TRY(open_http());
     CS_TRY(open_grpc());
@@ -223,12 +234,16 @@ static cs_err set_up(void)
 static cs_err write_endpoints(const char *path)
 {
     char temporary[4096];
-    uint8_t mem[2 * CS_EP_TEXT_MAX + 64];
+    uint8_t mem[3 * CS_EP_TEXT_MAX + 64];
     cs_buf out = cs_buf_wrap(mem, sizeof mem);
     CS_TRY(cs_put_str(&out, "GATEWAY_GRPC="));
     CS_TRY(cs_endpoint_format(&out, &gate.config.grpc));
     CS_TRY(cs_put_str(&out, "\nGATEWAY_HTTP="));
     CS_TRY(cs_endpoint_format(&out, &gate.config.http));
+    if (cs_telemetry_at(gate.telemetry) != NULL) {
+        CS_TRY(cs_put_str(&out, "\nMETRICS="));
+        CS_TRY(cs_endpoint_format(&out, cs_telemetry_at(gate.telemetry)));
+    }
     CS_TRY(cs_put_str(&out, "\n"));
     int n = snprintf(temporary, sizeof temporary, "%s.new", path);
     if (n < 0 || (size_t)n >= sizeof temporary) {
@@ -300,6 +315,28 @@ static int take_endpoint(const cs_args *a, const char *name, cs_endpoint *out, b
                                          service ? "an endpoint or http://HOST[:PORT]" : "an endpoint", text);
 }
 
+static int take_text(const cs_args *a, const char *name, char *out, size_t max)
+{
+    const char *text = cs_args_str(a, name);
+    if (text == NULL) {
+        return 0;
+    }
+    int n = snprintf(out, max, "%s", text);
+    return n >= 0 && (size_t)n < max ? 0 : cs_usage_error(a, "--%s: too long", name);
+}
+
+static int configure_telemetry(const cs_args *a, cs_telemetry_config *c)
+{
+    cs_yaml_fault fault = {0};
+    int rc = take_text(a, "listen-metrics", c->listen, sizeof c->listen);
+    if (rc != 0 || (rc = take_text(a, "otlp", c->otlp, sizeof c->otlp)) != 0) {
+        return rc;
+    }
+    c->listen_set = c->listen_set || cs_args_str(a, "listen-metrics") != NULL;
+    cs_err err = cs_telemetry_config_check(c, &fault);
+    return err == CS_OK ? 0 : cs_refuse(a, err, false, fault.text);
+}
+
 /* Behind the file: environment, flags, and what several values must be together. */
 static int configure_tee(const cs_args *a, cs_gate_config *c)
 {
@@ -344,7 +381,8 @@ static int configure(const cs_args *a, cs_gate_config *c)
     if (level != NULL && cs_log_level_of(cs_slice_str(level), &c->log_level) != CS_OK) {
         return cs_usage_error(a, "--log-level: debug, info, warn or error");
     }
-    return configure_tee(a, c);
+    rc = configure_telemetry(a, &c->telemetry);
+    return rc != 0 ? rc : configure_tee(a, c);
 }
 
 static int print_config(const cs_args *a)
@@ -407,6 +445,16 @@ static const cs_opt options[] = {
      .arg = "URL",
      .help = "sign-service: http://HOST[:PORT] or an endpoint (file: sign_service.url; default http://127.0.0.1:50051)",
      .env = "SIGN_GATEWAY_SERVICE"},
+    {.name = "listen-metrics",
+     .kind = CS_OPT_STR,
+     .arg = "ENDPOINT",
+     .help = "Prometheus metrics over HTTP, or off (file: telemetry.listen; default " CS_TEL_LISTEN ")",
+     .env = "SIGN_GATEWAY_LISTEN_METRICS"},
+    {.name = "otlp",
+     .kind = CS_OPT_STR,
+     .arg = "URL",
+     .help = "send spans and metrics to this OTLP collector, http(s)://HOST:PORT (file: telemetry.otlpEndpoint)",
+     .env = "SIGN_GATEWAY_OTLP"},
     {.name = "log-level",
      .kind = CS_OPT_STR,
      .arg = "LEVEL",
@@ -422,7 +470,7 @@ static const cs_opt options[] = {
     {.name = "print-ports",
      .kind = CS_OPT_STR,
      .arg = "FILE",
-     .help = "write GATEWAY_GRPC=ENDPOINT and GATEWAY_HTTP=ENDPOINT when everything listens"},
+     .help = "write GATEWAY_GRPC, GATEWAY_HTTP and METRICS=ENDPOINT when everything listens"},
     {0},
 };
 

@@ -229,6 +229,16 @@ static member *choose(cs_pool *p)
 cs_err cs_pool_call_new(cs_pool_call **out, cs_pool *p, const char *path, uint64_t timeout_ms,
                         const cs_pool_events *events, void *cookie)
 {
+    const cs_grpc_begin begin = {.path = path,
+                                 .timeout_ms = timeout_ms > UINT32_MAX ? 0
+                                               : timeout_ms == 0       ? 1
+                                                                       : (uint32_t)timeout_ms};
+    return cs_pool_call_with(out, p, &begin, events, cookie);
+}
+
+cs_err cs_pool_call_with(cs_pool_call **out, cs_pool *p, const cs_grpc_begin *begin, const cs_pool_events *events,
+                         void *cookie)
+{
     static const cs_grpc_call_events grpc_events = {call_message, call_drain, call_end};
     member *m = choose(p);
     uint64_t now = cs_loop_now(p->loop);
@@ -242,8 +252,7 @@ cs_err cs_pool_call_new(cs_pool_call **out, cs_pool *p, const char *path, uint64
         return CS_E_NO_MEMORY;
     }
     *c = (cs_pool_call){.of = m, .events = events, .cookie = cookie, .give_up = now + p->config.wait_ms};
-    uint32_t ms = timeout_ms > UINT32_MAX ? 0 : timeout_ms == 0 ? 1 : (uint32_t)timeout_ms;
-    cs_err err = cs_grpc_call_new(&c->call, m->client, path, ms, &grpc_events, c);
+    cs_err err = cs_grpc_call_with(&c->call, m->client, begin, &grpc_events, c);
     if (err != CS_OK) {
         free(c);
         return err == CS_E_NO_MEMORY ? err : CS_E_UPSTREAM;

@@ -46,6 +46,9 @@ typedef struct cs_pool_events {
 /* cs_pool_call_new - as cs_grpc_call_new. CS_E_UPSTREAM (none has been connected for a while) | CS_E_NO_MEMORY. */
 CS_MUST cs_err cs_pool_call_new(cs_pool_call **out, cs_pool *p, const char *path, uint64_t timeout_ms,
                                 const cs_pool_events *events, void *cookie);
+/* cs_pool_call_with - the same, with headers of its own, see cs_grpc_call_with; begin->timeout_ms is the time as there. */
+CS_MUST cs_err cs_pool_call_with(cs_pool_call **out, cs_pool *p, const cs_grpc_begin *begin,
+                                 const cs_pool_events *events, void *cookie);
 /* cs_pool_call_grpc - for sending, reading and ending. */
 cs_grpc_call *cs_pool_call_grpc(const cs_pool_call *c);
 /* cs_pool_cancel - no callback afterwards; the call is gone. */

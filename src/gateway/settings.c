@@ -64,6 +64,7 @@ void cs_gate_settings_default(cs_gate_config *out)
 {
     *out = (cs_gate_config){.log_level = CS_LOG_INFO};
     cs_tee_settings_default(&out->tee);
+    cs_telemetry_config_default(&out->telemetry);
     for (size_t i = 0; i < NUM_NUMBERS; i++) {
         store(out, &numbers[i], numbers[i].def);
     }
@@ -234,18 +235,22 @@ static cs_err read_all(cs_gate_config *c, const cs_yaml *y, cs_yaml_fault *fault
     CS_TRY(read_origins(c, y, fault));
     CS_TRY(read_service(c, y, fault));
     CS_TRY(read_logging(c, y, fault));
+    CS_TRY(cs_telemetry_config_file(&c->telemetry, fault, y));
     return cs_tee_settings_file(&c->tee, fault, y);
 }
 
 size_t cs_gate_num_keys(void)
 {
-    return NUM_NUMBERS + NUM_TEXTS + cs_tee_num_keys();
+    return NUM_NUMBERS + NUM_TEXTS + CS_TEL_NUM_KEYS + cs_tee_num_keys();
 }
 
 const char *cs_gate_key(size_t i)
 {
+    if (i >= NUM_TEXTS + NUM_NUMBERS + CS_TEL_NUM_KEYS) {
+        return cs_tee_key(i - NUM_TEXTS - NUM_NUMBERS - CS_TEL_NUM_KEYS);
+    }
     if (i >= NUM_TEXTS + NUM_NUMBERS) {
-        return cs_tee_key(i - NUM_TEXTS - NUM_NUMBERS);
+        return cs_telemetry_keys[i - NUM_TEXTS - NUM_NUMBERS];
     }
     return i < NUM_TEXTS ? texts[i] : numbers[i - NUM_TEXTS].key;
 }
@@ -316,5 +321,6 @@ cs_err cs_gate_settings_print(cs_buf *out, const cs_gate_config *c)
     CS_TRY(put_numbers(out, c, "rooms"));
     CS_TRY(cs_put_str(out, "limits:\n"));
     CS_TRY(put_numbers(out, c, "limits"));
+    CS_TRY(cs_telemetry_config_print(out, &c->telemetry));
     return cs_tee_settings_print(out, &c->tee);
 }

@@ -44,6 +44,7 @@ static cs_err open_gate(cs_tee *t, char why256[256])
     cs_gate_check_config g = {.loop = t->gate->loop,
                               .flow = t->flow,
                               .store = t->store,
+                              .telemetry = t->gate->telemetry,
                               .root_der = cs_buf_heap(ROOT_MAX),
                               .allow_debug = c->allow_debug,
                               .recheck_ms = c->recheck_s * 1000u};
@@ -55,6 +56,7 @@ static cs_err open_gate(cs_tee *t, char why256[256])
                        c->attest_root);
     }
     if (err == CS_OK) {
+        cs_telemetry_gate(g.telemetry, CS_TEL_GATE_CLOSED);
         err = cs_gate_check_new(&t->check, &g);
     }
     if (err != CS_OK) {
@@ -106,6 +108,7 @@ static cs_err open_flow(cs_tee *t)
     cs_tee_flow_config f = {.loop = t->gate->loop,
                             .pool = t->gate->pool,
                             .store = t->store,
+                            .telemetry = t->gate->telemetry,
                             .calls = (size_t)c->calls,
                             .bytes = (size_t)c->bytes,
                             .timeout_ms = (uint32_t)ms,
@@ -162,4 +165,14 @@ cs_err cs_tee_start(cs_tee_waiter **out, cs_tee *t, const char **detail, cs_tee_
         return CS_E_TEE_DISABLED;
     }
     return cs_tee_flow_call(out, t->flow, detail, ask_take, timeout_ms, done, cookie);
+}
+
+void cs_tee_seen(cs_tee_ask *ask, cs_tel_call *seen)
+{
+    const cs_trace *trace = cs_tel_trace(seen);
+    cs_tel_ask(seen, ask->op->op, ask->id);
+    ask->traced = trace != NULL;
+    if (trace != NULL) {
+        ask->trace = *trace;
+    }
 }

@@ -32,6 +32,9 @@ CS_MUST cs_err cs_tee_admit(const cs_tee *t, cs_slice authorization, const char 
 CS_MUST cs_err cs_tee_start(cs_tee_waiter **out, cs_tee *t, const char **detail, cs_tee_ask *ask_take,
                             uint64_t timeout_ms, cs_tee_done_fn *done, void *cookie);
 
+/* cs_tee_seen - what the call is about, and the trace that goes on to core with it; seen may be NULL. */
+void cs_tee_seen(cs_tee_ask *ask, cs_tel_call *seen);
+
 /* tee_grpc.c - the methods, a table that ends with path NULL. */
 extern const cs_grpc_method cs_tee_grpc_methods[];
 /* tee_http.c - a request below /v1/tee/; name: what stands behind that; query: behind "?" (p NULL: nothing). */

@@ -46,6 +46,7 @@ static void flight_free(cs_tee_flight *fl)
     if (fl->call != NULL) {
         cs_pool_cancel(fl->call);
     }
+    cs_tel_gone(fl->seen);
     cs_timer_free(fl->again);
     cs_tee_ask_cleanup(&fl->ask);
     cs_buf_free(&fl->sent);

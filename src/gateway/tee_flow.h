@@ -11,6 +11,7 @@
 #include "gateway/pool.h"
 #include "gateway/store.h"
 #include "gateway/tee_shape.h"
+#include "gateway/telemetry.h"
 
 typedef struct cs_tee_flow cs_tee_flow;
 typedef struct cs_tee_waiter cs_tee_waiter;
@@ -19,6 +20,7 @@ typedef struct cs_tee_flow_config {
     cs_loop *loop;
     cs_pool *pool;
     cs_store *store;
+    cs_telemetry *telemetry; /* or NULL */
     size_t calls;        /* under way at once, above: TEE_BUSY */
     size_t bytes;        /* of requests and replies under way, above: TEE_BUSY */
     uint32_t timeout_ms; /* a caller waits so long */

@@ -64,16 +64,28 @@ static void on_drain(void *cookie)
     (void)cookie;
 }
 
+static void seen_end(cs_tee_flight *fl, cs_err err)
+{
+    cs_tel_end(fl->seen, err);
+    fl->seen = NULL;
+}
+
 static void on_end(void *cookie, const cs_pool_result *r)
 {
     cs_tee_flight *fl = cookie;
+    cs_tee_reply reply;
     fl->call = NULL;
     if (r->status == CS_GRPC_OK && !r->ours) {
+        cs_err told =
+            cs_tee_reply_decode(&reply, cs_buf_slice(&fl->reply)) == CS_OK ? cs_tee_code_of(reply.code) : CS_E_UPSTREAM;
+        seen_end(fl, told);
         cs_tee_flight_reply(fl);
         return;
     }
     cs_err err = r->code != CS_OK ? r->code : r->status == CS_GRPC_DEADLINE_EXCEEDED ? CS_E_TEE_TIMEOUT : CS_E_UPSTREAM;
-    cs_tee_flight_end(fl, err == CS_E_TIMEOUT ? CS_E_TEE_TIMEOUT : err, "");
+    err = err == CS_E_TIMEOUT ? CS_E_TEE_TIMEOUT : err;
+    seen_end(fl, err);
+    cs_tee_flight_end(fl, err, "");
 }
 
 static cs_err send_call(cs_tee_flight *fl, const cs_buf *message)
@@ -81,15 +93,23 @@ static cs_err send_call(cs_tee_flight *fl, const cs_buf *message)
     static const cs_pool_events events = {on_message, on_drain, on_end};
     const cs_tee_flow_config *c = &fl->flow->config;
     cs_slice part = cs_buf_slice(message);
+    cs_grpc_header headers[CS_TEL_HEADERS];
+    uint8_t mem[CS_TRACE_PARENT_LEN];
+    cs_grpc_begin begin = {.path = core_call, .timeout_ms = c->core_ms, .headers = headers};
     /* what waits for a connection would go to whoever is there then, attested or not */
     if (fl->ask.op->op != CS_TEE_ATTEST && cs_pool_up(c->pool) == 0) {
         return CS_E_UPSTREAM;
     }
-    CS_TRY(cs_pool_call_new(&fl->call, c->pool, core_call, c->core_ms, &events, fl));
-    cs_err err = cs_grpc_send(cs_pool_call_grpc(fl->call), &part, 1);
-    if (err != CS_OK) {
+    fl->seen = cs_tel_core(c->telemetry, fl->ask.traced ? &fl->ask.trace : NULL);
+    cs_tel_ask(fl->seen, fl->ask.op->op, fl->ask.id);
+    begin.num_headers = cs_tel_headers(headers, mem, fl->seen);
+    cs_err err = cs_pool_call_with(&fl->call, c->pool, &begin, &events, fl);
+    if (err == CS_OK && (err = cs_grpc_send(cs_pool_call_grpc(fl->call), &part, 1)) != CS_OK) {
         cs_pool_cancel(fl->call);
         fl->call = NULL;
+    }
+    if (err != CS_OK) {
+        seen_end(fl, err);
         return err;
     }
     cs_grpc_end(cs_pool_call_grpc(fl->call));

@@ -27,6 +27,7 @@ struct cs_tee_flight {
     uint8_t hash32[32];
     size_t held; /* bytes counted in flow->bytes */
     cs_pool_call *call;
+    cs_tel_call *seen; /* of the call to core */
     cs_timer *again;
     void (*step)(cs_tee_flight *fl); /* what `again` does */
     unsigned tries;

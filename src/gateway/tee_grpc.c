@@ -13,6 +13,7 @@ typedef struct asked {
     cs_grpc_call *call;
     cs_tee_waiter *waiter;
     cs_tee_ask ask; /* operation, shape and algorithm: what the answer needs */
+    cs_tel_call *seen;
 } asked;
 
 static void answer(cs_grpc_call *call, const cs_tee_ask *ask, cs_slice reply)
@@ -34,6 +35,7 @@ static void on_done(void *cookie, const cs_tee_outcome *o)
     cs_grpc_call *call = a->call;
     cs_tee_ask ask = a->ask;
     cs_tee_reply r;
+    cs_tel_end(a->seen, o->err);
     free(a);
     cs_grpc_call_set_cookie(call, NULL);
     bool entered = o->reply.len > 0 && cs_tee_reply_decode(&r, o->reply) == CS_OK && r.entry.len > 0 &&
@@ -50,6 +52,7 @@ static void on_gone(cs_grpc_call *c)
     asked *a = cs_grpc_call_cookie(c);
     if (a != NULL) {
         cs_tee_flow_leave(a->waiter);
+        cs_tel_gone(a->seen);
         free(a);
     }
 }
@@ -70,17 +73,20 @@ static void on_message(cs_grpc_call *c, cs_slice message)
     const char *detail = "";
     cs_tee_ask ask = {0};
     asked *a = calloc(1, sizeof *a);
+    cs_tel_call *seen = cs_tel_begin_grpc(g->telemetry, c);
     cs_grpc_call_set_cookie(c, NULL);
     cs_err err = a != NULL ? cs_tee_admit(g->tee, cs_grpc_call_header(c, "authorization"), &detail) : CS_E_NO_MEMORY;
     if (err == CS_OK) {
         err = read_ask(&ask, &detail, cs_grpc_call_path(c), message);
     }
     if (err == CS_OK) {
-        *a = (asked){.call = c, .ask = {.op = ask.op, .shape = ask.shape, .alg = ask.alg}};
+        cs_tee_seen(&ask, seen);
+        *a = (asked){.call = c, .ask = {.op = ask.op, .shape = ask.shape, .alg = ask.alg}, .seen = seen};
         err = cs_tee_start(&a->waiter, g->tee, &detail, &ask, cs_grpc_call_left_ms(c), on_done, a);
     }
     if (err != CS_OK) {
         free(a);
+        cs_tel_end(seen, err);
         cs_grpc_finish(c, err, detail);
         return;
     }

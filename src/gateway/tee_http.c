@@ -15,12 +15,14 @@ typedef struct asked {
     const cs_http1_msg *request;
     cs_tee_waiter *waiter;
     cs_tee_ask ask; /* operation, shape and algorithm: what the answer needs */
+    cs_tel_call *seen;
 } asked;
 
 typedef struct where {
     cs_gate *gate;
     cs_http1_conn *conn;
     const cs_http1_msg *request;
+    cs_tel_call *seen;
 } where;
 
 static void respond(const where *w, unsigned status, cs_slice json)
@@ -46,12 +48,13 @@ static void refuse(const where *w, unsigned status, cs_err err, const char *deta
 static void on_done(void *cookie, const cs_tee_outcome *o)
 {
     asked *a = cookie;
-    where w = {a->gate, a->conn, a->request};
+    where w = {a->gate, a->conn, a->request, NULL};
     cs_buf out = cs_buf_heap(ANSWER_MAX);
     cs_err err = o->err;
     if (err == CS_OK) {
         err = a->ask.shape != NULL ? cs_tee_json_told(&out, &a->ask, o->reply) : cs_tee_json_reply(&out, o->reply);
     }
+    cs_tel_end(a->seen, err);
     free(a);
     if (err == CS_OK) {
         respond(&w, 200, cs_buf_slice(&out));
@@ -65,6 +68,7 @@ static void on_gone(void *cookie)
 {
     asked *a = cookie;
     cs_tee_flow_leave(a->waiter);
+    cs_tel_gone(a->seen);
     free(a);
 }
 
@@ -73,16 +77,19 @@ static void start(const where *w, cs_tee_ask *ask)
     const char *detail = "";
     asked *a = calloc(1, sizeof *a);
     cs_err err = CS_E_NO_MEMORY;
+    cs_tee_seen(ask, w->seen);
     if (a != NULL) {
         *a = (asked){.gate = w->gate,
                      .conn = w->conn,
                      .request = w->request,
-                     .ask = {.op = ask->op, .shape = ask->shape, .alg = ask->alg}};
+                     .ask = {.op = ask->op, .shape = ask->shape, .alg = ask->alg},
+                     .seen = w->seen};
         err = cs_tee_start(&a->waiter, w->gate->tee, &detail, ask, UINT64_MAX, on_done, a);
     }
     if (err != CS_OK) {
         free(a);
         cs_tee_ask_cleanup(ask);
+        cs_tel_end(w->seen, err);
         refuse(w, 0, err, detail, CS_SLICE_NULL);
         return;
     }
@@ -121,7 +128,7 @@ static cs_err read_ask(cs_tee_ask *ask, const char **what, cs_slice name, const 
 
 void cs_tee_http(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *request, cs_slice name, cs_slice query)
 {
-    where w = {g, conn, request};
+    where w = {g, conn, request, cs_tel_begin_http(g->telemetry, request)};
     const char *what = "";
     cs_tee_ask ask = {0};
     bool get = cs_slice_eq_str(request->method, "GET");
@@ -132,6 +139,7 @@ void cs_tee_http(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *request, c
         err = read_ask(&ask, &what, name, request);
     }
     if (err != CS_OK) {
+        cs_tel_end(w.seen, err);
         refuse(&w, 0, err, what, CS_SLICE_NULL);
         return;
     }

@@ -5,6 +5,7 @@
 #ifndef CS_GATEWAY_TEE_SHAPE_H
 #define CS_GATEWAY_TEE_SHAPE_H
 
+#include "net/trace.h"
 #include "rpc/tee_rpc.h"
 
 #define CS_TEE_SEALED_MAX (CS_TEE_BODY_MAX + 8192u) /* a call, sealed or not */
@@ -78,6 +79,8 @@ typedef struct cs_tee_ask {
     cs_buf call, data_key, kms_key;
     cs_buf records; /* CBOR array for cs_tee_iter_of; empty: about no record */
     size_t num_records;
+    bool traced;
+    cs_trace trace; /* what the call to core belongs to, when traced */
 } cs_tee_ask;
 
 /*

@@ -2,8 +2,10 @@
  * countersign.v1.TeeCore/Call: one call of the TEE service becomes TEE_CALL to core, TEE_REPLY becomes the answer
  * (docs/formats/tee.md). Nothing of a call is read here: callers sign and seal for core, and core's replies are signed.
  */
+#include "base/log.h"
 #include "net/countersign.pb-c.h"
 #include "net/h2/wire.h"
+#include "net/trace.h"
 #include "service/service.h"
 
 #define WAIT_DEFAULT_MS 30000u /* a call without grpc-timeout */
@@ -22,6 +24,23 @@ static uint32_t wait_ms(const cs_grpc_call *call)
     return left > WAIT_MAX_MS ? WAIT_MAX_MS : (uint32_t)left;
 }
 
+/* The trace that a call belongs to, as the gateway says: core never sees it. A call without one is not worth a line. */
+static void trace(const cs_grpc_call *call, cs_err err)
+{
+    cs_trace t;
+
+    if (cs_trace_parent_read(&t, cs_grpc_call_header(call, "traceparent")) != CS_OK) {
+        return;
+    }
+    if (err != CS_OK) {
+        cs_log_err(CS_LOG_INFO, "tee_call", err, CS_LHEX("trace", cs_slice_of(t.id, sizeof t.id)),
+                   CS_LHEX("span", cs_slice_of(t.parent, sizeof t.parent)));
+    } else {
+        cs_log(CS_LOG_DEBUG, "tee_call", CS_LHEX("trace", cs_slice_of(t.id, sizeof t.id)),
+               CS_LHEX("span", cs_slice_of(t.parent, sizeof t.parent)));
+    }
+}
+
 static void on_reply(void *cookie, const cs_rpc_frame *reply)
 {
     cs_grpc_call *call = cookie;
@@ -30,9 +49,12 @@ static void on_reply(void *cookie, const cs_rpc_frame *reply)
 
     s->tee_calls--;
     if (reply == NULL || reply->type != CS_RPC_TEE_REPLY) {
-        cs_grpc_finish(call, reply == NULL ? CS_E_TEE_TIMEOUT : CS_E_INTERNAL, NULL);
+        cs_err err = reply == NULL ? CS_E_TEE_TIMEOUT : CS_E_INTERNAL;
+        trace(call, err);
+        cs_grpc_finish(call, err, NULL);
         return;
     }
+    trace(call, CS_OK);
     /* TeeCoreReply is what Frame is: field 1, bytes */
     cs_slice bytes = reply->f[0].s, parts[] = {cs_slice_of(head, cs_frame_head(head, bytes.len)), bytes};
     cs_grpc_finish(call, cs_grpc_send(call, parts, 2), NULL);
@@ -89,6 +111,7 @@ static void on_call(cs_grpc_call *call, cs_slice message)
     }
     cs_err err = pass_on(call, in);
     if (err != CS_OK) {
+        trace(call, err);
         cs_grpc_finish(call, err, NULL);
     }
     countersign__v1__tee_core_call__free_unpacked(in, NULL);

@@ -43,6 +43,7 @@ static void put_load(cs_jw *w, const cs_core *c)
     cs_jw_object(w, "load");
     cs_jw_cstr(w, "stage", stages[l->stage]);
     cs_jw_cstr(w, "credentials", cred_name(l->cred));
+    cs_jw_u64(w, "credentials_expire_ms", l->cred == CS_CRED_PRESENT ? l->cred_expiry_ms : 0);
     cs_jw_u64(w, "done", c->counters.loads_ok);
     cs_jw_u64(w, "failed", c->counters.loads_failed);
     if (l->last_ms != 0) {
