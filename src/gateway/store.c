@@ -211,7 +211,7 @@ cs_err cs_store_config_fit(cs_store_config *c, char why256[256])
         return CS_E_CONFIG;
     }
     bool lite = cs_store_driver(c->dsn) == &cs_store_sqlite;
-    c->conns = c->conns == 0 ? (lite ? 2 : 4) : c->conns > THREADS_MAX - 1 ? THREADS_MAX - 1 : c->conns;
+    c->conns = c->conns == 0 ? (lite ? 2 : 8) : c->conns > THREADS_MAX - 1 ? THREADS_MAX - 1 : c->conns;
     c->queue = c->queue == 0 ? 1024 : c->queue;
     c->timeout_ms = c->timeout_ms == 0 ? 5000 : c->timeout_ms;
     return CS_OK;

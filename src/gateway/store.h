@@ -18,6 +18,7 @@
 #define CS_STORE_PAGE_MAX 256                 /* rows or entries of one page */
 #define CS_STORE_BYTES_MAX (24u << 20)        /* of one result */
 #define CS_STORE_REPLY_MAX ((size_t)20 << 20) /* a reply as it is stored */
+#define CS_STORE_KMS_KEY_MAX 2048             /* printable ASCII without blank, quote and backslash */
 #define CS_STORE_TRIES 8
 
 typedef struct cs_store cs_store;
@@ -30,7 +31,7 @@ typedef struct cs_store_config {
      */
     char dsn[CS_STORE_DSN_MAX];
     unsigned
-        conns; /* PostgreSQL: threads and connections, 0: 4, at most 64. SQLite: readers beside the one writer, 0: 2 */
+        conns; /* PostgreSQL: threads and connections, 0: 8, at most 64. SQLite: readers beside the one writer, 0: 2 */
     unsigned queue;      /* operations waiting or under way; above: CS_E_TEE_BUSY. 0: 1024 */
     uint32_t timeout_ms; /* of one statement and of connecting; 0: 5000 */
     uint32_t

@@ -95,12 +95,23 @@ static bool column_valid(const char *name)
     return len > 0 && len <= 63 && strchr(first, name[0]) != NULL && strspn(name, rest) == len;
 }
 
+/* An ARN or alias: printable, and nothing that a line of an export file would have to escape. */
+static bool kms_key_valid(cs_slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.p[i] <= ' ' || s.p[i] >= 0x7f || s.p[i] == '"' || s.p[i] == '\\') {
+            return false;
+        }
+    }
+    return s.len > 0 && s.len <= CS_STORE_KMS_KEY_MAX;
+}
+
 static bool rows_valid(const cs_store_in *in)
 {
     for (size_t i = 0; i < in->num; i++) {
         const cs_tee_row *r = &in->rows[i];
         if (!cs_tee_record_valid(r->record) || r->version == 0 || r->version > UINT32_MAX || r->blob.len == 0 ||
-            r->data_key.len == 0 || r->kms_key.len == 0 || cs_tee_alg_name(r->alg) == NULL) {
+            r->data_key.len == 0 || !kms_key_valid(r->kms_key) || cs_tee_alg_name(r->alg) == NULL) {
             return false;
         }
     }

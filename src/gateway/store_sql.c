@@ -106,10 +106,31 @@ static cs_err in_group(cs_sql *db, cs_store_job *job)
     return db->driver->script(db, "RELEASE job");
 }
 
+/* All jobs, between the begin and the end of a transaction. *out_end: what ends it. */
+static cs_err inside(cs_sql *db, cs_store_job *jobs, const char **out_end)
+{
+    cs_err err = CS_OK;
+
+    *out_end = "COMMIT";
+    if (jobs->next != NULL) {
+        for (cs_store_job *j = jobs; j != NULL && err == CS_OK; j = j->next) {
+            err = in_group(db, j);
+        }
+        return err;
+    }
+    jobs->err = cs_store_ops[jobs->op].fn(db, jobs);
+    if (jobs->err != CS_OK && !jobs->finished) {
+        db->has_boot = false;
+        *out_end = "ROLLBACK";
+    }
+    return of_database(jobs->err) ? jobs->err : CS_OK;
+}
+
 /* *out_unsure: the connection went while the end of the transaction was asked for. */
 static cs_err attempt(cs_sql *db, cs_store_job *jobs, bool *out_unsure)
 {
-    cs_err err;
+    const cs_store_op_row *op = &cs_store_ops[jobs->op];
+    const char *end = "COMMIT";
 
     *out_unsure = false;
     db->fault = CS_SQL_NONE;
@@ -117,18 +138,17 @@ static cs_err attempt(cs_sql *db, cs_store_job *jobs, bool *out_unsure)
     for (cs_store_job *j = jobs->next; j != NULL; j = j->next) {
         reset(j);
     }
-    if (!cs_store_ops[jobs->op].writes) {
-        jobs->err = cs_store_ops[jobs->op].fn(db, jobs);
+    if (!op->writes || (op->one && jobs->next == NULL)) {
+        jobs->err = op->fn(db, jobs);
         return of_database(jobs->err) ? jobs->err : CS_OK;
     }
-    if ((err = db->driver->script(db, db->driver->begin)) != CS_OK) {
+    cs_err err = db->driver->script(db, db->driver->begin);
+    if (err != CS_OK) {
         return err;
     }
-    for (cs_store_job *j = jobs; j != NULL && err == CS_OK; j = j->next) {
-        err = in_group(db, j);
-    }
+    err = inside(db, jobs, &end);
     if (err == CS_OK) {
-        err = db->driver->script(db, "COMMIT");
+        err = db->driver->script(db, end);
         *out_unsure = err != CS_OK && db->fault == CS_SQL_LOST;
     }
     if (err != CS_OK) {

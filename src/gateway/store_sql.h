@@ -173,6 +173,7 @@ typedef cs_err cs_store_do_fn(cs_sql *db, cs_store_job *job);
 typedef struct cs_store_op_row {
     cs_store_do_fn *fn;
     bool writes;
+    bool one; /* one statement changes something: alone it needs no transaction */
 } cs_store_op_row;
 extern const cs_store_op_row cs_store_ops[CS_STORE_NUM_OPS];
 cs_store_do_fn cs_store_do_list, cs_store_do_data_keys, cs_store_do_plain, cs_store_do_audit, cs_store_do_boots,

@@ -178,7 +178,7 @@ static cs_err give(sqlite3_stmt *st, const cs_sql_run *r, size_t set)
 static cs_err run_set(lite *l, sqlite3_stmt *st, const cs_sql_run *r, size_t set)
 {
     cs_err err = CS_OK;
-    int rc = bind_all(st, r->values + set * r->num_values, r->num_values);
+    int rc = r->num_values > 0 ? bind_all(st, r->values + set * r->num_values, r->num_values) : SQLITE_OK;
 
     while (err == CS_OK && rc == SQLITE_OK) {
         rc = sqlite3_step(st);
