@@ -33,14 +33,16 @@
     X(SIGN_CANCEL, 13, "")    /* nobody waits for it any more */                                                       \
     X(PARTY_ROOM, 14, "tubb") /* PARTY_OPEN in a room: the request it may serve, as in SIGN_WAIT */                    \
     X(TEE_CALL, 16, "ubb")    /* 1: sealed, call, attachments (docs/formats/tee.md) */                                 \
+    X(TEE_ENTRIES, 17, "u")   /* audit entries again, from that counter on */                                          \
     /* sign-core -> sign-service */                                                                                    \
     X(PARTY_SEND, 33, "b")                                                                                             \
-    X(PARTY_END, 34, "t")     /* error code or "OK"; the stream is closed */                                           \
-    X(ATTEST_REPLY, 36, "tb") /* code, document */                                                                     \
-    X(STATUS_REPLY, 37, "b")  /* JSON, see docs/formats/status.md */                                                   \
-    X(REPLY, 38, "tt")        /* code, detail (e.g. KMS's __type), for INJECT_AGE, SHARES_END, UNBAN */                \
-    X(SIGN_REPLY, 39, "tbu")  /* code, r || s || recid (empty unless OK), 1: remembered, not signed now */             \
-    X(TEE_REPLY, 40, "b")     /* reply (docs/formats/tee.md) */                                                        \
+    X(PARTY_END, 34, "t")          /* error code or "OK"; the stream is closed */                                      \
+    X(ATTEST_REPLY, 36, "tb")      /* code, document */                                                                \
+    X(STATUS_REPLY, 37, "b")       /* JSON, see docs/formats/status.md */                                              \
+    X(REPLY, 38, "tt")             /* code, detail (e.g. KMS's __type), for INJECT_AGE, SHARES_END, UNBAN */           \
+    X(SIGN_REPLY, 39, "tbu")       /* code, r || s || recid (empty unless OK), 1: remembered, not signed now */        \
+    X(TEE_REPLY, 40, "b")          /* reply (docs/formats/tee.md) */                                                   \
+    X(TEE_ENTRIES_REPLY, 41, "tb") /* code, CBOR array of [entry, signature] */                                        \
     /* sign-core -> sign-kms */                                                                                        \
     X(KMS_CALL, 64, "utbbm") /* cs_kms_op, key ARN, ciphertext blob, attestation document, context */                  \
     X(CRED_WIPE, 65, "")     /* the load is over: forget the credentials */                                            \

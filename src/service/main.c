@@ -77,9 +77,11 @@ static unsigned connections_max(void)
 static cs_err open_grpc(int fd)
 {
     cs_grpc_method methods[] = {
-        cs_service_party_method,        cs_service_sign_tx_method, cs_service_attest_method,
-        cs_service_status_method,       cs_service_unban_method,   cs_service_health_check_method,
-        cs_service_health_watch_method, cs_service_tee_method,     {0},
+        cs_service_party_method,        cs_service_sign_tx_method,
+        cs_service_attest_method,       cs_service_status_method,
+        cs_service_unban_method,        cs_service_health_check_method,
+        cs_service_health_watch_method, cs_service_tee_method,
+        cs_service_tee_entries_method,  {0},
     };
     cs_grpc_opts opts = {
         .calls_max = CALLS_MAX, .conns_max = connections_max(), .cid = (uint32_t)service.config.parent_cid};

@@ -99,7 +99,7 @@ extern const cs_grpc_method cs_service_attest_method, cs_service_status_method, 
 /* ---- tee.c ---- */
 /* TEE calls with core at once: above what tee.queue says by default, so that core decides; half of all calls, so that sessions have the rest */
 #define CS_SERVICE_TEE_CALLS 4096u
-extern const cs_grpc_method cs_service_tee_method;
+extern const cs_grpc_method cs_service_tee_method, cs_service_tee_entries_method;
 
 /* ---- inject.c ---- */
 typedef enum cs_inject_kind { CS_INJECT_AGE, CS_INJECT_SHARES } cs_inject_kind;

@@ -2,6 +2,8 @@
  * countersign.v1.TeeCore/Call: one call of the TEE service becomes TEE_CALL to core, TEE_REPLY becomes the answer
  * (docs/formats/tee.md). Nothing of a call is read here: callers sign and seal for core, and core's replies are signed.
  */
+#include <string.h>
+
 #include "base/log.h"
 #include "net/countersign.pb-c.h"
 #include "net/h2/wire.h"
@@ -10,8 +12,9 @@
 
 #define WAIT_DEFAULT_MS 30000u /* a call without grpc-timeout */
 #define WAIT_MAX_MS 600000u    /* whatever the client's patience: what core does not answer goes some time */
-#define MARGIN_MS 20u          /* TEE_TIMEOUT is said before the client's own deadline, or nobody would hear it */
-#define FRAME_HEAD_MAX 64u     /* of TEE_CALL: array, type, id, heads of the fields */
+#define ENTRIES_TIMEOUT_MS 15000u
+#define MARGIN_MS 20u      /* TEE_TIMEOUT is said before the client's own deadline, or nobody would hear it */
+#define FRAME_HEAD_MAX 64u /* of TEE_CALL: array, type, id, heads of the fields */
 
 static uint32_t wait_ms(const cs_grpc_call *call)
 {
@@ -116,6 +119,54 @@ static void on_call(cs_grpc_call *call, cs_slice message)
     }
     countersign__v1__tee_core_call__free_unpacked(in, NULL);
 }
+
+/* ---------------------------------------------------------------- Entries */
+
+static void on_entries_reply(void *cookie, const cs_rpc_frame *reply)
+{
+    cs_grpc_call *call = cookie;
+    uint8_t head[CS_FRAME_HEAD_MAX];
+    char code[48] = "";
+    cs_err err = CS_E_INTERNAL;
+
+    if (reply == NULL) {
+        err = CS_E_TEE_TIMEOUT;
+    } else if (reply->type == CS_RPC_TEE_ENTRIES_REPLY && reply->f[0].s.len < sizeof code) {
+        memcpy(code, reply->f[0].s.p, reply->f[0].s.len);
+        err = cs_slice_eq_str(reply->f[0].s, cs_err_code(CS_OK)) ? CS_OK : cs_err_from_code(code);
+    }
+    if (err != CS_OK) {
+        cs_grpc_finish(call, err, NULL);
+        return;
+    }
+    cs_slice bytes = reply->f[1].s, parts[] = {cs_slice_of(head, cs_frame_head(head, bytes.len)), bytes};
+    cs_grpc_finish(call, cs_grpc_send(call, parts, 2), NULL);
+}
+
+static void on_entries_gone(cs_grpc_call *call)
+{
+    cs_service_forget(cs_grpc_call_server_cookie(call), call);
+}
+
+static void on_entries(cs_grpc_call *call, cs_slice message)
+{
+    Countersign__V1__TeeCoreEntries *in = countersign__v1__tee_core_entries__unpack(NULL, message.len, message.p);
+    cs_rpc_frame f = {.type = CS_RPC_TEE_ENTRIES};
+
+    if (in == NULL) {
+        cs_grpc_finish_as(call, CS_GRPC_INTERNAL, CS_E_FORMAT, "the protobuf message is malformed");
+        return;
+    }
+    f.f[0].u = in->from;
+    countersign__v1__tee_core_entries__free_unpacked(in, NULL);
+    cs_err err = cs_service_call(cs_grpc_call_server_cookie(call), &f, ENTRIES_TIMEOUT_MS, on_entries_reply, call);
+    if (err != CS_OK) {
+        cs_grpc_finish(call, err == CS_E_RANGE ? CS_E_TEE_BUSY : err, NULL);
+    }
+}
+
+const cs_grpc_method cs_service_tee_entries_method = {
+    .path = "/countersign.v1.TeeCore/Entries", .on_message = on_entries, .on_gone = on_entries_gone};
 
 const cs_grpc_method cs_service_tee_method = {
     .path = "/countersign.v1.TeeCore/Call", .on_message = on_call, .on_gone = on_gone};

@@ -318,6 +318,54 @@ static void without_core_calls_are_refused(void **state)
     t->f.s.core = gone;
 }
 
+static cs_grpc_call *entries(struct tee *t, testfront_client *k, uint64_t from)
+{
+    static uint8_t packed[32];
+    Countersign__V1__TeeCoreEntries in = COUNTERSIGN__V1__TEE_CORE_ENTRIES__INIT;
+    cs_grpc_call *c = NULL;
+
+    in.from = from;
+    cs_slice part = cs_slice_of(packed, countersign__v1__tee_core_entries__pack(&in, packed));
+    assert_int_equal(cs_grpc_call_new(&c, t->g, "/countersign.v1.TeeCore/Entries", 0, &testfront_events, k), CS_OK);
+    assert_int_equal(cs_grpc_send(c, &part, 1), CS_OK);
+    cs_grpc_end(c);
+    return c;
+}
+
+static void entries_of_core_go_back_to_who_asks(void **state)
+{
+    struct tee *t = *state;
+    testfront_client a = {0}, b = {0}, c = {0}, d = {0};
+    cs_rpc_frame f = {.type = CS_RPC_TEE_ENTRIES_REPLY};
+
+    (void)entries(t, &a, 7);
+    testfront_core_gets(&t->f, CS_RPC_TEE_ENTRIES, &f.id);
+    f.f[0].s = cs_slice_str("OK");
+    f.f[1].s = cs_slice_str("entries");
+    testfront_core_says(&t->f, &f);
+    until_over(t, &a);
+    has(&a, "entries");
+    (void)entries(t, &b, 7);
+    testfront_core_gets(&t->f, CS_RPC_TEE_ENTRIES, &f.id);
+    f.f[0].s = cs_slice_str("TEE_DISABLED");
+    testfront_core_says(&t->f, &f);
+    until_over(t, &b);
+    assert_int_equal(b.ended, CS_E_TEE_DISABLED);
+    (void)entries(t, &c, 7);
+    testfront_core_gets(&t->f, CS_RPC_TEE_ENTRIES, &f.id);
+    answer(t, f.id, "of another kind");
+    until_over(t, &c);
+    assert_int_equal(c.ended, CS_E_INTERNAL);
+    cs_grpc_call *gone = entries(t, &d, 7);
+    testfront_core_gets(&t->f, CS_RPC_TEE_ENTRIES, &f.id);
+    cs_grpc_cancel(gone);
+    turns(t, 50);
+    f.f[0].s = cs_slice_str("OK");
+    testfront_core_says(&t->f, &f);
+    turns(t, 20);
+    assert_int_equal(d.messages, 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -325,6 +373,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(core_gets_what_the_caller_sent),
         T(two_at_once_are_answered_in_any_order),
+        T(entries_of_core_go_back_to_who_asks),
         T(a_call_that_was_cancelled_is_forgotten),
         T(a_reply_for_an_unknown_id_is_dropped),
         T(a_reply_of_another_kind_is_an_error),

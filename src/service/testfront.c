@@ -30,8 +30,8 @@ static int listener(const testfront *f, const char *name)
 
 void testfront_set_up(testfront *f)
 {
-    cs_grpc_method methods[] = {
-        cs_service_party_method, cs_service_status_method, cs_service_health_watch_method, cs_service_tee_method, {0}};
+    cs_grpc_method methods[] = {cs_service_party_method, cs_service_status_method,      cs_service_health_watch_method,
+                                cs_service_tee_method,   cs_service_tee_entries_method, {0}};
     int pair[2];
 
     *f = (testfront){.dir = "/tmp/front.XXXXXX"};

@@ -87,7 +87,7 @@ static void test_each_operation_is_refused_in_the_phases_it_has_no_place_in(void
         [CS_OP_SHARES_BEGIN] = "+-+--",  [CS_OP_SHARES_CHUNK] = "+-+--", [CS_OP_SHARES_END] = "+-+--",
         [CS_OP_SHARES_CANCEL] = "++++-", [CS_OP_UNBAN] = "--++-",        [CS_OP_KMS_REPLY] = "-+++-",
         [CS_OP_CRED_STATE] = "++++-",    [CS_OP_PARTY_ROOM] = "--++-",   [CS_OP_SIGN_WAIT] = "--++-",
-        [CS_OP_SIGN_CANCEL] = "++++-",   [CS_OP_TEE_CALL] = "--++-",
+        [CS_OP_SIGN_CANCEL] = "++++-",   [CS_OP_TEE_CALL] = "--++-",     [CS_OP_TEE_ENTRIES] = "++++-",
     };
     world *w = *state;
 

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "codec/cbor.h"
 #include "secret/rng.h"
 #include "tee_driver.h"
 
@@ -125,6 +126,75 @@ static void test_calls_are_served_while_a_load_waits(void **state)
     kms_answer_one(t);
     tee_wait(t, &a);
     OK(a.code);
+}
+
+/* count entries from that counter on, as they were in the replies; the last one is the head */
+static void again(tee_world *t, uint64_t from, uint64_t first, size_t count)
+{
+    cs_rpc_frame f = {.type = CS_RPC_TEE_ENTRIES, .id = 4711};
+    cs_cbor_iter all, pair;
+    cs_tee_entry e;
+    cs_slice entry, sig;
+    cs_cbor c;
+
+    f.f[0].u = from;
+    OK(give(t->w, CS_LINK_SERVICE, &f));
+    f = next(t->w, CS_LINK_SERVICE);
+    assert_int_equal(f.type, CS_RPC_TEE_ENTRIES_REPLY);
+    assert_int_equal(f.id, 4711);
+    assert_true(cs_slice_eq_str(f.f[0].s, "OK"));
+    c = cs_cbor_of(f.f[1].s, CS_CBOR_STRICT);
+    OK(cs_cbor_array(&c, &all));
+    assert_true(count == SIZE_MAX ? all.left > 0 : all.left == count);
+    while (cs_cbor_more(&c, &all)) {
+        OK(cs_cbor_array(&c, &pair));
+        OK(cs_cbor_bytes(&c, &entry));
+        OK(cs_cbor_bytes(&c, &sig));
+        OK(cs_tee_entry_decode(&e, entry));
+        assert_int_equal(e.counter, first++);
+        assert_int_equal(sig.len, 64);
+        if (e.counter == t->counter) {
+            assert_true(cs_slice_eq(entry, a.reply.entry) && cs_slice_eq(sig, a.reply.entry_sig));
+        }
+    }
+    OK(cs_cbor_end(&c));
+}
+
+static void test_entries_of_lost_replies_are_given_again(void **state)
+{
+    const tee_ask stats = {.op = CS_TEE_STATS, .who = NOBODY};
+    tee_world *t = *state;
+    uint64_t frame;
+
+    again(t, 0, 0, 0);
+    for (unsigned i = 0; i < 300; i++) {
+        OK(tee_call(t, &a, &stats));
+    }
+    frame = tee_send(t, &stats);
+    tee_wait(
+        t,
+        &a); /* the driver has freed what this reply points into when it gives the next frame: so its bytes are kept */
+    assert_int_equal(a.frame, frame);
+    static uint8_t kept[2][512];
+
+    memcpy(kept[0], a.reply.entry.p, a.reply.entry.len);
+    memcpy(kept[1], a.reply.entry_sig.p, 64);
+    a.reply.entry.p = kept[0];
+    a.reply.entry_sig.p = kept[1];
+    again(t, 0, 1, 301);
+    again(t, 301, 301, 1);
+    again(t, 300, 300, 2);
+    again(t, 302, 302, 0);
+    again(t, UINT64_MAX, 0, 0);
+    for (unsigned i = 0; i < 4000; i++) { /* the first are forgotten */
+        OK(tee_call(t, &a, &stats));
+    }
+    memcpy(kept[0], a.reply.entry.p, a.reply.entry.len);
+    memcpy(kept[1], a.reply.entry_sig.p, 64);
+    a.reply.entry.p = kept[0];
+    a.reply.entry_sig.p = kept[1];
+    again(t, 4300, 4300, 2);
+    again(t, 1, 4301 - 4096 + 1, SIZE_MAX); /* the oldest that is kept */
 }
 
 /* What a core holds that has never had a call of the TEE service, against one that ends in the midst of many. */
@@ -336,6 +406,7 @@ int main(void)
         T(test_a_full_queue_says_busy_at_once_and_loses_nobody),
         T(test_calls_under_way_outlive_a_reload),
         T(test_calls_are_served_while_a_load_waits),
+        T(test_entries_of_lost_replies_are_given_again),
         T(test_nothing_is_left_in_the_arena),
         T(test_a_core_ends_at_any_moment),
         T(test_without_memory_a_call_fails_and_the_next_works),

@@ -34,6 +34,7 @@ static execute_fn *const execute[CS_NUM_OPS] = {
     [CS_OP_SIGN_WAIT] = cs_op_sign_wait,
     [CS_OP_SIGN_CANCEL] = cs_op_sign_cancel,
     [CS_OP_TEE_CALL] = cs_op_tee_call,
+    [CS_OP_TEE_ENTRIES] = cs_op_tee_entries,
     [CS_OP_KMS_REPLY] = cs_op_kms_reply,
     [CS_OP_CRED_STATE] = cs_op_cred_state,
 };

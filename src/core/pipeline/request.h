@@ -24,6 +24,7 @@
     X(SIGN_WAIT, SERVICE, CS_IN(SERVING) | CS_IN(RELOADING), NOT_SERVING, SIGN_REPLY)                                  \
     X(SIGN_CANCEL, SERVICE, CS_IN_ANY, STATE, NONE)                                                                    \
     X(TEE_CALL, SERVICE, CS_IN(SERVING) | CS_IN(RELOADING), NOT_SERVING, TEE_REPLY)                                    \
+    X(TEE_ENTRIES, SERVICE, CS_IN_ANY, STATE, TEE_ENTRIES_REPLY)                                                       \
     X(KMS_REPLY, KMS, CS_IN(UNSEALING) | CS_IN(SERVING) | CS_IN(RELOADING), STATE, NONE)                               \
     X(CRED_STATE, KMS, CS_IN_ANY, STATE, NONE)
 

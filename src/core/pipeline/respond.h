@@ -6,7 +6,7 @@
 
 #define CS_DETAIL_MAX 128
 
-/* cs_respond_code - answer id with the code of e, in the shape of `type` (PARTY_END, ATTEST_REPLY, REPLY, SIGN_REPLY, TEE_REPLY; 0: nothing). */
+/* cs_respond_code - answer id with the code of e, in the shape of `type` (PARTY_END, ATTEST_REPLY, REPLY, SIGN_REPLY, TEE_REPLY, TEE_ENTRIES_REPLY; 0: nothing). */
 void cs_respond_code(cs_core *c, cs_rpc_type type, uint64_t id, cs_err e);
 /* cs_respond_reply - REPLY with a detail: up to CS_DETAIL_MAX printable bytes, others become "?". */
 void cs_respond_reply(cs_core *c, uint64_t id, cs_err e, cs_slice detail);

@@ -63,6 +63,9 @@ static cs_err check_tee(const cs_core *c, const cs_rpc_frame *f)
     if (c->tee == NULL) {
         return CS_E_TEE_DISABLED;
     }
+    if (f->type == CS_RPC_TEE_ENTRIES) {
+        return CS_OK;
+    }
     if (cs_tee_full(c->tee)) {
         return CS_E_TEE_BUSY;
     }
@@ -103,7 +106,7 @@ cs_err cs_authorise(cs_core *c, const cs_request *r, const cs_permit **out)
         return row->refusal;
     }
     CS_TRY(check_sizes(r));
-    CS_TRY(r->op == CS_OP_TEE_CALL ? check_tee(c, &r->frame) : CS_OK);
+    CS_TRY(r->op == CS_OP_TEE_CALL || r->op == CS_OP_TEE_ENTRIES ? check_tee(c, &r->frame) : CS_OK);
     c->permits->permit = (cs_permit){.op = r->op, .frame = &r->frame};
     *out = &c->permits->permit;
     return CS_OK;

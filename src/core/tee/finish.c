@@ -75,6 +75,18 @@ void cs_tee_respond_code(cs_core *c, uint64_t id, cs_err code)
     }
 }
 
+void cs_op_tee_entries(cs_core *c, const cs_permit *p)
+{
+    const cs_rpc_frame *f = cs_permit_frame(p);
+    cs_rpc_frame reply = {.type = CS_RPC_TEE_ENTRIES_REPLY, .id = f->id};
+    cs_buf b = cs_buf_wrap(c->tee->reply, CS_TEE_REPLY_MAX);
+    cs_err err = c->tee->stopping ? CS_E_CLOSED : cs_audit_again(&b, c->tee->audit, f->f[0].u, CS_TEE_RESULT_MAX);
+
+    reply.f[0].s = cs_slice_str(cs_err_code(err));
+    reply.f[1].s = err == CS_OK ? cs_buf_slice(&b) : CS_SLICE_NULL;
+    cs_respond_frame(c, CS_LINK_SERVICE, &reply);
+}
+
 static void count(cs_tee_job *j, cs_err code)
 {
     cs_tee_counters *n = &j->tee->counters;

@@ -304,6 +304,9 @@ void cs_tee_stop(cs_tee *t)
     t->keys = NULL;
     cs_secret_free(t->request_key);
     t->request_key = NULL;
+    if (t->audit != NULL) {
+        cs_audit_cleanup(t->audit);
+    }
     cs_secret_free(t->audit);
     t->audit = NULL;
     cs_secret_free(t->reply);

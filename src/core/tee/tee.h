@@ -30,6 +30,8 @@ void cs_tee_free(cs_tee *t);
 bool cs_tee_full(const cs_tee *t);
 /* cs_op_tee_call - a job of the permit's frame. */
 void cs_op_tee_call(cs_core *c, const cs_permit *p);
+/* cs_op_tee_entries - audit entries of this boot once more: a reply may get lost on its way, a chain has no gaps. */
+void cs_op_tee_entries(cs_core *c, const cs_permit *p);
 /* cs_tee_respond_code - TEE_REPLY that is a code alone. */
 void cs_tee_respond_code(cs_core *c, uint64_t id, cs_err code);
 /* cs_tee_kms_reply - a KMS_REPLY that is not of a load. cs_tee_kms_down - sign-kms is gone. cs_tee_loaded - a share set is in service. */
