@@ -238,7 +238,7 @@ static void put_payload(cs_buf *b, const testdoc *t, const chain *c, uint64_t ba
         MUST(cs_cbor_put_bytes(b, cs_slice_of(cert, len)) == CS_OK);
     }
     put_field(b, "public_key", t->public_key);
-    put_field(b, "user_data", CS_SLICE_NULL);
+    put_field(b, "user_data", t->user_data);
     put_field(b, "nonce", t->nonce);
     if (t->extra_key != NULL) {
         MUST(cs_cbor_put_text(b, t->extra_key) == CS_OK && cs_cbor_put_uint(b, 1) == CS_OK);

@@ -41,11 +41,11 @@ typedef enum testdoc_fault {
 
 typedef struct testdoc {
     testdoc_fault fault;
-    uint64_t timestamp_s;       /* 0: TESTDOC_TIME_S; certificates move with it */
-    bool debug;                 /* PCR0-2 zero */
-    bool zero_pcr1;             /* only PCR1 zero */
-    cs_slice nonce, public_key; /* p NULL: null in the document */
-    const char *extra_key;      /* one more key with the value 1; NULL: none */
+    uint64_t timestamp_s;                  /* 0: TESTDOC_TIME_S; certificates move with it */
+    bool debug;                            /* PCR0-2 zero */
+    bool zero_pcr1;                        /* only PCR1 zero */
+    cs_slice nonce, public_key, user_data; /* p NULL: null in the document */
+    const char *extra_key;                 /* one more key with the value 1; NULL: none */
 } testdoc;
 
 /* testdoc_root - DER of the root of all documents of this process. */
