@@ -19,6 +19,7 @@
 
 #define TICK_MS 250
 #define FDS_RESERVED 64u
+#define SETTLE_MS 20
 #define LINGER_MS 500 /* the last answers and ends of streams go out */
 #define BACKLOG 1024
 #define SEND_BUFFER (256 * 1024) /* a subscriber that does not read holds no more of the system's memory */
@@ -31,7 +32,8 @@
 
 static cs_gate gate;
 static cs_public public_side;
-static cs_timer *tick, *patience;
+static cs_timer *tick, *patience, *settle;
+static bool closing;
 static unsigned tick_count;
 
 /* ---- the end ---- */
@@ -46,6 +48,11 @@ static void stop(void *cookie)
 static void close_rooms(void *cookie)
 {
     (void)cookie;
+    if (closing) {
+        return;
+    }
+    closing = true;
+    cs_timer_stop(settle);
     cs_gate_subs_end(&gate);
     cs_http1_server_drain(gate.http);
     cs_timer_free(patience);
@@ -54,6 +61,17 @@ static void close_rooms(void *cookie)
         cs_timer_start(patience, LINGER_MS, 0);
     } else {
         stop(NULL);
+    }
+}
+
+/* gRPC has nothing under way any more; calls of the TEE service over HTTP, and answers on their way to the store, may. */
+static void on_calls_ended(void *cookie)
+{
+    (void)cookie;
+    if (cs_tee_under_way(gate.tee) > 0) {
+        cs_timer_start(settle, SETTLE_MS, 0);
+    } else {
+        close_rooms(NULL);
     }
 }
 
@@ -69,7 +87,7 @@ static void on_terminate(void *cookie)
     cs_log(CS_LOG_INFO, "draining");
     cs_timer_start(patience, gate.config.drain_ms, 0);
     cs_gate_watches_end(&gate);
-    cs_grpc_server_drain(gate.grpc, close_rooms, NULL);
+    cs_grpc_server_drain(gate.grpc, on_calls_ended, NULL);
 }
 
 static void on_tick(void *cookie)
@@ -226,6 +244,7 @@ static cs_err set_up(void)
     CS_TRY(cs_timer_new(&tick, gate.loop, on_tick, NULL));
     cs_timer_start(tick, TICK_MS, TICK_MS);
     CS_TRY(cs_timer_new(&patience, gate.loop, close_rooms, NULL));
+    CS_TRY(cs_timer_new(&settle, gate.loop, on_calls_ended, NULL));
     CS_TRY(cs_signal_new(&term, gate.loop, SIGTERM, on_terminate, NULL));
     return cs_signal_new(&interrupt, gate.loop, SIGINT, on_terminate, NULL);
 }
@@ -407,6 +426,7 @@ static int run(const cs_args *a)
         return print_config(a);
     }
     cs_log_init("sign-gateway", gate.config.log_level, STDERR_FILENO);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a database that may not grow is an error of the store */
     cs_err err = set_up();
     if (err == CS_OK && ports != NULL) {
         err = write_endpoints(ports);
@@ -417,6 +437,7 @@ static int run(const cs_args *a)
     }
     log_ready();
     cs_loop_run(gate.loop);
+    cs_tee_free(gate.tee); /* what the store was given is stored */
     cs_rooms_stats stats;
     cs_rooms_stats_get(gate.rooms, &stats);
     cs_log(CS_LOG_INFO, "stopped", CS_LU("messages", stats.messages), CS_LU("rooms_forgotten", stats.forgotten));

@@ -73,6 +73,15 @@ static cs_err open_gate(cs_tee *t, char why256[256])
     return CS_OK;
 }
 
+size_t cs_tee_under_way(const cs_tee *t)
+{
+    cs_tee_flow_stats s = {0};
+    if (t->flow != NULL) {
+        cs_tee_flow_stats_get(t->flow, &s);
+    }
+    return s.under_way;
+}
+
 void cs_tee_service_down(cs_tee *t)
 {
     if (t != NULL && t->check != NULL) {

@@ -19,6 +19,8 @@ typedef struct cs_tee {
 /* cs_tee_open - store and flow, when tee.enabled; why256 says more on errors. The loop and the pool are there. */
 CS_MUST cs_err cs_tee_open(cs_tee **out, cs_gate *g, char why256[256]);
 void cs_tee_free(cs_tee *t);
+/* cs_tee_under_way - calls that have no answer yet, or whose answer is not stored yet. */
+size_t cs_tee_under_way(const cs_tee *t);
 /* cs_tee_service_up - a connection to the service was made anew; t may be NULL. */
 void cs_tee_service_up(cs_tee *t);
 /* cs_tee_service_down - no connection serves any more. */

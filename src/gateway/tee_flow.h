@@ -21,10 +21,10 @@ typedef struct cs_tee_flow_config {
     cs_pool *pool;
     cs_store *store;
     cs_telemetry *telemetry; /* or NULL */
-    size_t calls;        /* under way at once, above: TEE_BUSY */
-    size_t bytes;        /* of requests and replies under way, above: TEE_BUSY */
-    uint32_t timeout_ms; /* a caller waits so long */
-    uint32_t core_ms;    /* core's answer is waited for so long */
+    size_t calls;            /* under way at once, above: TEE_BUSY */
+    size_t bytes;            /* of requests and replies under way, above: TEE_BUSY */
+    uint32_t timeout_ms;     /* a caller waits so long */
+    uint32_t core_ms;        /* core's answer is waited for so long */
     /* CS_OK, or why no operation may go on now; *detail more of it */
     cs_err (*may)(void *cookie, const cs_tee_op_row *op, const char **detail);
     void *may_cookie;

@@ -6,6 +6,7 @@
 #include "gateway/tee_pb.h"
 
 #define PREFIX "/countersign.v1.Tee/"
+#define MARGIN_MS 20u
 #define REPLY_MAX (512u * 1024u)
 
 /* One call of a client. */
@@ -67,6 +68,13 @@ static cs_err read_ask(cs_tee_ask *ask, const char **what, const char *path, cs_
     return cs_tee_pb_named(ask, what, cs_tee_shape_of(row->op), message);
 }
 
+/* TEE_TIMEOUT is said before the client's own deadline, or nobody would hear it. */
+static uint64_t patience_ms(const cs_grpc_call *c)
+{
+    uint64_t left = cs_grpc_call_left_ms(c);
+    return left == UINT64_MAX ? left : left - (left / 8 < MARGIN_MS ? left / 8 : MARGIN_MS);
+}
+
 static void on_message(cs_grpc_call *c, cs_slice message)
 {
     cs_gate *g = cs_grpc_call_server_cookie(c);
@@ -82,7 +90,7 @@ static void on_message(cs_grpc_call *c, cs_slice message)
     if (err == CS_OK) {
         cs_tee_seen(&ask, seen);
         *a = (asked){.call = c, .ask = {.op = ask.op, .shape = ask.shape, .alg = ask.alg}, .seen = seen};
-        err = cs_tee_start(&a->waiter, g->tee, &detail, &ask, cs_grpc_call_left_ms(c), on_done, a);
+        err = cs_tee_start(&a->waiter, g->tee, &detail, &ask, patience_ms(c), on_done, a);
     }
     if (err != CS_OK) {
         free(a);

@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -319,6 +320,33 @@ def gate(folder, app):
     g.end()
 
 
+def full_disk(g, core, app):
+    """the database may not grow: nothing is given out that is not stored, and it goes on by itself"""
+    pid, lowest = g.process.pid, 4096
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (lowest, resource.RLIM_INFINITY))
+    requests = [generate_pb(app, f"full-{i}", 3) for i in range(3)]
+    codes = [g.code("Generate", r) for r in requests]
+    check("full_disk_is_said", set(codes) <= {"STORE", "TEE_TIMEOUT", "TEE_BUSY"} and "OK" not in codes, codes)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    check("full_disk_passes", all(until(lambda r=r: g.code("Generate", r) == "OK") for r in requests))
+    one = g.grpc_call("Generate", requests[0])
+    check("full_disk_lost_nothing", g.grpc_call("PublicKey", fake.field(2, "full-0"))[1] == one[1])
+
+
+def ends_in_order(g, core, app):
+    """a call over HTTP that is under way at SIGTERM still gets its answer"""
+    core.delay, answers = 0.8, []
+    body = app.body("Generate", ["at-the-end", 3])
+    doc = {"auth": auth_json(app, body), "record": "at-the-end", "algorithm": "ed25519"}
+    t = threading.Thread(target=lambda: answers.append(g.request("POST", "/v1/tee/generate", doc)))
+    t.start()
+    time.sleep(0.3)
+    ended = g.end()
+    t.join()
+    core.delay = 0
+    check("it_ends_in_order", ended == 0 and answers and answers[0][0] == 200, (ended, answers))
+
+
 def main():
     app = fake.Caller("app")
     core = fake.Core([app])
@@ -329,9 +357,8 @@ def main():
         open(f"{folder}/root.pem", "wb").write(core.nsm.pem())
         g = Gateway(port, folder, "--set", "tee.requestTimeoutSeconds=1")
         check("gate_is_open", until(lambda: g.code("Generate", generate_pb(app, os.urandom(4).hex(), 3)) == "OK"))
-        for part in (named, idempotency, calls, rotation, late, faults, json_api, killed):
+        for part in (named, idempotency, calls, rotation, late, faults, json_api, killed, full_disk, ends_in_order):
             part(g, core, app)
-        check("it_ends", g.end() == 0)
     with tempfile.TemporaryDirectory() as folder:
         g = Gateway(port, folder, "--set", "tee.enabled=false")
         check("off_is_tee_disabled", g.code("Stats", b"") == "TEE_DISABLED" and g.request("POST", "/v1/tee/stats", {})[0] == 409)

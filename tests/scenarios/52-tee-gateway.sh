@@ -2,6 +2,7 @@
 # Goal of this test: the TEE service as applications in other languages use it: Python's gRPC and HTTP to sign-gateway, sign-service, sign-core and
 # sign-kms behind it. Keys are made, signatures verify elsewhere, a retry gets the same answer, rows are rotated; all of it outlives a restart of
 # the gateway; an image that is not on the list is refused.
+# shellcheck disable=SC2317 # functions run by case_
 set -u
 # shellcheck source=tests/scenarios/lib.sh
 . "$(dirname "$0")/lib.sh"
