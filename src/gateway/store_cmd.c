@@ -9,6 +9,7 @@
 
 #include "base/json_out.h"
 #include "base/text.h"
+#include "gateway/settings.h"
 #include "gateway/store_file.h"
 #include "gateway/store_migrate.h"
 #include "gateway/store_sql.h"
@@ -18,6 +19,11 @@
         .name = "store", .letter = 's', .kind = CS_OPT_STR, .arg = "ADDRESS",                                          \
         .help = "sqlite:PATH or postgresql://HOST/NAME (the password in the passfile)", .env = "SIGN_GATEWAY_STORE"    \
     }
+#define CONFIG_ROW                                                                                                     \
+    {                                                                                                                  \
+        .name = "config", .letter = 'c', .kind = CS_OPT_STR, .arg = "FILE",                                            \
+        .help = "the gateway's configuration: its tee.store, where --store is not given", .env = "SIGN_GATEWAY_CONFIG" \
+    }
 #define JSON_ROW                                                                                                       \
     {                                                                                                                  \
         .name = "json", .kind = CS_OPT_FLAG, .help = "machine-readable result"                                         \
@@ -25,6 +31,7 @@
 
 const cs_opt cs_store_cmd_migrate_opts[] = {
     ADDRESS_ROW,
+    CONFIG_ROW,
     {.name = "to", .kind = CS_OPT_U64, .arg = "N", .help = "the version that is wanted; 0: no tables", .max = 9999},
     {.name = "print", .kind = CS_OPT_FLAG, .help = "write the statements, do nothing"},
     {.name = "discard", .kind = CS_OPT_FLAG, .help = "down: also when sealed rows are lost with it"},
@@ -43,7 +50,7 @@ const char cs_store_cmd_migrate_text[] =
     "  sign-gateway migrate up --print --store 'postgresql:///wallet?host=/var/run/postgresql'\n"
     "  sign-gateway migrate down --to 1 --store sqlite:/var/lib/countersign/store.db";
 
-const cs_opt cs_store_cmd_export_opts[] = {ADDRESS_ROW, JSON_ROW, {0}};
+const cs_opt cs_store_cmd_export_opts[] = {ADDRESS_ROW, CONFIG_ROW, JSON_ROW, {0}};
 const char cs_store_cmd_export_text[] =
     "All of one moment, also while a gateway serves. The file must not exist. Its last line has the number of rows and "
     "the SHA-256\n"
@@ -53,6 +60,7 @@ const char cs_store_cmd_export_text[] =
 
 const cs_opt cs_store_cmd_import_opts[] = {
     ADDRESS_ROW,
+    CONFIG_ROW,
     {.name = "check", .kind = CS_OPT_FLAG, .help = "verify the file, store nothing"},
     {.name = "replace", .kind = CS_OPT_FLAG, .help = "rows of the file take the place of other versions"},
     JSON_ROW,
@@ -178,20 +186,72 @@ static int up_or_down(const cs_args *a, cs_sql *db, bool down)
 
 /* ---- the address */
 
+static size_t read_bytes(uint8_t *out, size_t max, const char *path)
+{
+    size_t len = 0, n = 1;
+    FILE *f = fopen(path, "re");
+
+    while (f != NULL && len < max && (n = fread(out + len, 1, max - len, f)) > 0) {
+        len += n;
+    }
+    bool read = f != NULL && ferror(f) == 0;
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+    return read ? len : SIZE_MAX;
+}
+
+/* tee.store of the gateway's file and environment. */
+static int address_of_config(const cs_args *a, const char *path, char dsn[CS_STORE_DSN_MAX])
+{
+    static uint8_t bytes[CS_YAML_MAX + 1];
+    static cs_gate_config c;
+    cs_yaml_fault fault = {0};
+    char text[1024];
+    size_t len = read_bytes(bytes, sizeof bytes, path);
+
+    if (len == SIZE_MAX) {
+        return cs_refuse(a, CS_E_IO, cs_args_flag(a, "json"), path);
+    }
+    cs_gate_settings_default(&c);
+    cs_err err = cs_gate_settings_read(&c, &fault, cs_slice_of(bytes, len));
+    err = err == CS_OK ? cs_tee_settings_env(&c.tee, &fault, environ) : err;
+    if (err != CS_OK) {
+        (void)snprintf(text, sizeof text, "%.700s:%u: %.250s", path, fault.line, fault.text);
+        return cs_refuse(a, err, cs_args_flag(a, "json"), text);
+    }
+    bool pg = strcmp(c.tee.store_driver, "postgres") == 0;
+    int n = snprintf(dsn, CS_STORE_DSN_MAX, "%s%s", pg ? "" : "sqlite:", pg ? c.tee.store_dsn : c.tee.store_path);
+    return n > 0 && n < CS_STORE_DSN_MAX ? 0 : cs_usage_error(a, "tee.store: the address is too long");
+}
+
+static int address_of(const cs_args *a, char dsn[CS_STORE_DSN_MAX])
+{
+    const char *address = cs_args_str(a, "store"), *config = cs_args_str(a, "config");
+
+    if (address == NULL && config != NULL) {
+        return address_of_config(a, config, dsn);
+    }
+    if (address == NULL) {
+        return cs_usage_error(a, "--store ADDRESS or --config FILE is missing");
+    }
+    if (strlen(address) >= CS_STORE_DSN_MAX) {
+        return cs_usage_error(a, "--store: longer than %d bytes", CS_STORE_DSN_MAX - 1);
+    }
+    (void)snprintf(dsn, CS_STORE_DSN_MAX, "%s", address);
+    return 0;
+}
+
 static int connect_to(const cs_args *a, bool read_only, cs_sql **out, int *out_lock)
 {
     char why[256] = "";
-    const char *address = cs_args_str(a, "store");
     cs_store_config c = {.read_only = read_only, .timeout_ms = 60000};
+    int rc = address_of(a, c.dsn);
 
-    if (address == NULL) {
-        return cs_usage_error(a, "--store ADDRESS is missing");
+    if (rc != 0) {
+        return rc;
     }
-    if (strlen(address) >= sizeof c.dsn) {
-        return cs_usage_error(a, "--store: longer than %d bytes", CS_STORE_DSN_MAX - 1);
-    }
-    (void)snprintf(c.dsn, sizeof c.dsn, "%s", address);
-    if (read_only && strncmp(address, "sqlite:", 7) == 0 && access(address + 7, F_OK) != 0 && errno == ENOENT) {
+    if (read_only && strncmp(c.dsn, "sqlite:", 7) == 0 && access(c.dsn + 7, F_OK) != 0 && errno == ENOENT) {
         (void)snprintf(c.dsn, sizeof c.dsn, "sqlite::memory:"); /* a file that is not there has no tables */
     }
     cs_err err = cs_store_config_fit(&c, why);
