@@ -31,6 +31,7 @@ struct testtee {
     /* the enclave; on its thread */
     cs_secret32 request_secret, audit_seed, key_seed;
     uint8_t request_key[32], audit_key[32], key[32], boot[16], previous[32];
+    uint8_t pcr_digest[32];
     uint64_t counter;
     uint8_t stored[64];
     size_t stored_len;
@@ -60,6 +61,18 @@ static void boot(testtee *t)
     t->counter = 0;
 }
 
+/* The image that the documents speak of. */
+static void image(testtee *t)
+{
+    static cs_att_doc doc;
+
+    MUST(cs_att_doc_parse(&doc, testdoc_build(&(testdoc){0})) == CS_OK);
+    sha256(t->pcr_digest,
+           (cs_slice[]){cs_slice_of(doc.claims.pcr[0].b, 48), cs_slice_of(doc.claims.pcr[1].b, 48),
+                        cs_slice_of(doc.claims.pcr[2].b, 48)},
+           3);
+}
+
 /* ---------------------------------------------------------------- the audit entry */
 
 static void put_entry(testtee *t, cs_tee_reply *r, cs_buf *entry, uint8_t sig[64], const cs_tee_request *q,
@@ -77,13 +90,8 @@ static void put_entry(testtee *t, cs_tee_reply *r, cs_buf *entry, uint8_t sig[64
                       .caller = q->caller,
                       .op = (uint64_t)q->row->op,
                       .code = r->code};
-    cs_att_doc doc;
 
-    MUST(cs_att_doc_parse(&doc, testdoc_build(&(testdoc){0})) == CS_OK);
-    sha256(pcr32,
-           (cs_slice[]){cs_slice_of(doc.claims.pcr[0].b, 48), cs_slice_of(doc.claims.pcr[1].b, 48),
-                        cs_slice_of(doc.claims.pcr[2].b, 48)},
-           3);
+    memcpy(pcr32, t->pcr_digest, sizeof pcr32);
     pcr32[0] ^= fault == TESTTEE_PCR_DIGEST;
     sha256(request32, &body, 1);
     request32[0] ^= fault == TESTTEE_OTHER_BODY;
@@ -260,6 +268,7 @@ testtee *testtee_new(const cs_tee_identity *caller)
     size_t len = 32;
     MUST(key != NULL && EVP_PKEY_get_raw_public_key(key, t->caller_x25519, &len) == 1);
     EVP_PKEY_free(key);
+    image(t);
     boot(t);
     MUST(cs_endpoint_parse(&ep, cs_slice_str("tcp:127.0.0.1:0")) == CS_OK && cs_endpoint_listen(&fd, &ep, 64) == CS_OK);
     MUST(cs_endpoint_bound(&ep, fd) == CS_OK && cs_endpoint_format(&text, &ep) == CS_OK);
