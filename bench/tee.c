@@ -55,38 +55,61 @@ static void make_batch(tee_world *t, const tee_ask *q, unsigned n)
     first_id = made_[0].id;
 }
 
+/* What replies said, and how late a refusal came. */
+typedef struct tally {
+    uint64_t done, busy, failures, busy_worst_ns;
+} tally;
+
 /* The reply's code, without opening it: the tests do that. */
-static bool take_reply(tee_world *t)
+static void take_reply(tee_world *t, tally *n)
 {
     cs_rpc_frame f = next(t->w, CS_LINK_SERVICE);
     made *m = &made_[f.id - first_id];
     cs_tee_reply reply;
 
     m->took_ns = cs_clock_mono_ns() - m->sent_ns;
-    return cs_tee_reply_decode(&reply, f.f[0].s) == CS_OK && cs_slice_eq_str(reply.code, "OK");
+    if (cs_tee_reply_decode(&reply, f.f[0].s) != CS_OK) {
+        n->failures++;
+    } else if (cs_slice_eq_str(reply.code, "OK")) {
+        n->done++;
+    } else if (cs_slice_eq_str(reply.code, "TEE_BUSY")) {
+        n->busy++;
+        n->busy_worst_ns = m->took_ns > n->busy_worst_ns ? m->took_ns : n->busy_worst_ns;
+    } else {
+        n->failures++;
+    }
+}
+
+/* May the next one be sent? At a rate: when its time has come. Else: when fewer than so many are under way. */
+static bool due(unsigned sent, unsigned got, uint64_t start_ns)
+{
+    const uint64_t rate = cs_args_u64(args_, "rate");
+
+    return rate > 0 ? cs_clock_mono_ns() - start_ns >= (uint64_t)sent * 1000000000u / rate
+                    : sent - got < cs_args_u64(args_, "inflight");
 }
 
 /* ns for all of the batch */
-static uint64_t run_batch(tee_world *t, unsigned n, unsigned inflight, uint64_t *failures)
+static uint64_t run_batch(tee_world *t, unsigned n, tally *total)
 {
     const uint64_t start = cs_clock_mono_ns();
 
     for (unsigned sent = 0, got = 0; got < n;) {
         struct pollfd p = {.fd = cs_core_fd(t->w->core), .events = POLLIN};
 
-        for (; sent < n && sent - got < inflight; sent++) {
+        for (unsigned burst = 0; burst < 32 && sent < n && due(sent, got, start); burst++, sent++) {
             made_[sent].sent_ns = cs_clock_mono_ns();
             if (cs_core_frame(t->w->core, CS_LINK_SERVICE, cs_slice_of(made_[sent].bytes, made_[sent].len)) != CS_OK) {
                 abort();
             }
         }
-        (void)poll(&p, 1, 1000);
+        (void)poll(&p, 1, sent < n ? 1 : 1000);
         cs_core_tick(t->w->core);
         while (!none(t->w, CS_LINK_KMS)) {
             kms_answer_one(t);
         }
         for (; !none(t->w, CS_LINK_SERVICE); got++) {
-            *failures += !take_reply(t);
+            take_reply(t, total);
         }
     }
     return cs_clock_mono_ns() - start;
@@ -166,8 +189,9 @@ static tee_ask signing(tee_world *t, cs_tee_alg alg)
 static int run(const cs_args *a)
 {
     const bool rotate = strcmp(cs_args_str(a, "op"), "rotate") == 0;
-    const unsigned inflight = (unsigned)cs_args_u64(a, "inflight"), batch = rotate ? 32 : BATCH;
-    uint64_t ns = 0, cpu = 0, runs = 0, failures = 0;
+    const unsigned batch = rotate ? 32 : BATCH, rows = rotate ? CS_TEE_ROWS_MAX : 1;
+    uint64_t ns = 0, cpu = 0, runs = 0;
+    tally n = {0};
     cs_tee_alg alg = CS_TEE_ECDSA_K1;
     tee_world *t = NULL;
     tee_ask q;
@@ -183,20 +207,23 @@ static int run(const cs_args *a)
     do {
         make_batch(t, &q, batch);
         cpu -= cpu_ns();
-        ns += run_batch(t, batch, inflight, &failures);
+        ns += run_batch(t, batch, &n);
         cpu += cpu_ns();
         runs += batch;
     } while (ns < cs_args_u64(a, "seconds") * 1000000000u);
-    printf("{\"bench\":\"tee\",\"op\":\"%s\",\"algorithm\":\"%s\",\"workers\":%llu,\"inflight\":%u,\"runs\":%llu,\"per_"
-           "s\":%.0f,"
-           "\"p50_us\":%.0f,\"p95_us\":%.0f,\"p99_us\":%.0f,\"cpu_us_each\":%.1f,\"failures\":%llu}\n",
+    printf("{\"bench\":\"tee\",\"op\":\"%s\",\"algorithm\":\"%s\",\"workers\":%llu,\"inflight\":%llu,\"rate\":%llu,"
+           "\"runs\":%llu,"
+           "\"per_s\":%.0f,\"p50_us\":%.0f,\"p95_us\":%.0f,\"p99_us\":%.0f,\"cpu_us_each\":%.1f,\"busy\":%llu,\"busy_"
+           "worst_us\":%.0f,"
+           "\"failures\":%llu}\n",
            rotate ? "Rotate row" : "Sign", rotate ? "data" : cs_tee_alg_name((uint64_t)alg),
-           (unsigned long long)cs_args_u64(a, "workers"), inflight, (unsigned long long)runs,
-           (double)(runs * (rotate ? CS_TEE_ROWS_MAX : 1)) / ((double)ns / 1e9), percentile_us(batch, 0.5),
-           percentile_us(batch, 0.95), percentile_us(batch, 0.99),
-           (double)cpu / 1e3 / (double)(runs * (rotate ? CS_TEE_ROWS_MAX : 1)), (unsigned long long)failures);
+           (unsigned long long)cs_args_u64(a, "workers"), (unsigned long long)cs_args_u64(a, "inflight"),
+           (unsigned long long)cs_args_u64(a, "rate"), (unsigned long long)runs,
+           (double)(n.done * rows) / ((double)ns / 1e9), percentile_us(batch, 0.5), percentile_us(batch, 0.95),
+           percentile_us(batch, 0.99), (double)cpu / 1e3 / (double)(runs * rows), (unsigned long long)n.busy,
+           (double)n.busy_worst_ns / 1e3, (unsigned long long)n.failures);
     tee_world_free(t);
-    return failures > 0;
+    return n.failures > 0;
 }
 
 static const cs_opt options[] = {
@@ -209,6 +236,12 @@ static const cs_opt options[] = {
      .def = "64",
      .min = 1,
      .max = INFLIGHT_MAX},
+    {.name = "rate",
+     .kind = CS_OPT_U64,
+     .arg = "N",
+     .help = "calls a second, however many are under way; 0: --inflight decides",
+     .def = "0",
+     .max = 1000000},
     {.name = "algorithm", .kind = CS_OPT_STR, .arg = "NAME", .help = "of Sign", .def = "ecdsa-secp256k1"},
     {.name = "op", .kind = CS_OPT_STR, .arg = "OP", .help = "sign or rotate", .def = "sign"},
     {0},

@@ -187,7 +187,9 @@ static void have_rsa(void *ctx, cs_task *t)
     (void)ctx;
     r->busy = false;
     if (r->err != CS_OK) {
-        cs_log_err(CS_LOG_ERROR, "rsa", r->err);
+        if (r->err != CS_E_CLOSED) { /* core ends: nobody has begun */
+            cs_log_err(CS_LOG_ERROR, "rsa", r->err);
+        }
         while (k->rsa.key == NULL && k->turn.first != NULL) {
             finish(k, k->turn.first, r->err);
         }
