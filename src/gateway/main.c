@@ -438,6 +438,7 @@ static int run(const cs_args *a)
     log_ready();
     cs_loop_run(gate.loop);
     cs_tee_free(gate.tee); /* what the store was given is stored */
+    cs_telemetry_close(gate.telemetry);
     cs_rooms_stats stats;
     cs_rooms_stats_get(gate.rooms, &stats);
     cs_log(CS_LOG_INFO, "stopped", CS_LU("messages", stats.messages), CS_LU("rooms_forgotten", stats.forgotten));

@@ -116,6 +116,7 @@ size_t cs_tel_headers(cs_grpc_header out[CS_TEL_HEADERS], uint8_t mem[CS_TRACE_P
 static void count(cs_tel_call *c, cs_err err)
 {
     cs_tel_figures *f = &c->t->figures[c->kind];
+    uint64_t now = cs_clock_mono_ns();
 
     f->begun[c->op]++;
     if (c->kind == CS_TEL_SERVER) {
@@ -124,7 +125,8 @@ static void count(cs_tel_call *c, cs_err err)
     if (err != CS_OK) {
         f->errors[c->op][err]++;
     }
-    cs_prom_observe(&f->latency[c->op], (double)(cs_clock_mono_ns() - c->began_ns) / 1e9);
+    cs_prom_observe(&f->latency[c->op], (double)(now - c->began_ns) / 1e9);
+    cs_tel_otlp_call(c, err, now);
 }
 
 void cs_tel_end(cs_tel_call *c, cs_err err)
@@ -207,10 +209,14 @@ cs_err cs_telemetry_new(cs_telemetry **out, cs_loop *l, cs_pool *pool, const cs_
     t->pool = pool;
     t->config = *config;
     t->started_ms = cs_clock_wall_ms();
+    t->epoch_ns = t->started_ms * 1000000u - cs_clock_mono_ns();
     init_histograms(t);
     cs_err err = open_listener(t, why256);
     if (err == CS_OK && t->server != NULL) {
         err = cs_tel_core_open(t);
+    }
+    if (err == CS_OK) {
+        err = cs_tel_otlp_open(t);
     }
     if (err != CS_OK) {
         cs_telemetry_free(t);
@@ -225,10 +231,16 @@ const cs_endpoint *cs_telemetry_at(const cs_telemetry *t)
     return t->server != NULL ? cs_prom_server_at(t->server) : NULL;
 }
 
+void cs_telemetry_close(cs_telemetry *t)
+{
+    cs_tel_otlp_close(t);
+}
+
 void cs_telemetry_free(cs_telemetry *t)
 {
     if (t != NULL) {
         cs_tel_core_close(t);
+        cs_tel_otlp_close(t);
         cs_prom_server_free(t->server);
         free(t);
     }

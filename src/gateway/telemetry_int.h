@@ -3,6 +3,7 @@
 #define CS_GATEWAY_TELEMETRY_INT_H
 
 #include "gateway/telemetry.h"
+#include "net/otlp_export.h"
 #include "net/prom.h"
 #include "rpc/tee_rpc.h"
 
@@ -53,7 +54,10 @@ struct cs_telemetry {
     cs_timer *poll;
     cs_pool_call *asked; /* for core's status */
     cs_buf status;
-    uint64_t started_ms; /* since 1970 */
+    uint64_t started_ms;    /* since 1970 */
+    uint64_t epoch_ns;      /* wall clock minus monotonic clock */
+    cs_otlp_exporter *otlp; /* NULL: no collector */
+    cs_timer *otlp_timer;
 };
 
 /* telemetry_table.c - what /metrics says. cookie: the telemetry. */
@@ -67,5 +71,10 @@ const char *cs_tel_op_name(unsigned op);
 CS_MUST cs_err cs_tel_core_open(cs_telemetry *t);
 void cs_tel_core_close(cs_telemetry *t);
 CS_MUST cs_err cs_tel_core_read(cs_tel_core_figures *out, cs_slice json);
+
+/* telemetry_otlp.c - spans and metrics for a collector; nothing when there is none. end_ns: monotonic. */
+CS_MUST cs_err cs_tel_otlp_open(cs_telemetry *t);
+void cs_tel_otlp_call(const cs_tel_call *c, cs_err err, uint64_t end_ns);
+void cs_tel_otlp_close(cs_telemetry *t);
 
 #endif

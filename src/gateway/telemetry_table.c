@@ -218,6 +218,32 @@ static cs_err put_credentials(cs_buf *out, const cs_prom_family *f, void *cookie
     return CS_OK;
 }
 
+/* A gateway without a collector has no samples here. */
+static cs_err put_otlp(cs_buf *out, const cs_prom_family *f, void *cookie)
+{
+    cs_otlp_exporter *e = ((const cs_telemetry *)cookie)->otlp;
+    cs_otlp_export_stats s;
+
+    if (e == NULL) {
+        return CS_OK;
+    }
+    cs_otlp_export_stats_get(e, &s);
+    const struct {
+        const char *name;
+        uint64_t v;
+    } rows[] = {{"countersign_otlp_spans_queued", s.queued},
+                {"countersign_otlp_spans_sent_total", s.sent},
+                {"countersign_otlp_spans_dropped_total", s.dropped},
+                {"countersign_otlp_posts_total", s.posts},
+                {"countersign_otlp_post_failures_total", s.failures}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (strcmp(rows[i].name, f->name) == 0) {
+            return cs_prom_u64(out, f, NULL, rows[i].v);
+        }
+    }
+    return CS_E_INTERNAL;
+}
+
 static cs_err put_start(cs_buf *out, const cs_prom_family *f, void *cookie)
 {
     return cs_prom_double(out, f, NULL, (double)((const cs_telemetry *)cookie)->started_ms / 1e3);
@@ -280,6 +306,12 @@ static const cs_prom_family families[] = {
           "When the AWS credentials of the enclave expire, since 1970; 0: there are none.", put_expiry, NULL),
     GAUGE("credentials_state", "AWS credentials of the enclave: 1 for the state they are in.", put_credentials,
           "state"),
+    GAUGE("otlp_spans_queued", "Spans that wait for the collector.", put_otlp, NULL),
+    COUNTER("otlp_spans_sent", "Spans that the collector took.", put_otlp, NULL),
+    COUNTER("otlp_spans_dropped", "Spans for which there was no room, or that the collector did not take.", put_otlp,
+            NULL),
+    COUNTER("otlp_posts", "Bodies sent to the collector, each attempt.", put_otlp, NULL),
+    COUNTER("otlp_post_failures", "Those that it did not take.", put_otlp, NULL),
     {"process_start_time_seconds", "gauge", "When the gateway started, since 1970.", {NULL}, put_start},
     {0},
 };

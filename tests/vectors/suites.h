@@ -20,8 +20,10 @@
     X("kms-policies", cs_suite_kms_policies)                                                                           \
     X("noise", cs_suite_noise)                                                                                         \
     X("mpc-model", cs_suite_mpc_model)                                                                                 \
+    X("otlp-json", cs_suite_otlp_json)                                                                                 \
     X("sigv4", cs_suite_sigv4)                                                                                         \
     X("sse", cs_suite_sse)                                                                                             \
+    X("trace-context", cs_suite_trace_context)                                                                         \
     X("vsock-proxy", cs_suite_vsock_proxy)                                                                             \
     X("wycheproof", cs_suite_wycheproof)
 
