@@ -209,6 +209,34 @@ static void test_replays_are_done_again_and_others_of_the_id_are_refused(void **
     assert_int_equal(a.reply.entry.len, 0);
 }
 
+/* Core's clock goes an hour ahead and comes back: what was not taken meanwhile is taken again, nothing is taken twice as new. */
+static void test_a_clock_that_jumps(void **state)
+{
+    tee_world *t = *state;
+    tee_ask q = {.op = CS_TEE_SIGN, .record = S("wallet-1"), .u1 = 3, .u2 = 1, .bytes = S("m"), .rows = &row.row};
+
+    q.num_rows = 1;
+    generate(t, &row, "wallet-1", CS_TEE_ED25519);
+    q.id = 700;
+    OK(tee_call(t, &a, &q));
+    wall_ms += 3600000;
+    q.late_ms = 3600000;
+    assert_int_equal(tee_call(t, &a, &q), CS_E_REQUEST_TIME);
+    wall_ms -= 3600000;
+    q.late_ms = 0;
+    OK(tee_call(t, &a, &q));
+    has(t->w, "\"repeated\":1");
+    q.bytes = S("n");
+    assert_int_equal(tee_call(t, &a, &q), CS_E_REQUEST_REPLAY);
+    wall_ms -= 3600000; /* and behind */
+    q.late_ms = -3600000;
+    q.id = 0;
+    assert_int_equal(tee_call(t, &a, &q), CS_E_REQUEST_TIME);
+    wall_ms += 3600000;
+    q.late_ms = 0;
+    OK(tee_call(t, &a, &q));
+}
+
 static void test_requests_sealed_to_another_boot_do_not_open(void **state)
 {
     tee_world *t = *state;
@@ -447,6 +475,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_approvals_are_of_different_others_who_may, setup_approvals, teardown),
         T(test_the_rate_of_a_caller),
         T(test_replays_are_done_again_and_others_of_the_id_are_refused),
+        T(test_a_clock_that_jumps),
         T(test_requests_sealed_to_another_boot_do_not_open),
         T(test_what_nobody_may_not_and_callers_need_no_grant_for_what_he_may),
         T(test_each_fault_of_kms_has_its_code_and_the_next_call_works),

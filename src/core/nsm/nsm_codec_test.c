@@ -33,6 +33,9 @@ static void test_requests_are_what_the_module_takes(void **state)
     b.len = 0;
     assert_int_equal(cs_nsm_put_attestation(&b, &(cs_nsm_doc_args){0}), CS_OK);
     assert_hex(&b, "a16b4174746573746174696f6ea3656e6f6e6365f669757365725f64617461f66a7075626c69635f6b6579f6");
+    b.len = 0;
+    assert_int_equal(cs_nsm_put_attestation(&b, &(cs_nsm_doc_args){.user_data = cs_slice_of("uu", 2)}), CS_OK);
+    assert_hex(&b, "a16b4174746573746174696f6ea3656e6f6e6365f669757365725f646174614275756a7075626c69635f6b6579f6");
 }
 
 static void test_fields_over_the_modules_limits_are_refused_here(void **state)
@@ -44,9 +47,12 @@ static void test_fields_over_the_modules_limits_are_refused_here(void **state)
     assert_int_equal(cs_nsm_put_attestation(&b, &a), CS_E_RANGE);
     a = (cs_nsm_doc_args){.public_key = cs_slice_of(big, 1025)};
     assert_int_equal(cs_nsm_put_attestation(&b, &a), CS_E_RANGE);
+    a = (cs_nsm_doc_args){.user_data = cs_slice_of(big, 513)};
+    assert_int_equal(cs_nsm_put_attestation(&b, &a), CS_E_RANGE);
     assert_int_equal(cs_nsm_put_describe_pcr(&b, 32), CS_E_RANGE);
     assert_int_equal(cs_nsm_put_describe_pcr(&small, 1), CS_E_RANGE);
     a = (cs_nsm_doc_args){.nonce = cs_slice_of(big, 512), .public_key = cs_slice_of(big, 1024)};
+    a.user_data = cs_slice_of(big, 512);
     b.len = 0;
     assert_int_equal(cs_nsm_put_attestation(&b, &a), CS_OK);
 }
