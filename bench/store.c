@@ -92,7 +92,8 @@ static void batch(size_t first, uint64_t version)
                       .entry = cs_slice_of(entry, sizeof entry),
                       .entry_sig = cs_slice_of(entry, 64),
                       .boot16 = boot,
-                      .counter = ++counter};
+                      .counter = counter + 1};
+    counter++;
     uint64_t since = cs_clock_mono_ns();
     cs_err err = cs_store_start(store, CS_STORE_APPLY, &in, NULL, on_batch, &done);
     if (err != CS_OK) {

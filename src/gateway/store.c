@@ -256,6 +256,10 @@ static cs_err open_first(cs_store *s, char why256[256])
     unsigned have = 0;
 
     CS_TRY(cs_store_config_fit(&s->config, why256));
+    if (strcmp(s->config.dsn, "sqlite::memory:") == 0) {
+        (void)snprintf(why256, 256, "a store in memory would be another one for each connection");
+        return CS_E_CONFIG;
+    }
     CS_TRY(cs_store_connect(&db, &s->config, &s->lock_fd, why256));
     cs_err err = cs_store_schema(db, &have);
     if (err != CS_OK || have != cs_store_schema_latest()) {

@@ -257,7 +257,7 @@ static void on_raced(void *cookie, cs_err err, const cs_store_out *out)
     r->stored += (unsigned)out->num_stored;
 }
 
-/* Every writer replaces every row by its next version, half of them in the other order: with PostgreSQL they lock each other out. */
+/* Every writer replaces every row by its next version, half of them in the other order: one of them wins, and none is locked out. */
 static void store_lets_one_of_several_writers_win_each_version(void **state)
 {
     enum { NUM = 16 };

@@ -1,5 +1,6 @@
 /* Operations of the store that change something, and GET: each inside the transaction of store_sql.c. See store.h. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -269,8 +270,35 @@ static cs_err do_boot(cs_sql *db, cs_store_job *job)
 
 /* ---- APPLY */
 
+typedef struct place {
+    cs_slice record;
+    size_t at;
+} place;
+
+static int by_record(const void *a, const void *b)
+{
+    const cs_slice x = ((const place *)a)->record, y = ((const place *)b)->record;
+    int c = memcmp(x.p, y.p, x.len < y.len ? x.len : y.len);
+
+    return c != 0 ? c : (x.len > y.len) - (x.len < y.len);
+}
+
+/* All writers take their rows in the order of their ids: they wait for each other, they do not lock each other out. */
+static place *in_order(cs_store_job *job)
+{
+    place *p = cs_store_mem_get(&job->found, (job->in.num + 1) * sizeof *p);
+
+    for (size_t i = 0; p != NULL && i < job->in.num; i++) {
+        p[i] = (place){.record = job->in.rows[i].record, .at = i};
+    }
+    if (p != NULL) {
+        qsort(p, job->in.num, sizeof *p, by_record);
+    }
+    return p;
+}
+
 /* One statement for all rows of a kind: new ones, then changed ones. */
-static cs_err put_kind(cs_sql *db, cs_store_job *job, bool fresh, cs_slice now)
+static cs_err put_kind(cs_sql *db, cs_store_job *job, const place *order, bool fresh, cs_slice now)
 {
     size_t num = 0, width = 9;
     cs_sql_value *v = cs_store_mem_get(&job->found, (job->in.num + 1) * width * sizeof *v);
@@ -280,7 +308,7 @@ static cs_err put_kind(cs_sql *db, cs_store_job *job, bool fresh, cs_slice now)
         return CS_E_NO_MEMORY;
     }
     for (size_t i = 0; i < job->in.num; i++) {
-        const cs_tee_row *row = &job->in.rows[i];
+        const cs_tee_row *row = &job->in.rows[order[i].at];
         cs_sql_value *set = v + num * width;
         if ((row->version == 1) != fresh) {
             continue;
@@ -300,8 +328,8 @@ static cs_err put_kind(cs_sql *db, cs_store_job *job, bool fresh, cs_slice now)
                     .changed = changed};
     CS_TRY(db->driver->run(db, &r));
     for (size_t i = 0, n = 0; i < job->in.num; i++) {
-        if ((job->in.rows[i].version == 1) == fresh) {
-            job->out.row_err[i] = changed[n++] == 1 ? CS_OK : fresh ? CS_E_EXISTS : CS_E_SEAL_VERSION;
+        if ((job->in.rows[order[i].at].version == 1) == fresh) {
+            job->out.row_err[order[i].at] = changed[n++] == 1 ? CS_OK : fresh ? CS_E_EXISTS : CS_E_SEAL_VERSION;
         }
     }
     return CS_OK;
@@ -334,8 +362,12 @@ static cs_err do_apply(cs_sql *db, cs_store_job *job)
     }
     CS_TRY(errs_room(job));
     CS_TRY(cs_store_now(&job->found, &now, cs_clock_wall_ms()));
-    CS_TRY(put_kind(db, job, true, now));
-    CS_TRY(put_kind(db, job, false, now));
+    const place *order = in_order(job);
+    if (order == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    CS_TRY(put_kind(db, job, order, true, now));
+    CS_TRY(put_kind(db, job, order, false, now));
     cs_err misfit = judge(job);
     if (misfit == CS_OK || job->in.partial) {
         return cs_store_put_entry(db, job);

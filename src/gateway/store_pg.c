@@ -41,7 +41,6 @@ static const struct {
 } states[] = {
     {"40", CS_SQL_AGAIN},    /* serialisation failure, deadlock, rollback */
     {"55P03", CS_SQL_AGAIN}, /* lock not available */
-    {"57014", CS_SQL_AGAIN}, /* statement timeout */
     {"53300", CS_SQL_LOST},  /* too many connections */
     {"57P", CS_SQL_LOST},    /* shut down, crashed, starting */
     {"25006", CS_SQL_LOST},  /* read-only: a standby, or a primary that became one */

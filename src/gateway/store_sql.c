@@ -11,6 +11,8 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 const char *const cs_store_stmt_text[CS_STMT_NUM] = {
 #define CS_STORE_ROW(name, sql) [CS_STMT_##name] = sql,
     CS_STORE_STMTS(CS_STORE_ROW)
@@ -181,8 +183,9 @@ static cs_err try_all(cs_sql **io_db, const cs_store_config *c, cs_store_job *jo
 {
     cs_err err = CS_E_STORE;
     char why[256];
+    uint64_t patience = cs_clock_mono_ms() + 2 * (uint64_t)c->timeout_ms;
 
-    for (unsigned tries = 0; tries < CS_STORE_TRIES; tries++) {
+    for (unsigned tries = 0; tries == 0 || (tries < CS_STORE_TRIES && cs_clock_mono_ms() < patience); tries++) {
         bool unsure = false;
         if (tries > 0) {
             back_off(tries);

@@ -122,6 +122,10 @@ static cs_err lite_open(cs_sql **out, const cs_store_config *c, bool writes, cha
                  : c->read_only ? SQLITE_OPEN_READONLY
                                 : SQLITE_OPEN_READWRITE) |
                 SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+    int fd = make ? open(path_of(c), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1; /* its log gets the same mode */
+    if (fd >= 0) {
+        (void)close(fd);
+    }
     int rc = sqlite3_open_v2(path_of(c), &l->db, flags, NULL);
     if (rc == SQLITE_OK) {
         (void)sqlite3_busy_timeout(l->db, (int)(c->timeout_ms / 2));

@@ -320,6 +320,29 @@ static void store_closes_with_operations_under_way(void **state)
     test_open(t);
 }
 
+static void close_it(void *cookie, cs_err err, const cs_store_out *out)
+{
+    test_store *t = cookie;
+
+    (void)err, (void)out;
+    cs_store_close(t->store);
+    t->store = NULL;
+}
+
+static void store_may_be_closed_within_a_callback(void **state)
+{
+    test_store *t = *state;
+
+    assert_int_equal(cs_store_start(t->store, CS_STORE_COUNTS, &(cs_store_in){.limit = 0}, NULL, close_it, t), CS_OK);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(cs_store_start(t->store, CS_STORE_BOOTS, &(cs_store_in){.limit = 1}, NULL, NULL, NULL), CS_OK);
+    }
+    while (t->store != NULL) {
+        (void)cs_loop_run_once(t->loop, true);
+    }
+    test_open(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +362,7 @@ int main(void)
         TEST(store_refuses_what_is_out_of_range_before_it_is_queued),
         TEST(store_does_not_call_back_what_was_forgotten),
         TEST(store_closes_with_operations_under_way),
+        TEST(store_may_be_closed_within_a_callback),
     };
     return cmocka_run_group_tests(tests, test_group_begin, test_group_end);
 }

@@ -22,6 +22,8 @@ printf 'tee:\n  store:\n    path: %s\n' "$dir/store.db" >"$dir/gateway.yaml"
 result status-makes-nothing $?
 sign-gateway migrate up --config "$dir/gateway.yaml" >/dev/null && [ "$(sign-gateway migrate status --json --store "$S" | jq '.version == .latest')" = true ]
 result up-by-configuration $?
+[ "$(stat -c %a "$dir/store.db")" = 600 ]
+result store-is-its-owners $?
 
 # three rows, as a file of the documented form
 row() { printf '{"id":"%s","ciphertext_blob":"YmxvYg==","data_key_ciphertext":"a2V5","kms_key_id":"arn:aws:kms:eu-west-1:111122223333:key/1","version":%s,"algorithm":"data","public_key":"","created_at":"2026-01-02T03:04:05.678Z"}\n' "$1" "$2"; }
