@@ -77,7 +77,8 @@ static cs_err read_records(rotate_job *j, const cs_args *a)
     const char *path = cs_args_str(a, "records");
 
     if (cs_args_flag(a, "all")) {
-        j->open.detail = "not implemented: --all (the gateway has no list of records to ask for); give --records FILE";
+        j->open.detail = "not implemented: --all (the gateway has no list to ask for); sign-gateway export has the "
+                         "records for --records FILE";
         return CS_E_NOT_IMPLEMENTED;
     }
     j->open.detail = "give records, or --records FILE, not both";
