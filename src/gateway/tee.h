@@ -39,6 +39,9 @@ void cs_tee_seen(cs_tee_ask *ask, cs_tel_call *seen);
 
 /* tee_grpc.c - the methods, a table that ends with path NULL. */
 extern const cs_grpc_method cs_tee_grpc_methods[];
+/* tee_records.c - Records, the gateway's own method: a message; the client left. */
+void cs_tee_records(cs_grpc_call *c, cs_slice message);
+void cs_tee_records_gone(cs_grpc_call *c);
 /* tee_http.c - a request below /v1/tee/; name: what stands behind that; query: behind "?" (p NULL: nothing). */
 void cs_tee_http(cs_gate *g, cs_http1_conn *conn, const cs_http1_msg *request, cs_slice name, cs_slice query);
 

@@ -107,6 +107,15 @@ static void on_message(cs_grpc_call *c, cs_slice message)
     }
 
 const cs_grpc_method cs_tee_grpc_methods[] = {
-    METHOD("Sign"),   METHOD("Decrypt"), METHOD("Unseal"), METHOD("Generate"), METHOD("PublicKey"),
-    METHOD("Rotate"), METHOD("Attest"),  METHOD("Stats"),  METHOD("Call"),     {0},
+    METHOD("Sign"),
+    METHOD("Decrypt"),
+    METHOD("Unseal"),
+    METHOD("Generate"),
+    METHOD("PublicKey"),
+    METHOD("Rotate"),
+    METHOD("Attest"),
+    METHOD("Stats"),
+    METHOD("Call"),
+    {.path = PREFIX "Records", .on_message = cs_tee_records, .on_gone = cs_tee_records_gone},
+    {0},
 };

@@ -193,6 +193,25 @@ def rotation(g, core, app):
     r = g.grpc_call("Rotate", rotate(["key-3"], False))
     check("rotate_on_under_the_same_key", r[1] == [1] and cbor2.loads(core.attached[-1])["new"].startswith(b"new key"))
     check("rotate_what_is_not_there", g.code("Rotate", rotate(["key-1", "none"], True)) == "NOT_FOUND")
+    def page(**f):
+        numbers = {"after": 1, "limit": 2, "kms": 3, "not_kms": 4, "data_key": 5, "not_data_key": 6}
+        r = g.grpc_call("Records", b"".join(fake.field(numbers[k], v) for k, v in f.items()))
+        return [fake.fields(x) for x in r.get(1, [])], r.get(2, [b""])[0]
+    seen, after, new = {}, b"", b""
+    while True:
+        rows, after = page(limit=2, after=after)
+        for x in rows:
+            new = x.get(5, [new])[0]
+            seen[x[1][0].decode()] = (x[2][0], new)
+        if not after:
+            break
+    check("records_by_pages", {"key-1", "key-2", "key-3", "secret", "by-call"} <= seen.keys() and seen["key-1"] == seen["key-3"] and seen["secret"][0] == 2, seen)
+    rows, _ = page(data_key=seen["key-1"][1])
+    check("records_of_a_data_key", [x[1][0] for x in rows] == [b"key-1", b"key-2", b"key-3"], rows)
+    rows, _ = page(not_data_key=seen["key-1"][1])
+    check("records_of_others", b"key-1" not in [x[1][0] for x in rows] and b"secret" in [x[1][0] for x in rows])
+    check("records_none", page(kms="arn:other") == ([], b"") and len(page(not_kms="arn:other")[0]) == len(seen))
+    check("records_too_many", g.code("Records", fake.field(2, 257)) == "RANGE" and g.code("Records", b"\xff") == "FORMAT")
     check("signs_after_rotation", g.code("Sign", sign_pb(app, "key-3", 3, 1, b"after")) == "OK")
 
 

@@ -86,6 +86,11 @@ def tls(folder, port):
     env = {"MPC_TLS_CERT_FILE": write(folder, "cert.pem", cert), "MPC_TLS_KEY_FILE": write(folder, "key.pem", key)}
     g = Gateway(port, folder, env=env, tls=grpc.ssl_channel_credentials(root))
     check("tls_grpc", until(lambda: stats(g, g.channel) == "OK"))
+    try:
+        g.channel.unary_unary("/countersign.v1.Tee/Records")(b"", timeout=3)
+        check("tls_records_to_nobody", False)
+    except grpc.RpcError as e:
+        check("tls_records_to_nobody", dict(e.trailing_metadata())["countersign-code"] == "TOKEN")
     check("tls_other_root", stats(g, grpc.secure_channel(f"127.0.0.1:{g.grpc}", grpc.ssl_channel_credentials(other.pem()))) == "UNAVAILABLE")
     check("tls_grpc_plain", stats(g, grpc.insecure_channel(f"127.0.0.1:{g.grpc}")) == "UNAVAILABLE")
     context = ssl.create_default_context(cadata=root.decode())
@@ -105,6 +110,7 @@ def tls(folder, port):
     mine, strange = ours.pair("client"), other.pair("client")
     g = Gateway(port, folder, env=env, tls=grpc.ssl_channel_credentials(root, mine[1], mine[0]))
     check("mtls_grpc", until(lambda: stats(g, g.channel) == "OK"))
+    check("mtls_records", g.channel.unary_unary("/countersign.v1.Tee/Records")(b"", timeout=3) == b"")
     check("mtls_grpc_without", stats(g, grpc.secure_channel(f"127.0.0.1:{g.grpc}", grpc.ssl_channel_credentials(root))) == "UNAVAILABLE")
     check("mtls_grpc_of_another", stats(g, grpc.secure_channel(f"127.0.0.1:{g.grpc}", grpc.ssl_channel_credentials(
         root, strange[1], strange[0]))) == "UNAVAILABLE")
