@@ -45,7 +45,7 @@ void cs_tel_otlp_call(const cs_tel_call *c, cs_err err, uint64_t end_ns)
     }
     if (c->has_id) {
         cs_hex_encode(s.own, cs_slice_of(c->id, sizeof c->id));
-        add(&s, "tee.request_id", CS_OTLP_OWN);
+        add(&s, "tee.request_id", cs_otlp_own);
     }
     if (err != CS_OK) {
         add(&s, "tee.class", cs_err_class_name(cs_err_class_of(err)));

@@ -6,7 +6,7 @@
 
 #include "base/json_out.h"
 
-const char CS_OTLP_OWN[] = "";
+const char cs_otlp_own[] = "";
 
 enum { STATUS_ERROR = 2, TEMPORALITY_DELTA = 1, TEMPORALITY_CUMULATIVE = 2 };
 
@@ -27,7 +27,7 @@ static void put_attr(cs_jw *w, const cs_otlp_attr *a, const char *own)
     cs_jw_cstr(w, "key", a->key);
     cs_jw_object(w, "value");
     if (a->text != NULL) {
-        cs_jw_cstr(w, "stringValue", a->text == CS_OTLP_OWN ? own : a->text);
+        cs_jw_cstr(w, "stringValue", a->text == cs_otlp_own ? own : a->text);
     } else {
         (void)snprintf(text, sizeof text, "%lld", (long long)a->number);
         cs_jw_cstr(w, "intValue", text);

@@ -36,9 +36,9 @@ typedef struct cs_otlp_span {
     const char *message; /* of the status when it failed, static; NULL: none */
     cs_otlp_attr attrs[CS_OTLP_ATTRS];
     size_t num_attrs;
-    char own[CS_OTLP_TEXT]; /* attrs[i].text == CS_OTLP_OWN stands for this */
+    char own[CS_OTLP_TEXT]; /* attrs[i].text == cs_otlp_own stands for this */
 } cs_otlp_span;
-extern const char CS_OTLP_OWN[];
+extern const char cs_otlp_own[];
 
 /* cs_otlp_put_spans - append one body of num spans. CS_E_RANGE | CS_E_NO_MEMORY. */
 CS_MUST cs_err cs_otlp_put_spans(cs_buf *out, const cs_otlp_source *from, const cs_otlp_span *spans, size_t num);

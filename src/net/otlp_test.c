@@ -24,7 +24,7 @@ static cs_otlp_span one_span(void)
                       .start_ns = UINT64_C(1544712660000000000),
                       .end_ns = UINT64_C(1544712661000000001)};
     s.attrs[s.num_attrs++] = (cs_otlp_attr){"number", NULL, -5};
-    s.attrs[s.num_attrs++] = (cs_otlp_attr){"own", CS_OTLP_OWN, 0};
+    s.attrs[s.num_attrs++] = (cs_otlp_attr){"own", cs_otlp_own, 0};
     memcpy(s.own, "mine", 5);
     return s;
 }
