@@ -58,6 +58,13 @@ const char cs_store_cmd_export_text[] =
     "Example:\n"
     "  sign-gateway export backup.jsonl --store sqlite:/var/lib/countersign/store.db";
 
+const cs_opt cs_store_cmd_audit_opts[] = {ADDRESS_ROW, CONFIG_ROW, JSON_ROW, {0}};
+const char cs_store_cmd_audit_text[] = "All of one moment, also while a gateway serves: the documents of all boots, "
+                                       "then the entries as core signed them. The file must\n"
+                                       "not exist. signctl audit verify proves it without this store.\n\n"
+                                       "Example:\n"
+                                       "  sign-gateway audit audit.jsonl --store sqlite:/var/lib/countersign/store.db";
+
 const cs_opt cs_store_cmd_import_opts[] = {
     ADDRESS_ROW,
     CONFIG_ROW,
@@ -315,7 +322,7 @@ static int told(const cs_args *a, cs_err err, const cs_store_file *f, const char
     return 0;
 }
 
-int cs_store_cmd_export(const cs_args *a)
+static int write_file(const cs_args *a, cs_err (*write_to)(cs_sql *db, FILE *out, cs_store_file *f))
 {
     cs_sql *db = NULL;
     int lock = -1;
@@ -331,7 +338,7 @@ int cs_store_cmd_export(const cs_args *a)
         disconnect(db, lock);
         return cs_refuse(a, errno == EEXIST ? CS_E_EXISTS : CS_E_IO, cs_args_flag(a, "json"), a->pos[0]);
     }
-    cs_err err = cs_store_export(db, out, &f);
+    cs_err err = write_to(db, out, &f);
     bool kept = fsync(fd) == 0;
     kept = fclose(out) == 0 && kept;
     err = err == CS_OK && !kept ? CS_E_IO : err;
@@ -341,6 +348,16 @@ int cs_store_cmd_export(const cs_args *a)
     disconnect(db, lock);
     f.stored = f.rows;
     return told(a, err, &f, "written");
+}
+
+int cs_store_cmd_export(const cs_args *a)
+{
+    return write_file(a, cs_store_export);
+}
+
+int cs_store_cmd_audit(const cs_args *a)
+{
+    return write_file(a, cs_store_audit);
 }
 
 int cs_store_cmd_import(const cs_args *a)

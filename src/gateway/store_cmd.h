@@ -7,6 +7,9 @@
 int cs_store_cmd_migrate(const cs_args *a);
 int cs_store_cmd_export(const cs_args *a);
 int cs_store_cmd_import(const cs_args *a);
+int cs_store_cmd_audit(const cs_args *a);
+extern const cs_opt cs_store_cmd_audit_opts[];
+extern const char cs_store_cmd_audit_text[];
 extern const cs_opt cs_store_cmd_migrate_opts[], cs_store_cmd_export_opts[], cs_store_cmd_import_opts[];
 extern const char cs_store_cmd_migrate_text[], cs_store_cmd_export_text[], cs_store_cmd_import_text[];
 
@@ -20,6 +23,7 @@ extern const char cs_store_cmd_migrate_text[], cs_store_cmd_export_text[], cs_st
                  "bring the tables of the store to a version, or show which they have", 1),                            \
         CS_STORE_CMD(export, "FILE --store ADDRESS",                                                                   \
                      "write all sealed rows of the store to a file, as they are: ciphertext", 1),                      \
+        CS_STORE_CMD(audit, "FILE --store ADDRESS", "write the audit log to a file, for signctl audit verify", 1),     \
         CS_STORE_CMD(import, "FILE [--check] [--replace] --store ADDRESS",                                             \
                      "store the rows of an exported file, all of them or none", 1)
 

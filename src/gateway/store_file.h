@@ -35,4 +35,7 @@ CS_MUST cs_err cs_store_check(FILE *in, cs_store_file *f);
  */
 CS_MUST cs_err cs_store_take(cs_sql *db, FILE *in, bool replace, cs_store_file *f);
 
+/* cs_store_audit - the audit log (docs/formats/audit.md) of one moment; f->rows: entries. CS_E_STORE ... | CS_E_IO, f->why. */
+CS_MUST cs_err cs_store_audit(cs_sql *db, FILE *out, cs_store_file *f);
+
 #endif

@@ -19,6 +19,15 @@ gateway_again() {
     gateway_up && step open
 }
 
+audit_written() { "$BIN/sign-gateway" audit "$RUN/audit.jsonl" --store "sqlite:$RUN/tee.db"; }
+audit_proved() {
+    "$BIN/signctl" audit verify "$RUN/audit.jsonl" --root "$APP_TEE_ATTESTATIONROOT" --pcr "0=$PCR0" --pcr "1=$PCR1" --pcr "2=$PCR2"
+}
+audit_cut() {
+    sed '10d' "$RUN/audit.jsonl" >"$RUN/cut.jsonl"
+    ! "$BIN/signctl" audit verify "$RUN/cut.jsonl" --root "$APP_TEE_ATTESTATIONROOT" --pcr "0=$PCR0" --pcr "1=$PCR1" --pcr "2=$PCR2"
+}
+
 emulator_up
 publisher_new
 age_new
@@ -47,4 +56,7 @@ APP_TEE_ALLOWEDPCRS=$PCR1:$PCR1:$PCR2
 gateway_up || { cat "$RUN/gateway.log"; exit 1; }
 case_ another-image-is-refused step gated
 stop_pid "$RUN/gateway.pid" sign-gateway
+case_ the-audit-log-is-written audit_written
+case_ and-proved audit_proved
+case_ and-one-without-a-line-is-not audit_cut
 finish
