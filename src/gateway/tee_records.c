@@ -72,6 +72,9 @@ static cs_err make(page *p, cs_buf *out, const cs_store_out *found)
     m.n_records = found->num_rows;
     CS_TRY(put_text(p, &m.next, found->next));
     len = countersign__v1__tee_records_reply__get_packed_size(&m);
+    if (len == 0) { /* an empty page has no bytes, and the buffer no memory yet */
+        return CS_OK;
+    }
     CS_TRY(cs_put_space(out, &to, len));
     (void)countersign__v1__tee_records_reply__pack(&m, to);
     return CS_OK;
