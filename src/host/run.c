@@ -22,8 +22,9 @@
 struct run {
     cs_loop *loop;
     cs_enclave *enclave;
-    pid_t preload; /* the injecting child, 0 when it has ended */
-    pid_t lease;   /* the child that renews credentials, 0: none */
+    pid_t preload;             /* the injecting child, 0 when it has ended */
+    pid_t lease;               /* the child that renews credentials, 0: none */
+    const cs_preload_opts *po; /* what it was started with */
     cs_err outcome;
     bool keep, halted, stopping;
     char image[CS_HOST_PATH_MAX];
@@ -56,6 +57,28 @@ static void preload_ended(struct run *r, int status)
     }
 }
 
+static void end_child(pid_t pid)
+{
+    if (pid > 0) {
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+    }
+}
+
+/* A sign-kms that is started again has no credentials: they are fetched at once. */
+static void renew_now(struct run *r)
+{
+    if (r->lease == 0) {
+        return;
+    }
+    end_child(r->lease);
+    r->lease = 0;
+    cs_err err = cs_local_lease_start(&r->lease, r->po, 0);
+    if (err != CS_OK) {
+        cs_log_err(CS_LOG_WARN, "renew_credentials", err);
+    }
+}
+
 static void on_child(void *cookie)
 {
     struct run *r = cookie;
@@ -69,6 +92,7 @@ static void on_child(void *cookie)
             r->lease = 0;
         } else {
             cs_enclave_child_ended(r->enclave, pid, status);
+            renew_now(r);
         }
     }
 }
@@ -160,15 +184,8 @@ static cs_err start(struct run *r, const cs_args *a, cs_preload *p, cs_preload_o
         return CS_OK;
     }
     CS_TRY(start_injection(r, p, po));
+    r->po = po;
     return r->measured.lease ? cs_local_lease_start(&r->lease, po, p->expires_ms) : CS_OK;
-}
-
-static void end_child(pid_t pid)
-{
-    if (pid > 0) {
-        (void)kill(pid, SIGKILL);
-        (void)waitpid(pid, NULL, 0);
-    }
 }
 
 static int supervise(struct run *r, const cs_args *a, cs_err err)

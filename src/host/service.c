@@ -16,6 +16,8 @@
 #define LEASE_RETRY_MS 10000u
 #define CID_TRIES 8u
 #define LEASE_MIN_MS 1000u
+#define LEASE_MAX_MS                                                                                                   \
+    60000u /* a sign-kms that was started again has none: nobody inside an enclave is believed who says so */
 
 static const cs_instance_events events;
 
@@ -172,6 +174,7 @@ static void set_lease(cs_service *s)
 
     if (s->o.lease_ms != 0 && expires != 0) { /* half-way, when they live no longer than that */
         uint64_t after = left > 2 * s->o.lease_ms ? left - s->o.lease_ms : left / 2;
+        after = after < LEASE_MAX_MS ? after : LEASE_MAX_MS;
         cs_timer_start(s->lease, after > LEASE_MIN_MS ? after : LEASE_MIN_MS, 0);
     }
 }
