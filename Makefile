@@ -87,12 +87,13 @@ asan: packages
 arm64: packages
 	@tools/dev/arm64
 
-## faults         out of memory and out of randomness half-way: in process, and whole programs with more points than `make test`
+## faults         out of memory and out of randomness half-way: in process, and whole programs with more points than `make test`; faults of the TEE service
 faults: all
 	@meson test -C build/release faults_mpc faults_core
 	@CS_FAULT_SAMPLES=1000 tests/faults/memory.py
 	@CS_FAULT_SAMPLES=0 tests/faults/service.py
 	@CS_FAULT_SAMPLES=0 tests/faults/gateway.py
+	@tests/faults/tee.py
 
 ## ctime          constant-time run of the secret operations under valgrind; any report fails
 ctime: packages
