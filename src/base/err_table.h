@@ -173,7 +173,7 @@
     X(EIF_TRUNCATED, INPUT, INVALID_ARGUMENT, 0, "the enclave image file ends inside a section",                       \
       "fetch or build it again")                                                                                       \
     X(EIF_SECTIONS, INPUT, INVALID_ARGUMENT, 0,                                                                        \
-      "the enclave image has too many sections, or not one kernel and cmdline", "build it again")                      \
+      "the enclave image has not one kernel, one cmdline and a ramdisk, or too many sections", "build it again")       \
     X(EIF_TABLE, INPUT, INVALID_ARGUMENT, 0, "the enclave image's table of sections is not what its sections are",     \
       "build it again")                                                                                                \
     X(EIF_SIGNATURE, AUTH, PERMISSION_DENIED, 0,                                                                       \

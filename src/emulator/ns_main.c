@@ -78,6 +78,23 @@ static int run_image(const cs_args *a, cs_ns_enclave_opts *o, int to)
     return 0;
 }
 
+/*
+ * Its devices are devtmpfs, of which a kernel has one: what an enclave does to its /dev/console it does to the machine's. So only in a guest
+ * that is there for it.
+ */
+static bool in_guest(void)
+{
+    static char text[4096];
+    int fd = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    text[n > 0 ? n : 0] = '\0';
+    return strstr(text, "User Mode Linux") != NULL;
+}
+
 static int run(const cs_args *a)
 {
     static char device[4096];
@@ -93,6 +110,10 @@ static int run(const cs_args *a)
 
     if (o.emulator == NULL) {
         return cs_usage_error(a, "--emulator is required");
+    }
+    if (!in_guest()) {
+        return cs_refuse(a, CS_E_STATE, false,
+                         "runs in a guest of user-mode Linux only: it would change this machine's /dev");
     }
     if (o.nsm_device == NULL) { /* beside this program */
         ssize_t n = readlink("/proc/self/exe", device, sizeof device - sizeof "nsm-device");
