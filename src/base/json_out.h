@@ -23,7 +23,7 @@ void cs_jw_str(cs_jw *w, const char *key, cs_slice value);
 void cs_jw_cstr(cs_jw *w, const char *key, const char *value);
 void cs_jw_u64(cs_jw *w, const char *key, uint64_t value);
 void cs_jw_i64(cs_jw *w, const char *key, int64_t value);
-void cs_jw_double(cs_jw *w, const char *key, double value); /* %.6g; NaN and infinity become null */
+void cs_jw_double(cs_jw *w, const char *key, double value);   /* %.6g; NaN and infinity become null */
 void cs_jw_double15(cs_jw *w, const char *key, double value); /* the same with %.15g */
 void cs_jw_bool(cs_jw *w, const char *key, bool value);
 void cs_jw_null(cs_jw *w, const char *key);

@@ -4,6 +4,7 @@
 set -u
 # shellcheck source=tests/scenarios/lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck disable=SC2034 # used by lib.sh
 AGE=$RUN/age-private.key.enc
 CRED_S=6
 
