@@ -42,6 +42,8 @@ typedef struct countersign_tee_audit {
     uint8_t entry_signature[64]; /* by the boot's audit key */
     const char *operation;       /* "Sign", ...; static */
     const char *code;            /* "OK", or why it was refused; static */
+    uint8_t
+        trace_id[16]; /* of the request (W3C Trace Context): the same in the gateway's spans and the service's log */
 } countersign_tee_audit;
 
 /* Options that are not set must be zero. The structure may grow at its end (as in party.h). */
@@ -116,6 +118,8 @@ typedef struct countersign_tee_call {
     size_t body_cap;
     size_t *body_len;
     countersign_tee_audit *audit; /* set when the call returns, also on -1 (as far as it came); NULL: not wanted */
+    const char *
+        traceparent; /* W3C Trace Context of the caller's own span, which the request then belongs to (else FORMAT); NULL: a new trace */
 } countersign_tee_call;
 
 typedef enum countersign_tee_algorithm {

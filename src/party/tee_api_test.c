@@ -219,6 +219,13 @@ static void calls_are_answered_and_audited(void **state)
         assert_string_equal(seal(t, &call), "OK");
         assert_string_equal(mine.operation, "Seal");
         assert_int_equal(mine.attempts, 1);
+        call.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_string_equal(sign(t, &call, &sig), "OK");
+        assert_int_equal(mine.trace_id[0], 0x4b);
+        assert_int_equal(mine.trace_id[15], 0x36);
+        call.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736";
+        assert_string_equal(sign(t, &call, &sig), "FORMAT");
+        call.traceparent = NULL;
         assert_string_equal(unseal(t, 6, &len), "OK");
         assert_int_equal(len, 6);
         assert_string_equal(unseal(t, 5, &len), "RANGE");

@@ -91,6 +91,7 @@ static cs_err begin(cs_tee_answer *out, const cs_tee_ask *ask)
     cs_tee_answer_free(out);
     out->bytes = cs_buf_heap(REPLY_MAX);
     out->time_ms = ask->time_ms != 0 ? ask->time_ms : cs_clock_wall_ms();
+    CS_TRY(ask->trace != NULL ? cs_trace_child(&out->trace, ask->trace) : cs_trace_new(&out->trace));
     if (ask->id16 == NULL) {
         return cs_random(out->id16, sizeof out->id16);
     }
@@ -136,7 +137,8 @@ static cs_err exchange(cs_tee_client *c, cs_tee_answer *out, cs_err *out_code, c
                          .caller = caller_of(c, ask->request.row),
                          .id16 = out->id16,
                          .data_key = ask->data_key,
-                         .kms_key = ask->kms_key};
+                         .kms_key = ask->kms_key,
+                         .trace = &out->trace};
     cs_err err =
         cs_tee_body_call(&call, &f->body, ask->approvals, ask->num_approvals, f->sealed ? f->boot.request_key32 : NULL);
 

@@ -35,6 +35,7 @@ typedef struct cs_tee_ask {
     uint32_t timeout_ms; /* 0: of the configuration */
     const cs_tee_approval *approvals;
     size_t num_approvals;
+    const cs_trace *trace; /* the span that asks; NULL: a new trace begins */
 } cs_tee_ask;
 
 /* What came. The zero state is empty; cs_tee_answer_free wipes and frees. */
@@ -47,6 +48,7 @@ typedef struct cs_tee_answer {
     bool audited;         /* entry and head are set */
     cs_tee_entry entry;   /* within reply */
     uint8_t head32[32];   /* its hash */
+    cs_trace trace;       /* of the request */
     cs_tee_result result; /* valid on CS_OK; secret where the operation's is */
 } cs_tee_answer;
 void cs_tee_answer_free(cs_tee_answer *a);

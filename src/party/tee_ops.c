@@ -14,6 +14,7 @@ typedef struct op {
     cs_slice record;
     cs_tee_approval approval[CS_TEE_APPROVALS_MAX];
     cs_tee_answer answer;
+    cs_trace trace; /* the span that the call came with */
 } op;
 
 static cs_slice text(const char *s)
@@ -37,6 +38,11 @@ static cs_err begin(op *o, countersign_tee *tee, const countersign_tee_call *cal
         if (o->approval[i].approver.len < 1 || o->approval[i].approver.len > CS_TEE_CALLER_MAX) {
             return CS_E_RANGE;
         }
+    }
+    if (o->call->traceparent != NULL) {
+        CS_TRY(cs_trace_parent_read(&o->trace, cs_slice_str(o->call->traceparent)));
+        memcpy(o->trace.span, o->trace.parent, sizeof o->trace.span);
+        o->ask.trace = &o->trace;
     }
     o->ask.id16 = o->call->request_id;
     o->ask.time_ms = o->call->time_ms;
@@ -64,6 +70,7 @@ static void tell_audit(const op *o, cs_err err)
     countersign_tee_audit audit = {.time_ms = a->time_ms, .attempts = a->attempts, .audited = a->audited};
 
     memcpy(audit.request_id, a->id16, sizeof audit.request_id);
+    memcpy(audit.trace_id, a->trace.id, sizeof audit.trace_id);
     audit.operation = o->ask.request.row->name;
     audit.code = cs_err_code(err);
     if (a->audited && a->reply.entry.len <= sizeof audit.entry) {

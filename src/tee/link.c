@@ -14,9 +14,7 @@ typedef struct job {
     struct job *next;
     cs_tee_link *link;
     size_t conn;
-    const char *path;
-    cs_slice request;
-    uint32_t timeout_ms;
+    const cs_tee_post *post;
     cs_buf *answer;
     unsigned answers;
     cs_err err;
@@ -76,9 +74,27 @@ static void on_end(cs_grpc_call *c, void *cookie, const cs_grpc_result *result)
     finish(j, err == CS_OK && j->answers != 1 ? CS_E_FORMAT : err);
 }
 
-static void start(cs_tee_link *l, job *j)
+static cs_err open_call(cs_grpc_call **out, cs_tee_link *l, job *j)
 {
     static const cs_grpc_call_events events = {on_message, NULL, on_end};
+    const cs_trace *t = j->post->trace;
+    uint8_t mem[CS_TRACE_PARENT_LEN];
+    cs_buf parent = cs_buf_wrap(mem, sizeof mem);
+    cs_grpc_header headers[2];
+    cs_grpc_begin begin = {.path = j->post->path, .timeout_ms = j->post->timeout_ms, .headers = headers};
+
+    if (t != NULL) {
+        CS_TRY(cs_trace_parent_put(&parent, t));
+        headers[begin.num_headers++] = (cs_grpc_header){"traceparent", cs_buf_slice(&parent)};
+        if (t->state_len > 0) {
+            headers[begin.num_headers++] = (cs_grpc_header){"tracestate", cs_trace_state(t)};
+        }
+    }
+    return cs_grpc_call_with(out, l->conn[j->conn].client, &begin, &events, j);
+}
+
+static void start(cs_tee_link *l, job *j)
+{
     cs_grpc_call *call = NULL;
     cs_err err;
 
@@ -86,8 +102,8 @@ static void start(cs_tee_link *l, job *j)
     for (size_t i = 1; i < l->num_conns; i++) {
         j->conn = l->conn[i].busy < l->conn[j->conn].busy ? i : j->conn;
     }
-    err = cs_grpc_call_new(&call, l->conn[j->conn].client, j->path, j->timeout_ms, &events, j);
-    if (err == CS_OK && (err = cs_grpc_send(call, &j->request, 1)) != CS_OK) {
+    err = open_call(&call, l, j);
+    if (err == CS_OK && (err = cs_grpc_send(call, &j->post->request, 1)) != CS_OK) {
         cs_grpc_cancel(call);
     }
     if (err != CS_OK) {
@@ -252,9 +268,9 @@ void cs_tee_link_free(cs_tee_link *l)
 
 /* ---------------------------------------------------------------- any thread */
 
-cs_err cs_tee_link_call(cs_tee_link *l, cs_buf *answer, const char *path, cs_slice request, uint32_t timeout_ms)
+cs_err cs_tee_link_call(cs_tee_link *l, cs_buf *answer, const cs_tee_post *post)
 {
-    job j = {.link = l, .path = path, .request = request, .timeout_ms = timeout_ms, .answer = answer};
+    job j = {.link = l, .post = post, .answer = answer};
 
     (void)pthread_cond_init(&j.told, NULL);
     (void)pthread_mutex_lock(&l->lock);

@@ -6,6 +6,7 @@
 #define CS_TEE_LINK_H
 
 #include "net/endpoint.h"
+#include "net/trace.h"
 
 #define CS_TEE_CONNECTIONS_MAX 16u
 #define CS_TEE_MESSAGE_MAX (512u * 1024u)
@@ -29,13 +30,20 @@ typedef struct cs_tee_link_config {
 CS_MUST cs_err cs_tee_link_new(cs_tee_link **out, const cs_tee_link_config *config);
 void cs_tee_link_free(cs_tee_link *l);
 
+/* One request. trace: the span that it belongs to, sent as traceparent and tracestate; NULL: none. Borrowed until it is answered. */
+typedef struct cs_tee_post {
+    const char *path;
+    cs_slice request;
+    uint32_t timeout_ms;
+    const cs_trace *trace;
+} cs_tee_post;
+
 /*
  * cs_tee_link_call - one unary call, one attempt; blocks until it is answered or timeout_ms (> 0) have passed. The message is appended to
  * answer. Any thread. Errors: of the answer (trailer countersign-code, else by gRPC status) | CS_E_TIMEOUT | CS_E_CLOSED | CS_E_TLS |
  * CS_E_FORMAT (no or several messages) | CS_E_TOO_LARGE, CS_E_NO_MEMORY.
  */
-CS_MUST cs_err cs_tee_link_call(cs_tee_link *l, cs_buf *answer, const char *path, cs_slice request,
-                                uint32_t timeout_ms);
+CS_MUST cs_err cs_tee_link_call(cs_tee_link *l, cs_buf *answer, const cs_tee_post *post);
 /* cs_tee_link_reconnects - how often a connection was made beyond the first of each; any thread. */
 uint64_t cs_tee_link_reconnects(const cs_tee_link *l);
 

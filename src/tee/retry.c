@@ -156,12 +156,12 @@ static cs_err code_of(cs_slice code)
 }
 
 /* One attempt: the reply and its code. */
-static cs_err attempt(cs_tee_link *l, cs_buf *out_reply, cs_err *out_code, cs_slice message, uint32_t timeout_ms)
+static cs_err attempt(cs_tee_link *l, cs_buf *out_reply, cs_err *out_code, const cs_tee_post *post)
 {
     cs_buf answer = cs_buf_heap(CS_TEE_MESSAGE_MAX);
     const size_t before = out_reply->len;
     cs_tee_reply reply = {0};
-    cs_err err = cs_tee_link_call(l, &answer, CALL_PATH, message, timeout_ms);
+    cs_err err = cs_tee_link_call(l, &answer, post);
 
     if (err == CS_OK && (err = unpack(out_reply, cs_buf_slice(&answer))) == CS_OK) {
         err = cs_tee_reply_decode(&reply, cs_slice_of(out_reply->p + before, out_reply->len - before));
@@ -183,7 +183,7 @@ static uint32_t left_ms(uint64_t deadline, uint32_t limit)
     return now >= deadline ? 0 : deadline - now < limit ? (uint32_t)(deadline - now) : limit;
 }
 
-static cs_err attempts(cs_tee_link *l, cs_buf *out_reply, cs_err *out_code, unsigned *out_attempts, cs_slice message,
+static cs_err attempts(cs_tee_link *l, cs_buf *out_reply, cs_err *out_code, unsigned *out_attempts, cs_tee_post *post,
                        const cs_tee_patience *p)
 {
     const uint64_t deadline = cs_clock_mono_ms() + p->timeout_ms;
@@ -191,7 +191,8 @@ static cs_err attempts(cs_tee_link *l, cs_buf *out_reply, cs_err *out_code, unsi
 
     for (*out_attempts = 1;; ++*out_attempts) {
         uint32_t ms = left_ms(deadline, p->attempt_ms), pause;
-        cs_err err = attempt(l, out_reply, out_code, message, ms > 0 ? ms : 1);
+        post->timeout_ms = ms > 0 ? ms : 1;
+        cs_err err = attempt(l, out_reply, out_code, post);
         cs_err why = err != CS_OK ? err : *out_code;
 
         pause = jitter(cs_tee_backoff_ms(why, *out_attempts + 1));
@@ -211,7 +212,8 @@ cs_err cs_tee_exchange(cs_tee_link *l, cs_buf *out_reply, cs_err *out_code, unsi
 
     *out_attempts = 1;
     if (err == CS_OK) {
-        err = attempts(l, out_reply, out_code, out_attempts, cs_buf_slice(&message), patience);
+        cs_tee_post post = {.path = CALL_PATH, .request = cs_buf_slice(&message), .trace = envelope->trace};
+        err = attempts(l, out_reply, out_code, out_attempts, &post, patience);
     }
     cs_buf_free(&message);
     return err;

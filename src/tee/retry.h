@@ -30,6 +30,7 @@ typedef struct cs_tee_envelope {
     cs_slice caller;
     const uint8_t *id16;
     cs_slice data_key, kms_key; /* may be empty */
+    const cs_trace *trace;      /* of all attempts; NULL: none */
 } cs_tee_envelope;
 
 /*

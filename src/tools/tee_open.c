@@ -259,6 +259,7 @@ cs_err cs_tee_open_all(cs_tee_open *o, const cs_args *a, bool needs_caller)
     o->args = a;
     CS_TRY(read_all(o, gateway, needs_caller));
     o->call.audit = &o->audit;
+    o->call.traceparent = cs_args_str(a, "traceparent");
     o->options.gateway = gateway;
     o->options.server_name = cs_args_str(a, "server-name");
     o->options.timeout_ms = (uint32_t)cs_args_u64(a, "timeout-ms");
@@ -309,6 +310,7 @@ void cs_tee_put_audit(cs_jw *w, const cs_tee_open *o)
     cs_jw_hex(w, "request_id", cs_slice_of(a->request_id, sizeof a->request_id));
     cs_jw_u64(w, "time_ms", a->time_ms);
     cs_jw_u64(w, "attempts", a->attempts);
+    cs_jw_hex(w, "trace_id", cs_slice_of(a->trace_id, sizeof a->trace_id));
     if (a->audited) {
         cs_jw_hex(w, "boot", cs_slice_of(a->boot, sizeof a->boot));
         cs_jw_u64(w, "counter", a->counter);

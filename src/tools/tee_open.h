@@ -29,20 +29,22 @@
         {"any-pcrs", 0, CS_OPT_FLAG, NULL, "accept any image: development only", NULL, NULL, 0, 0},                    \
         {"allow-debug", 0, CS_OPT_FLAG, NULL, "accept an enclave in debug mode: development only", NULL, NULL, 0, 0},
 /* the gateway and what is believed of it */
-#define CS_TEE_LINK_OPTS                                                                                               \
-    {"gateway",  'g',  CS_OPT_STR, "ENDPOINT", "the gateway's TEE service, e.g. tcp:127.0.0.1:50070",                  \
-     "TEE_GRPC", NULL, 0,          0},                                                                                 \
-        CS_PARTY_ENV_OPT{"ca",     0,    CS_OPT_STR, "PEM", "speak TLS; these certificates vouch for the gateway",     \
-                         "TEE_CA", NULL, 0,          0},                                                               \
-        {"cert", 0, CS_OPT_STR, "PEM", "the client's own certificate for TLS", NULL, NULL, 0, 0},                      \
-        {"key", 0, CS_OPT_STR, "PEM", "its private key", NULL, NULL, 0, 0},                                            \
-        {"server-name", 0, CS_OPT_STR, "NAME", "name in the gateway's certificate; default: HOST", NULL, NULL, 0, 0},  \
-        {"token-file", 0, CS_OPT_STR, "FILE", "bearer token in its first line", NULL, NULL, 0, 0},                     \
-        CS_TEE_IMAGE_OPTS{"timeout-ms", 0,       CS_OPT_U64, "MS",  "of the whole call, with its repetitions",         \
-                          NULL,         "15000", 100,        600000},                                                  \
-        {"retries", 0, CS_OPT_U64, "N", "repetitions of the same request after what may pass", NULL, "4", 0, 100},     \
-        {"audit", 0,    CS_OPT_STR, "FILE", "append the verified audit entry of each answer (docs/formats/audit.md)",  \
-         NULL,    NULL, 0,          0},                                                                                \
+#define CS_TEE_LINK_OPTS                                                                                                 \
+    {"gateway",  'g',  CS_OPT_STR, "ENDPOINT", "the gateway's TEE service, e.g. tcp:127.0.0.1:50070",                    \
+     "TEE_GRPC", NULL, 0,          0},                                                                                   \
+        CS_PARTY_ENV_OPT{"ca",     0,    CS_OPT_STR, "PEM", "speak TLS; these certificates vouch for the gateway",       \
+                         "TEE_CA", NULL, 0,          0},                                                                 \
+        {"cert", 0, CS_OPT_STR, "PEM", "the client's own certificate for TLS", NULL, NULL, 0, 0},                        \
+        {"key", 0, CS_OPT_STR, "PEM", "its private key", NULL, NULL, 0, 0},                                              \
+        {"server-name", 0, CS_OPT_STR, "NAME", "name in the gateway's certificate; default: HOST", NULL, NULL, 0, 0},    \
+        {"token-file", 0, CS_OPT_STR, "FILE", "bearer token in its first line", NULL, NULL, 0, 0},                       \
+        CS_TEE_IMAGE_OPTS{"timeout-ms", 0,       CS_OPT_U64, "MS",  "of the whole call, with its repetitions",           \
+                          NULL,         "15000", 100,        600000},                                                    \
+        {"retries", 0, CS_OPT_U64, "N", "repetitions of the same request after what may pass", NULL, "4", 0, 100},       \
+        {"audit", 0,    CS_OPT_STR, "FILE", "append the verified audit entry of each answer (docs/formats/audit.md)",    \
+         NULL,    NULL, 0,          0},                                                                                  \
+        {"traceparent", 0,    CS_OPT_STR, "TEXT", "W3C trace context that the request belongs to; default: a new trace", \
+         "TRACEPARENT", NULL, 0,          0},                                                                            \
         {"json", 0, CS_OPT_FLAG, NULL, "result as JSON", NULL, NULL, 0, 0},
 /* of calls that a caller signs */
 #define CS_TEE_CALLER_OPTS                                                                                               \
