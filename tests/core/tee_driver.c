@@ -281,6 +281,7 @@ void kms_reply(tee_world *t, const cs_rpc_frame *call)
         memset(key, (int)++t->kms_generated, 31);
         OK(cs_put_slice(&b, call->f[1].s));
         OK(cs_put(&b, key, 32));
+        key[0] ^= x->another_key;
     } else {
         const cs_slice in = call->f[2].s;
         size_t arn = call->f[1].s.len;

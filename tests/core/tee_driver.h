@@ -24,7 +24,7 @@ enum {
 typedef struct kms_fault {
     cs_err code;
     const char *key_id;
-    bool forged, no_envelope, no_blob, short_key, long_key;
+    bool forged, no_envelope, no_blob, short_key, long_key, another_key; /* another_key: of GenerateDataKey */
 } kms_fault;
 
 typedef struct person {

@@ -296,6 +296,7 @@ static void test_each_fault_of_kms_has_its_code_and_the_next_call_works(void **s
         {{.short_key = true}, CS_E_KMS_ANSWER, CS_E_KMS_ANSWER},
         {{.long_key = true}, CS_E_KMS_ANSWER, CS_E_KMS_ANSWER},
         {{.no_blob = true}, CS_OK, CS_E_KMS_ANSWER},
+        {{.another_key = true}, CS_OK, CS_E_KMS_ANSWER}, /* nothing would open what is sealed with it */
     };
     tee_world *t = *state;
     tee_ask sign = {.op = CS_TEE_SIGN, .record = S("wallet-1"), .u1 = 4, .u2 = 1, .rows = &row.row, .num_rows = 1};

@@ -104,6 +104,14 @@ class Suite:
         wrong += self.refused(self.c.make(t.PUBLIC_KEY, new, signed=False), ["NOT_FOUND"])
         return wrong + ([] if self.c.until_ok(self.c.make(t.GENERATE, new, t.K1), 30)[-1] == "OK" else ["not made afterwards"])
 
+    def kms_forged(self):
+        """a data key that is none: a Sign does not open its row, and nothing is sealed with a new one, be it forged once only"""
+        self.s.fault(fault="forged")
+        wrong = self.refused(self.c.sign_call("wallet-1", "forged"), ["SEAL_OPEN"])
+        wrong += self.refused(self.c.make(t.GENERATE, "wallet-forged", t.K1), ["KMS_ANSWER"])
+        self.s.fault(fault="forged", times=1)
+        return wrong + self.refused(self.c.make(t.GENERATE, "wallet-forged", t.K1), ["KMS_ANSWER"])
+
     def kms_slow(self):
         self.s.fault(fault="slow", milliseconds=1000)
         load = t.Load(self.c, "wallet-1", 6)
@@ -468,6 +476,7 @@ def main():
                             ("foreign-key", ["KMS_KEY_ID"]), ("garbled", ["CMS", "SEAL_OPEN"]), ("other-recipient", ["CMS", "CMS_KEY"]),
                             ("plaintext", ["KMS_PLAINTEXT"]), ("no-json", ["KMS_ANSWER"])):
             s.case(f"kms-{name}", lambda n=name, k=codes: s.kms({"fault": n}, k))
+        s.case("kms-forged", s.kms_forged)
         s.case("kms-slow", s.kms_slow)
         s.case("kms-late", s.kms_late)
         s.case("kms-silent", s.kms_silent)

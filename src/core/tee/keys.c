@@ -8,57 +8,8 @@
 #include "base/log.h"
 #include "core/core_int.h"
 #include "core/pipeline/respond.h"
-#include "core/tee/cache.h"
-#include "secret/cms.h"
+#include "core/tee/keys_int.h"
 #include "secret/th.h"
-
-#define CHAINS 1024u
-
-typedef enum call_stage { CALL_TURN, CALL_ASKED, CALL_OPENING } call_stage;
-
-/* One question to KMS. In the arena. */
-typedef struct call {
-    cs_task task; /* opening the answer */
-    cs_keys *keys;
-    struct call *next, *prev; /* of its stage */
-    struct call *chain;       /* of those that others may join */
-    call_stage stage;
-    uint64_t id, deadline_ms, asked_ms;
-    uint8_t name[32]; /* SHA-256 of KMS key and ciphertext */
-    cs_key_want *first;
-    EVP_PKEY *rsa; /* a reference of its own: the key may be replaced meanwhile */
-    uint8_t *envelope, *blob;
-    size_t envelope_len, blob_len;
-    cs_err err;
-    cs_secret32 key;
-} call;
-
-typedef struct list {
-    call *first, *last;
-} list;
-
-typedef struct rsa_task {
-    cs_task task;
-    cs_keys *keys;
-    cs_rsa made;
-    cs_err err;
-    bool busy;
-} rsa_task;
-
-struct cs_keys {
-    cs_core *core;
-    cs_pool *pool;
-    cs_key_cache *cache;
-    list turn, asked, opening;
-    size_t num_asked;
-    call *chain[CHAINS];
-    uint64_t last_id;
-    cs_rsa rsa;
-    uint64_t rsa_ms; /* when it was made */
-    rsa_task making;
-    bool stopped;
-    cs_keys_stats stats;
-};
 
 /* ---------------------------------------------------------------- lists */
 
@@ -226,9 +177,9 @@ static cs_err send_call(cs_keys *k, const call *c)
 
     CS_TRY(cs_nsm_document(k->core->nsm, &doc, &args));
     f = (cs_rpc_frame){.type = CS_RPC_KMS_CALL, .id = c->id};
-    f.f[0].u = generates(c) ? CS_KMS_GENERATE_DATA_KEY : CS_KMS_DECRYPT;
+    f.f[0].u = generates(c) && !c->confirming ? CS_KMS_GENERATE_DATA_KEY : CS_KMS_DECRYPT;
     f.f[1].s = c->first->kms_key;
-    f.f[2].s = c->first->data_key;
+    f.f[2].s = c->confirming ? cs_slice_of(c->blob, c->blob_len) : c->first->data_key;
     f.f[3].s = cs_buf_slice(&doc);
     f.f[4].m.num = config->num_context;
     for (size_t i = 0; i < config->num_context; i++) {
@@ -249,6 +200,7 @@ static void ask(cs_keys *k, call *c)
         err = CS_E_INTERNAL;
     }
     if (err == CS_OK) {
+        EVP_PKEY_free(c->rsa); /* of the first question */
         c->rsa = k->rsa.key;
         c->id = CS_KEYS_CALL | ++k->last_id;
         c->asked_ms = cs_clock_mono_ms();
@@ -336,6 +288,15 @@ void cs_keys_want(cs_keys *k, cs_key_want *w)
 
 /* ---------------------------------------------------------------- the answer */
 
+/* What is sealed with another key than the ciphertext's would never open again. */
+static cs_err same_key(const call *c)
+{
+    int same = cs_ct_eq(c->key.b, c->promised.b, sizeof c->key.b);
+
+    CS_CT_PUBLIC(&same, sizeof same, "the caller is told which of the two it was");
+    return same ? CS_OK : CS_E_KMS_ANSWER;
+}
+
 /* On a worker. */
 static void open_answer(cs_task *t)
 {
@@ -354,7 +315,27 @@ static void open_answer(cs_task *t)
         memcpy(c->key.b, plain.p, sizeof c->key.b);
         CS_CT_SECRET(c->key.b, sizeof c->key.b);
     }
+    if (c->err == CS_OK && c->confirming) {
+        c->err = same_key(c);
+    }
     cs_secret_buf_free(&plain);
+}
+
+/* A forged answer to GenerateDataKey would show when it is too late: what it gave must be what KMS decrypts. */
+static void confirm(cs_keys *k, call *c)
+{
+    if (k->stopped) {
+        finish(k, c, CS_E_CLOSED);
+        return;
+    }
+    c->confirming = true;
+    c->promised = c->key;
+    cs_secret_free(c->envelope);
+    c->envelope = NULL;
+    c->deadline_ms = cs_clock_mono_ms() + CS_KEYS_KMS_MS;
+    leave(k, c);
+    enter(k, c, CALL_TURN);
+    next_turn(k);
 }
 
 static void have_answer(void *ctx, cs_task *t)
@@ -362,7 +343,11 @@ static void have_answer(void *ctx, cs_task *t)
     call *c = (call *)(void *)t;
 
     (void)ctx;
-    finish(c->keys, c, c->err);
+    if (c->err == CS_OK && generates(c) && !c->confirming) {
+        confirm(c->keys, c);
+    } else {
+        finish(c->keys, c, c->err);
+    }
 }
 
 static cs_err keep(uint8_t **out, size_t *out_len, cs_slice bytes)
@@ -383,7 +368,7 @@ static cs_err take_answer(call *c, const cs_rpc_frame *f)
         return CS_E_CMS;
     }
     CS_TRY(keep(&c->envelope, &c->envelope_len, f->f[4].s));
-    if (!generates(c)) {
+    if (!generates(c) || c->confirming) {
         return CS_OK;
     }
     if (f->f[5].s.len < 1 || f->f[5].s.len > CS_KMS_CIPHERTEXT_MAX) {
