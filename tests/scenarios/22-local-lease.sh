@@ -4,8 +4,6 @@
 set -u
 # shellcheck source=tests/scenarios/lib.sh
 . "$(dirname "$0")/lib.sh"
-# shellcheck disable=SC2034 # used by lib.sh
-AGE=$RUN/age-private.key.enc
 CRED_S=6
 
 of_load() { "$BIN/sign-host" status --json --dir "$RUN/$1" | jq -r ".load.credentials"; }
