@@ -211,6 +211,35 @@ int countersign_tee_rotate(countersign_tee *tee, const countersign_tee_call *cal
                            size_t num_records, const char *kms_key, int fresh, uint32_t *out_rotated,
                            countersign_error *row_errors, countersign_error *err);
 /*
+ * countersign_tee_rows - which records the gateway's store holds, for a rotation of all of them: pages of up to 256, those under one data key together. It is
+ * the gateway that says so, not the enclave; nothing of it is signed. Members of the filter that are NULL or 0 are no condition. after: NULL or ""
+ * for the first page, else `next` of the page before. out has room for `limit` rows (1..256); limit 0: only *out_list is set, with `matching`.
+ * FORMAT: what came is not such a page.
+ */
+#define COUNTERSIGN_TEE_AFTER_MAX 16384u
+typedef struct countersign_tee_filter {
+    const char *kms_key;        /* under this KMS key */
+    const char *not_kms_key;    /* under any but this */
+    const void *data_key;       /* under this data key (KMS's ciphertext of it) */
+    size_t data_key_len;        /* at most 6,144 */
+    uint64_t changed_before_ms; /* last changed before, by the gateway's clock */
+} countersign_tee_filter;
+typedef struct countersign_tee_row {
+    char record[129];
+    uint32_t version;
+    uint64_t changed_ms;
+    uint8_t data_key_sha256[32];           /* of its ciphertext: which rows share one */
+    countersign_tee_public_key public_key; /* as it is stored; len 0 for data */
+} countersign_tee_row;
+typedef struct countersign_tee_list {
+    size_t num_rows;
+    char next[COUNTERSIGN_TEE_AFTER_MAX]; /* "": that was the last page */
+    uint64_t now_ms;                      /* the gateway's clock */
+    uint64_t matching;                    /* limit 0: how many rows match the filter */
+} countersign_tee_list;
+int countersign_tee_rows(countersign_tee *tee, const countersign_tee_filter *filter, const char *after, size_t limit,
+                         countersign_tee_row *out, countersign_tee_list *out_list, countersign_error *err);
+/*
  * countersign_tee_attest - a document over the caller's nonce (16..512 bytes), verified as this client verifies it; at most 16,384 bytes. The client uses
  * the keys in it from now on. RANGE: out_cap.
  */

@@ -51,12 +51,17 @@ void cs_store_close(cs_store *s);
 /* cs_store_is_dsn - begins as a store's address; *out_secret: it holds a password, which is refused. */
 bool cs_store_is_dsn(const char *dsn, bool *out_secret);
 
+/* cs_store_is_column - [A-Za-z_][A-Za-z0-9_]*, at most 63 bytes; NULL is none. */
+bool cs_store_is_column(const char *name);
+
 typedef enum cs_store_op {
     CS_STORE_GET, /* rows of `records` (at most CS_TEE_ROWS_MAX), in their order; one that is not there has code NOT_FOUND */
     CS_STORE_BEGIN, /* `caller`, `id16`, `hash32`: see cs_store_state. CS_E_REQUEST_REPLAY: the id with another hash */
     CS_STORE_DROP,  /* the request of `caller`, `id16`, `hash32` is forgotten when it has no reply: it was nobody's */
     CS_STORE_APPLY, /* what one call brought: see cs_store_in */
     CS_STORE_LIST,  /* sealed rows by id: `after`, `limit`, `filter` */
+    CS_STORE_HEADS, /* sealed rows without their blob, by data key, then id: `after` (out->next), `limit`, `filter` */
+    CS_STORE_MATCH, /* counts.rows: how many of them match `filter` */
     CS_STORE_DATA_KEYS, /* data keys in use and how many rows each has: `after` (the data key, base64 as in out->next), `limit` */
     CS_STORE_PLAIN, /* rows without ciphertext, with the text of `column` in blob (SECRET until sealed): `after`, `limit` */
     CS_STORE_ADOPT,  /* `rows` become the sealed form of such rows, version 1, and `column` NULL; see cs_store_in */
@@ -132,7 +137,7 @@ typedef struct cs_store_counts {
 
 /* What an operation found. Valid during the callback. */
 typedef struct cs_store_out {
-    cs_store_row *rows; /* GET, LIST, DATA_KEYS, PLAIN */
+    cs_store_row *rows; /* GET, LIST, HEADS, DATA_KEYS, PLAIN */
     size_t num_rows;
     cs_err *row_err; /* APPLY, ADOPT, IMPORT: one for each row, CS_OK: stored; NULL when the call was answered before */
     size_t num_stored;

@@ -12,6 +12,7 @@
 #include "gateway/settings.h"
 #include "gateway/store_file.h"
 #include "gateway/store_migrate.h"
+#include "gateway/store_plain.h"
 #include "gateway/store_sql.h"
 
 #define ADDRESS_ROW                                                                                                    \
@@ -249,7 +250,7 @@ static int address_of(const cs_args *a, char dsn[CS_STORE_DSN_MAX])
     return 0;
 }
 
-static int connect_to(const cs_args *a, bool read_only, cs_sql **out, int *out_lock)
+int cs_store_cmd_connect(const cs_args *a, bool read_only, cs_sql **out, int *out_lock)
 {
     char why[256] = "";
     cs_store_config c = {.read_only = read_only, .timeout_ms = 60000};
@@ -269,7 +270,7 @@ static int connect_to(const cs_args *a, bool read_only, cs_sql **out, int *out_l
     return err == CS_OK ? 0 : cs_refuse(a, err, cs_args_flag(a, "json"), why);
 }
 
-static void disconnect(cs_sql *db, int lock)
+void cs_store_cmd_disconnect(cs_sql *db, int lock)
 {
     db->driver->close(db);
     if (lock >= 0) {
@@ -291,7 +292,7 @@ int cs_store_cmd_migrate(const cs_args *a)
         return cs_usage_error(a, "up, down or status, not %s", a->pos[0]);
     }
     bool reads = which == 2 || cs_args_flag(a, "print");
-    int rc = connect_to(a, reads, &db, &lock);
+    int rc = cs_store_cmd_connect(a, reads, &db, &lock);
     if (rc != 0 || db == NULL) {
         return rc;
     }
@@ -301,7 +302,7 @@ int cs_store_cmd_migrate(const cs_args *a)
         cs_err err = status(a, db);
         rc = err == CS_OK ? 0 : cs_refuse(a, err, cs_args_flag(a, "json"), db->why);
     }
-    disconnect(db, lock);
+    cs_store_cmd_disconnect(db, lock);
     return rc;
 }
 
@@ -327,7 +328,7 @@ static int write_file(const cs_args *a, cs_err (*write_to)(cs_sql *db, FILE *out
     cs_sql *db = NULL;
     int lock = -1;
     cs_store_file f = {.rows = 0};
-    int rc = connect_to(a, true, &db, &lock);
+    int rc = cs_store_cmd_connect(a, true, &db, &lock);
 
     if (rc != 0 || db == NULL) {
         return rc;
@@ -335,7 +336,7 @@ static int write_file(const cs_args *a, cs_err (*write_to)(cs_sql *db, FILE *out
     int fd = open(a->pos[0], O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
     if (out == NULL) {
-        disconnect(db, lock);
+        cs_store_cmd_disconnect(db, lock);
         return cs_refuse(a, errno == EEXIST ? CS_E_EXISTS : CS_E_IO, cs_args_flag(a, "json"), a->pos[0]);
     }
     cs_err err = write_to(db, out, &f);
@@ -345,7 +346,7 @@ static int write_file(const cs_args *a, cs_err (*write_to)(cs_sql *db, FILE *out
     if (err != CS_OK) {
         (void)unlink(a->pos[0]); /* no half of a backup */
     }
-    disconnect(db, lock);
+    cs_store_cmd_disconnect(db, lock);
     f.stored = f.rows;
     return told(a, err, &f, "written");
 }
@@ -371,14 +372,14 @@ int cs_store_cmd_import(const cs_args *a)
     if (in == NULL) {
         return cs_refuse(a, CS_E_IO, cs_args_flag(a, "json"), a->pos[0]);
     }
-    if (!check && (rc = connect_to(a, false, &db, &lock)) != 0) {
+    if (!check && (rc = cs_store_cmd_connect(a, false, &db, &lock)) != 0) {
         (void)fclose(in);
         return rc;
     }
     cs_err err = check || db == NULL ? cs_store_check(in, &f) : cs_store_take(db, in, cs_args_flag(a, "replace"), &f);
     (void)fclose(in);
     if (db != NULL) {
-        disconnect(db, lock);
+        cs_store_cmd_disconnect(db, lock);
     }
     return told(a, err, &f, check ? "stored: only checked" : "stored");
 }

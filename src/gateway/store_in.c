@@ -86,7 +86,7 @@ bool cs_store_keep(cs_store_job *job)
     return ok;
 }
 
-static bool column_valid(const char *name)
+bool cs_store_is_column(const char *name)
 {
     static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_";
     static const char rest[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
@@ -136,11 +136,12 @@ bool cs_store_in_valid(cs_store_op op, const cs_store_in *in)
     case CS_STORE_APPLY:
         return rows && entry && (request || in->caller.len == 0) && in->reply.len <= CS_STORE_REPLY_MAX;
     case CS_STORE_ADOPT:
-        return rows && entry && column_valid(in->column);
+        return rows && entry && cs_store_is_column(in->column);
     case CS_STORE_IMPORT:
         return rows;
     case CS_STORE_PLAIN:
-        return page && column_valid(in->column);
+        return page && cs_store_is_column(in->column);
+    case CS_STORE_HEADS:
     case CS_STORE_LIST:
     case CS_STORE_DATA_KEYS:
     case CS_STORE_BOOTS:

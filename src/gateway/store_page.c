@@ -64,6 +64,104 @@ cs_err cs_store_do_list(cs_sql *db, cs_store_job *job)
     return CS_OK;
 }
 
+/* ---- heads of rows, those of one data key together */
+
+#define NUM_MATCH 5
+
+static cs_err match_values(cs_store_job *job, cs_sql_value v[NUM_MATCH])
+{
+    const cs_store_filter *f = &job->in.filter;
+    cs_slice key = CS_SLICE_NULL, not_key = CS_SLICE_NULL, before = cs_slice_str(FOREVER);
+
+    CS_TRY(cs_store_mem_b64(&job->found, &key, f->data_key));
+    CS_TRY(cs_store_mem_b64(&job->found, &not_key, f->not_data_key));
+    if (f->older_than_ms > 0) {
+        CS_TRY(cs_store_now(&job->found, &before, f->older_than_ms));
+    }
+    v[0] = CS_SQL_S(not_null(f->kms_key));
+    v[1] = CS_SQL_S(not_null(f->not_kms_key));
+    v[2] = CS_SQL_S(key);
+    v[3] = CS_SQL_S(before);
+    v[4] = CS_SQL_S(not_key);
+    return CS_OK;
+}
+
+/* The place behind a row: its data key as it is stored, a space, its id. */
+static cs_err head_next(cs_store_job *job, cs_slice data_key, cs_slice id)
+{
+    uint8_t *p = cs_store_mem_get(&job->found, data_key.len + 1 + id.len);
+
+    if (p == NULL) {
+        return CS_E_NO_MEMORY;
+    }
+    cs_buf b = cs_buf_wrap(p, data_key.len + 1 + id.len);
+    CS_TRY(cs_put_slice(&b, data_key));
+    CS_TRY(cs_put_u8(&b, ' '));
+    CS_TRY(cs_put_slice(&b, id));
+    job->out.next = cs_buf_slice(&b);
+    return CS_OK;
+}
+
+static cs_err on_head(void *cookie, size_t set, const cs_slice *cols, size_t num_cols)
+{
+    cs_store_job *job = cookie;
+    cs_store_row *out = &job->out.rows[job->out.num_rows];
+    cs_tee_row *r = &out->row;
+    cs_tee_alg alg;
+
+    (void)set, (void)num_cols;
+    if (job->out.num_rows >= job->in.limit) {
+        return CS_E_STORE;
+    }
+    *r = (cs_tee_row){.record = cols[0], .kms_key = cols[2], .code = cs_slice_str("OK")};
+    if (!cs_store_mem_copy(&job->found, &r->record) || !cs_store_mem_copy(&job->found, &r->kms_key)) {
+        return CS_E_NO_MEMORY;
+    }
+    CS_TRY(cs_store_mem_unb64(&job->found, &r->data_key, cols[1]));
+    CS_TRY(cs_store_mem_unhex(&job->found, &r->public_key, cols[5]));
+    if (cs_parse_u64(cols[3], UINT32_MAX, &r->version) != CS_OK || cs_tee_alg_of(cols[4], &alg) != CS_OK) {
+        return CS_E_STORE;
+    }
+    r->alg = alg;
+    CS_TRY(cs_store_time_of(&out->updated_ms, cols[6]));
+    job->out.num_rows++;
+    return job->out.num_rows == job->in.limit ? head_next(job, cols[1], cols[0]) : CS_OK;
+}
+
+cs_err cs_store_do_heads(cs_sql *db, cs_store_job *job)
+{
+    cs_sql_value v[NUM_MATCH + 3];
+    cs_slice after = not_null(job->in.after);
+    const uint8_t *space = after.len > 0 ? memchr(after.p, ' ', after.len) : NULL;
+    size_t len = space != NULL ? (size_t)(space - after.p) : 0;
+
+    if (after.len > 0 && space == NULL) {
+        return CS_E_RANGE;
+    }
+    CS_TRY(match_values(job, v));
+    v[NUM_MATCH] = CS_SQL_I(job->in.limit);
+    v[NUM_MATCH + 1] = CS_SQL_S(cs_slice_of(after.p, len));
+    v[NUM_MATCH + 2] = CS_SQL_S(cs_slice_of(after.p + len + (space != NULL), after.len - len - (space != NULL)));
+    CS_TRY(cs_store_rows_room(job, job->in.limit));
+    return cs_sql_one(db, CS_STMT_HEADS, v, NUM_MATCH + 3, on_head, job, NULL);
+}
+
+static cs_err on_match(void *cookie, size_t set, const cs_slice *cols, size_t num_cols)
+{
+    cs_store_job *job = cookie;
+
+    (void)set, (void)num_cols;
+    return cs_parse_u64(cols[0], INT64_MAX, &job->out.counts.rows) == CS_OK ? CS_OK : CS_E_STORE;
+}
+
+cs_err cs_store_do_match(cs_sql *db, cs_store_job *job)
+{
+    cs_sql_value v[NUM_MATCH];
+
+    CS_TRY(match_values(job, v));
+    return cs_sql_one(db, CS_STMT_MATCH, v, NUM_MATCH, on_match, job, NULL);
+}
+
 static cs_err on_data_key(void *cookie, size_t set, const cs_slice *cols, size_t num_cols)
 {
     cs_store_job *job = cookie;

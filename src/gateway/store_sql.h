@@ -96,6 +96,11 @@ __attribute__((format(printf, 3, 4))) cs_err cs_sql_failed(cs_sql *db, cs_sql_fa
     "id > $1 AND ciphertext_blob IS NOT NULL AND ($2 = '' OR kms_key_id = $2) AND ($3 = '' OR kms_key_id <> $3) AND "  \
     "($4 = '' OR data_key_ciphertext <> $4) AND (updated_at IS NULL OR updated_at < $5)"
 
+#define CS_STORE_MATCH_WHERE                                                                                           \
+    "ciphertext_blob IS NOT NULL AND ($1 = '' OR kms_key_id = $1) AND ($2 = '' OR kms_key_id <> $2) AND "              \
+    "($3 = '' OR data_key_ciphertext = $3) AND (updated_at IS NULL OR updated_at < $4) AND ($5 = '' OR "               \
+    "data_key_ciphertext <> $5)"
+
 #define CS_STORE_STMTS(X)                                                                                              \
     X(GET, "SELECT " CS_STORE_COLS " FROM keys WHERE id = $1 AND ciphertext_blob IS NOT NULL")                         \
     X(HAS_ROW, "SELECT 1 FROM keys WHERE id = $1")                                                                     \
@@ -109,6 +114,10 @@ __attribute__((format(printf, 3, 4))) cs_err cs_sql_failed(cs_sql *db, cs_sql_fa
     X(LIST, "SELECT " CS_STORE_COLS " FROM keys WHERE " CS_STORE_LIST_WHERE " ORDER BY id LIMIT $6")                   \
     X(LIST_KEY, "SELECT " CS_STORE_COLS " FROM keys WHERE data_key_ciphertext = $7 AND " CS_STORE_LIST_WHERE           \
                 " ORDER BY id LIMIT $6")                                                                               \
+    X(HEADS,                                                                                                           \
+      "SELECT id, data_key_ciphertext, kms_key_id, version, algorithm, public_key, updated_at FROM keys WHERE "        \
+      "(data_key_ciphertext, id) > ($7, $8) AND " CS_STORE_MATCH_WHERE " ORDER BY data_key_ciphertext, id LIMIT $6")   \
+    X(MATCH, "SELECT COUNT(*) FROM keys WHERE " CS_STORE_MATCH_WHERE)                                                  \
     X(DATA_KEYS, "SELECT data_key_ciphertext, MIN(kms_key_id), COUNT(*) FROM keys WHERE data_key_ciphertext > $1 "     \
                  "GROUP BY data_key_ciphertext ORDER BY data_key_ciphertext LIMIT $2")                                 \
     X(NEW_REQUEST, "INSERT INTO tee_requests (caller, request_id, hash, created_at) VALUES ($1, $2, $3, $4) "          \
@@ -176,8 +185,8 @@ typedef struct cs_store_op_row {
     bool one; /* one statement changes something: alone it needs no transaction */
 } cs_store_op_row;
 extern const cs_store_op_row cs_store_ops[CS_STORE_NUM_OPS];
-cs_store_do_fn cs_store_do_list, cs_store_do_data_keys, cs_store_do_plain, cs_store_do_audit, cs_store_do_boots,
-    cs_store_do_counts;
+cs_store_do_fn cs_store_do_heads, cs_store_do_match, cs_store_do_list, cs_store_do_data_keys, cs_store_do_plain,
+    cs_store_do_audit, cs_store_do_boots, cs_store_do_counts;
 cs_store_do_fn cs_store_do_get, cs_store_do_adopt, cs_store_do_import;
 /* store_ops.c: shared by both files of operations */
 CS_MUST cs_err cs_store_now(cs_store_mem *m, cs_slice *out, uint64_t ms);

@@ -90,6 +90,40 @@ static void store_leaves_out_what_does_not_fit_of_a_partial_call(void **state)
     test_expect(*state, "c", 2, "2");
 }
 
+/* Ten rows under two data keys: those of one key together, each once. */
+static void test_heads(test_store *t)
+{
+    char after[256] = "";
+    size_t seen = 0, changes = 0;
+    char last[64] = "";
+
+    for (bool more = true; more;) {
+        cs_store_in page = {.limit = 3, .after = cs_slice_str(after)};
+        const cs_store_out *out = test_do(t, CS_STORE_HEADS, &page, CS_OK);
+        for (size_t i = 0; i < out->num_rows; i++, seen++) {
+            const cs_tee_row *r = &out->rows[i].row;
+            assert_true(r->blob.len == 0 && r->version == 1 && out->rows[i].updated_ms > 0);
+            changes += !cs_slice_eq_str(r->data_key, last);
+            (void)snprintf(last, sizeof last, "%.*s", (int)r->data_key.len, (const char *)r->data_key.p);
+        }
+        more = out->next.len > 0;
+        (void)snprintf(after, sizeof after, "%.*s", (int)out->next.len, more ? (const char *)out->next.p : "");
+    }
+    assert_int_equal(seen, 10);
+    assert_int_equal(changes, 2);
+    cs_store_in in = {.limit = 100, .filter.data_key = cs_slice_str("another data key")};
+    assert_int_equal(test_do(t, CS_STORE_HEADS, &in, CS_OK)->num_rows, 5);
+    assert_int_equal(test_do(t, CS_STORE_MATCH, &in, CS_OK)->counts.rows, 5);
+    in = (cs_store_in){.limit = 100, .filter.not_kms_key = test_row("x", 1, "x").kms_key};
+    assert_int_equal(test_do(t, CS_STORE_MATCH, &in, CS_OK)->counts.rows, 0);
+    in = (cs_store_in){.limit = 100, .filter.older_than_ms = 1000};
+    assert_int_equal(test_do(t, CS_STORE_HEADS, &in, CS_OK)->num_rows, 0);
+    in = (cs_store_in){.limit = 1, .after = cs_slice_str("no-place")};
+    (void)test_do(t, CS_STORE_HEADS, &in, CS_E_RANGE);
+    assert_int_equal(cs_store_start(t->store, CS_STORE_HEADS, &(cs_store_in){.limit = 0}, NULL, NULL, NULL),
+                     CS_E_RANGE);
+}
+
 static void store_lists_every_row_once_over_pages_and_filters(void **state)
 {
     cs_tee_row rows[10];
@@ -134,6 +168,7 @@ static void store_lists_every_row_once_over_pages_and_filters(void **state)
     assert_int_equal(test_do(*state, CS_STORE_LIST, &in, CS_OK)->num_rows, 0);
     in.filter.older_than_ms = cs_clock_wall_ms() + 60000;
     assert_int_equal(test_do(*state, CS_STORE_LIST, &in, CS_OK)->num_rows, 10);
+    test_heads(*state);
     in = (cs_store_in){.limit = 1};
     const cs_store_out *out = test_do(*state, CS_STORE_DATA_KEYS, &in, CS_OK);
     assert_int_equal(out->num_rows, 1);

@@ -117,6 +117,7 @@ static cs_err open_flow(cs_tee *t)
     cs_tee_flow_config f = {.loop = t->gate->loop,
                             .pool = t->gate->pool,
                             .store = t->store,
+                            .adopt_column = c->adopt_column,
                             .telemetry = t->gate->telemetry,
                             .calls = (size_t)c->calls,
                             .bytes = (size_t)c->bytes,

@@ -20,6 +20,8 @@ typedef struct cs_tee_flow_config {
     cs_loop *loop;
     cs_pool *pool;
     cs_store *store;
+    const char *
+        adopt_column; /* "": none; else Import and Seal of a row that an application has in the clear there seal it in place */
     cs_telemetry *telemetry; /* or NULL */
     size_t calls;            /* under way at once, above: TEE_BUSY */
     size_t bytes;            /* of requests and replies under way, above: TEE_BUSY */

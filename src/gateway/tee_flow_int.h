@@ -32,6 +32,8 @@ struct cs_tee_flight {
     void (*step)(cs_tee_flight *fl); /* what `again` does */
     unsigned tries;
     bool entered;                     /* the audit entry is in the store */
+    bool adopted;                     /* the row was one of an application, and is sealed now */
+    bool unadopted;                   /* it is none */
     bool missing;                     /* a row that the operation is about is not in the store */
     cs_buf sent;                      /* attachments */
     cs_buf reply;                     /* core's */

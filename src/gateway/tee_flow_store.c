@@ -101,22 +101,60 @@ static void give_up(cs_tee_flight *fl, cs_err err)
     cs_tee_flight_end(fl, err, "");
 }
 
-static void try_again(cs_tee_flight *fl, cs_err err)
+static void try_again(cs_tee_flight *fl, cs_err err, void (*step)(cs_tee_flight *fl))
 {
     if (cs_err_retry(err) && ++fl->tries < STORE_TRIES) { /* the entry must not be lost */
-        cs_tee_flight_later(fl, store_step, (uint64_t)STORE_AGAIN_MS << fl->tries);
+        cs_tee_flight_later(fl, step, (uint64_t)STORE_AGAIN_MS << fl->tries);
     } else {
         give_up(fl, err);
     }
 }
 
+/* ---------------------------------------------------------------- a row of an application, in the clear until now */
+
+static void adopt_step(cs_tee_flight *fl);
+
+static void on_adopted(void *cookie, cs_err err, const cs_store_out *out)
+{
+    cs_tee_flight *fl = cookie;
+    (void)out;
+    if (err != CS_OK && err != CS_E_EXISTS && err != CS_E_NOT_FOUND && err != CS_E_SEAL_VERSION) {
+        try_again(fl, err, adopt_step);
+        return;
+    }
+    fl->adopted = err == CS_OK;
+    fl->unadopted = err != CS_OK;
+    store_step(fl); /* the reply; or the row as a new one, which is refused */
+}
+
+/* The row, and its plaintext out of the table, in one transaction. Its audit entry is in already. */
+static void adopt_step(cs_tee_flight *fl)
+{
+    cs_store_in in = {.rows = fl->rows, .num = 1, .column = fl->flow->config.adopt_column};
+    cs_err err = cs_store_start(fl->flow->config.store, CS_STORE_ADOPT, &in, NULL, on_adopted, fl);
+    if (err != CS_OK) {
+        try_again(fl, err, adopt_step);
+    }
+}
+
+static bool may_adopt(const cs_tee_flight *fl)
+{
+    cs_tee_op op = fl->ask.op->op;
+    const char *column = fl->flow->config.adopt_column;
+    return column != NULL && column[0] != '\0' && !fl->adopted && !fl->unadopted && fl->num_rows == 1 &&
+           fl->verdict[0] == CS_OK && fl->rows[0].version == 1 && (op == CS_TEE_IMPORT || op == CS_TEE_SEAL);
+}
+
 static void on_stored(void *cookie, cs_err err, const cs_store_out *out)
 {
     cs_tee_flight *fl = cookie;
-    if (err == CS_E_SEAL_VERSION || err == CS_E_EXISTS) {
+    if (err == CS_E_EXISTS && may_adopt(fl)) {
+        fl->entered = true;
+        adopt_step(fl);
+    } else if (err == CS_E_SEAL_VERSION || err == CS_E_EXISTS) {
         take_verdict(fl, out);
     } else if (err != CS_OK) {
-        try_again(fl, err);
+        try_again(fl, err, store_step);
     } else if (out->state == CS_STORE_DONE) { /* another attempt was faster */
         cs_tee_flight_kept(fl, out->reply);
     } else {
@@ -135,7 +173,7 @@ static cs_err overall(const cs_tee_flight *fl)
 static size_t rows_to_store(const cs_tee_flight *fl, cs_tee_row *out)
 {
     size_t n = 0;
-    for (size_t i = 0; i < fl->num_rows; i++) {
+    for (size_t i = 0; i < fl->num_rows && !fl->adopted; i++) {
         if (fl->verdict[i] == CS_OK) {
             out[n++] = fl->rows[i];
         }
@@ -171,7 +209,7 @@ static void store_step(cs_tee_flight *fl)
         err = cs_store_start(fl->flow->config.store, CS_STORE_APPLY, &in, NULL, on_stored, fl);
     }
     if (err != CS_OK) {
-        try_again(fl, err);
+        try_again(fl, err, store_step);
     }
 }
 

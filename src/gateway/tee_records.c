@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "gateway/public.h"
 #include "gateway/tee.h"
 #include "gateway/tee_shape.h"
@@ -13,6 +14,8 @@
 typedef struct asked {
     cs_grpc_call *call;
     cs_store_job *job;
+    uint64_t now_ms;
+    bool count;
 } asked;
 
 /* What the generated code wants: pointers, and texts with their NUL. */
@@ -49,10 +52,11 @@ static cs_err put_row(page *p, size_t i, const cs_store_row *rows)
     if (!same) {
         to->data_key_ciphertext = (ProtobufCBinaryData){row->data_key.len, (uint8_t *)(uintptr_t)row->data_key.p};
     }
+    to->public_key = (ProtobufCBinaryData){row->public_key.len, (uint8_t *)(uintptr_t)row->public_key.p};
     return CS_OK;
 }
 
-static cs_err make(page *p, cs_buf *out, const cs_store_out *found)
+static cs_err make(page *p, cs_buf *out, const asked *a, const cs_store_out *found)
 {
     Countersign__V1__TeeRecordsReply m = COUNTERSIGN__V1__TEE_RECORDS_REPLY__INIT;
     size_t room = found->next.len + 1, len = 0;
@@ -71,6 +75,8 @@ static cs_err make(page *p, cs_buf *out, const cs_store_out *found)
     m.records = p->list;
     m.n_records = found->num_rows;
     CS_TRY(put_text(p, &m.next, found->next));
+    m.now_ms = a->now_ms;
+    m.matching = a->count ? found->counts.rows : 0;
     len = countersign__v1__tee_records_reply__get_packed_size(&m);
     if (len == 0) { /* an empty page has no bytes, and the buffer no memory yet */
         return CS_OK;
@@ -82,14 +88,14 @@ static cs_err make(page *p, cs_buf *out, const cs_store_out *found)
 
 static void on_listed(void *cookie, cs_err err, const cs_store_out *found)
 {
-    asked *a = cookie;
-    cs_grpc_call *call = a->call;
+    asked a = *(asked *)cookie;
+    cs_grpc_call *call = a.call;
     cs_buf out = cs_buf_heap(CS_GRPC_MESSAGE_MAX);
-    free(a);
+    free(cookie);
     cs_grpc_call_set_cookie(call, NULL);
     if (err == CS_OK) {
         page *p = calloc(1, sizeof *p);
-        err = p != NULL ? make(p, &out, found) : CS_E_NO_MEMORY;
+        err = p != NULL ? make(p, &out, &a, found) : CS_E_NO_MEMORY;
         err = err == CS_E_RANGE ? CS_E_TOO_LARGE : err; /* fewer at once fit */
         free(p != NULL ? p->texts.p : NULL);
         free(p);
@@ -137,7 +143,9 @@ static cs_err start(asked *a, const cs_gate *g, const char **detail, const Count
         return CS_E_RANGE;
     }
     *detail = "";
-    return cs_store_start(g->tee->store, CS_STORE_LIST, &in, &a->job, on_listed, a);
+    a->count = m->count;
+    a->now_ms = cs_clock_wall_ms();
+    return cs_store_start(g->tee->store, a->count ? CS_STORE_MATCH : CS_STORE_HEADS, &in, &a->job, on_listed, a);
 }
 
 void cs_tee_records(cs_grpc_call *c, cs_slice message)

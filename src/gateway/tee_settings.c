@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "base/text.h"
+#include "gateway/store.h"
 
 #define TIMEOUT_DEFAULT_S 5
 #define TIMEOUT_MAX_S 3600
@@ -36,6 +37,7 @@ const cs_tee_setting_row cs_tee_setting_rows[] = {
     {"tee.store.driver", CS_TEE_S_TEXT, TEXT_OF(store_driver), "sqlite", "sqlite postgres"},
     {"tee.store.path", CS_TEE_S_TEXT, TEXT_OF(store_path), "/var/lib/countersign/tee.db", NULL},
     {"tee.store.dsn", CS_TEE_S_DSN, TEXT_OF(store_dsn), "", NULL},
+    {"tee.store.adoptColumn", CS_TEE_S_TEXT, TEXT_OF(adopt_column), "", NULL},
     {"tee.store.connections", CS_TEE_S_NUMBER, 0, 64, AT(store_conns), "0", NULL},
     {"tee.tokens.keys", CS_TEE_S_TEXT, TEXT_OF(token_keys), "", NULL},
     {"tee.tokens.issuer", CS_TEE_S_TEXT, TEXT_OF(token_issuer), "", NULL},
@@ -419,6 +421,9 @@ cs_err cs_tee_settings_finish(cs_tee_config *io, cs_yaml_fault *fault, bool *out
     }
     if (pg && io->store_dsn[0] == '\0') {
         return cs_yaml_fail(fault, 0, CS_E_CONFIG, "tee.store.driver is postgres: tee.store.dsn is wanted");
+    }
+    if (io->adopt_column[0] != '\0' && !cs_store_is_column(io->adopt_column)) {
+        return cs_yaml_fail(fault, 0, CS_E_CONFIG, "tee.store.adoptColumn: the name of a column: letters, digits, _");
     }
     if (!pg && io->store_path[0] == '\0') {
         return cs_yaml_fail(fault, 0, CS_E_CONFIG, "tee.store.driver is sqlite: tee.store.path is wanted");

@@ -26,6 +26,7 @@ typedef struct cs_tee_config {
     bool allow_debug;
     char attest_root[CS_TEE_PATH_MAX]; /* PEM of another root than AWS's */
     char store_driver[16], store_path[CS_TEE_PATH_MAX], store_dsn[CS_TEE_PATH_MAX];
+    char adopt_column[64]; /* rows of an application become sealed: their column of plaintext; "": none */
     uint64_t store_conns;
     char token_keys[CS_TEE_PATH_MAX], token_issuer[CS_TEE_NAME_MAX], token_audience[CS_TEE_NAME_MAX];
     uint64_t token_leeway_s;

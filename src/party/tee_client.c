@@ -374,6 +374,11 @@ cs_err cs_tee_client_attest(cs_tee_client *c, cs_tee_answer *out, const cs_tee_a
     return err;
 }
 
+cs_err cs_tee_client_rows(cs_tee_client *c, cs_tee_page *out, const cs_tee_page_ask *ask)
+{
+    return cs_tee_page_get(c->config.link, out, ask, &c->config.patience);
+}
+
 cs_err cs_tee_client_new(cs_tee_client **out, const cs_tee_client_config *config)
 {
     cs_tee_client *c = calloc(1, sizeof *c);

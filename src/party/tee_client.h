@@ -6,7 +6,7 @@
 #define CS_PARTY_TEE_CLIENT_H
 
 #include "party/tee_body.h"
-#include "tee/retry.h"
+#include "tee/rows.h"
 #include "tee/trust.h"
 
 typedef struct cs_tee_client cs_tee_client;
@@ -63,5 +63,7 @@ CS_MUST cs_err cs_tee_client_body(cs_tee_body *out, const cs_tee_client *c, cons
 CS_MUST cs_err cs_tee_client_call(cs_tee_client *c, cs_tee_answer *out, const cs_tee_ask *ask);
 /* cs_tee_client_attest - over the caller's nonce (16..512 bytes); the verified document is out->result.f[0].s. */
 CS_MUST cs_err cs_tee_client_attest(cs_tee_client *c, cs_tee_answer *out, const cs_tee_ask *ask);
+/* cs_tee_client_rows - a page of the gateway's records, with this client's patience: cs_tee_page_get. */
+CS_MUST cs_err cs_tee_client_rows(cs_tee_client *c, cs_tee_page *out, const cs_tee_page_ask *ask);
 
 #endif

@@ -384,6 +384,48 @@ CS_API_EXPORT int countersign_tee_rotate(countersign_tee *tee, const countersign
     return finish(&o, err, e);
 }
 
+static cs_err put_row(countersign_tee_row *out, const cs_tee_page_row *r)
+{
+    *out = (countersign_tee_row){.version = (uint32_t)r->version, .changed_ms = r->changed_ms};
+    memcpy(out->record, r->record.p, r->record.len); /* 1..128: cs_tee_page_read */
+    memcpy(out->data_key_sha256, r->data_key_hash32, sizeof out->data_key_sha256);
+    return put_public(&out->public_key, r->alg, r->public_key);
+}
+
+static cs_err get_rows(countersign_tee *tee, cs_tee_page *page, const cs_tee_page_ask *ask, countersign_tee_row *out,
+                       countersign_tee_list *list)
+{
+    CS_TRY(cs_tee_client_rows(tee->client, page, ask));
+    for (size_t i = 0; i < page->num_rows; i++) {
+        CS_TRY(put_row(&out[i], &page->rows[i]));
+    }
+    list->num_rows = page->num_rows;
+    list->now_ms = page->now_ms;
+    list->matching = page->matching;
+    memcpy(list->next, page->next.p, page->next.len); /* less than CS_TEE_AFTER_MAX */
+    list->next[page->next.len] = '\0';
+    return CS_OK;
+}
+
+CS_API_EXPORT int countersign_tee_rows(countersign_tee *tee, const countersign_tee_filter *filter, const char *after,
+                                       size_t limit, countersign_tee_row *out, countersign_tee_list *out_list,
+                                       countersign_error *err)
+{
+    static const countersign_tee_filter any = {0};
+    const countersign_tee_filter *f = filter != NULL ? filter : &any;
+    cs_tee_page page = {0};
+    cs_tee_page_ask ask = {.after = text(after),
+                           .limit = limit <= CS_TEE_PAGE_MAX ? (uint32_t)limit : UINT32_MAX,
+                           .kms_key = text(f->kms_key),
+                           .not_kms_key = text(f->not_kms_key),
+                           .data_key = cs_slice_of(f->data_key, f->data_key_len),
+                           .changed_before_ms = f->changed_before_ms};
+    cs_err e = get_rows(tee, &page, &ask, out, out_list);
+
+    cs_tee_page_free(&page);
+    return cs_api_result(err, e);
+}
+
 /* ---------------------------------------------------------------- attestation, statistics, approvals */
 
 CS_API_EXPORT int countersign_tee_attest(countersign_tee *tee, const countersign_tee_call *call, const void *nonce,

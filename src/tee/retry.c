@@ -183,6 +183,17 @@ static uint32_t left_ms(uint64_t deadline, uint32_t limit)
     return now >= deadline ? 0 : deadline - now < limit ? (uint32_t)(deadline - now) : limit;
 }
 
+bool cs_tee_wait(cs_err e, unsigned attempt, uint64_t deadline_ms)
+{
+    uint32_t pause = jitter(cs_tee_backoff_ms(e, attempt));
+
+    if (left_ms(deadline_ms, UINT32_MAX) <= pause) {
+        return false;
+    }
+    wait_ms(pause);
+    return true;
+}
+
 static cs_err attempts(cs_tee_link *l, cs_buf *out_reply, cs_err *out_code, unsigned *out_attempts, cs_tee_post *post,
                        const cs_tee_patience *p)
 {
@@ -190,16 +201,14 @@ static cs_err attempts(cs_tee_link *l, cs_buf *out_reply, cs_err *out_code, unsi
     const size_t before = out_reply->len;
 
     for (*out_attempts = 1;; ++*out_attempts) {
-        uint32_t ms = left_ms(deadline, p->attempt_ms), pause;
+        uint32_t ms = left_ms(deadline, p->attempt_ms);
         post->timeout_ms = ms > 0 ? ms : 1;
         cs_err err = attempt(l, out_reply, out_code, post);
         cs_err why = err != CS_OK ? err : *out_code;
 
-        pause = jitter(cs_tee_backoff_ms(why, *out_attempts + 1));
-        if (!cs_err_retry(why) || *out_attempts > p->retries || left_ms(deadline, UINT32_MAX) <= pause) {
+        if (!cs_err_retry(why) || *out_attempts > p->retries || !cs_tee_wait(why, *out_attempts + 1, deadline)) {
             return err;
         }
-        wait_ms(pause);
         out_reply->len = before;
     }
 }

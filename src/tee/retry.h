@@ -19,6 +19,8 @@ typedef struct cs_tee_patience {
  * bounded. The wait is uniform between 0 and this ("full jitter").
  */
 uint32_t cs_tee_backoff_ms(cs_err e, unsigned attempt);
+/* cs_tee_wait - that wait; false: it would not end before deadline_ms (cs_clock_mono_ms), and nothing was waited for. */
+bool cs_tee_wait(cs_err e, unsigned attempt, uint64_t deadline_ms);
 
 /* What the gateway is told of a call in clear (countersign.v1.TeeCall). Slices borrow. */
 typedef struct cs_tee_envelope {

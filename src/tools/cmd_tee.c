@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "gateway/store_cmd.h"
 #include "rpc/tee_rpc.h"
 #include "secret/rng.h"
 #include "tools/cmds.h"
@@ -129,10 +130,14 @@ static cs_err import(cs_tee_open *o, const cs_args *a)
     return print_key(o, countersign_tee_import(o->tee, &o->call, a->pos[0], alg, secret.b, &key, &o->error), &key);
 }
 
+/* Without a key: a backup of the store. */
 static int run_import(const cs_args *a)
 {
     static cs_tee_open o;
 
+    if (cs_args_str(a, "algorithm") == NULL && cs_args_str(a, "private-key") == NULL) {
+        return cs_store_cmd_import(a);
+    }
     return cs_tee_end(&o, import(&o, a));
 }
 
@@ -458,6 +463,12 @@ static int run_stats(const cs_args *a)
 static const cs_opt generate_opts[] = {ALGORITHM_OPT CS_TEE_CALLER_OPTS CS_TEE_LINK_OPTS{0}};
 static const cs_opt import_opts[] = {
     {"private-key", 0, CS_OPT_STR, "FILE", "32 bytes or 64 hex digits; - reads standard input", NULL, NULL, 0, 0},
+    {"store", 's', CS_OPT_STR, "ADDRESS", "of a backup: sqlite:PATH or postgresql://HOST/NAME", "SIGN_GATEWAY_STORE",
+     NULL, 0, 0},
+    {"config", 'c', CS_OPT_STR, "FILE", "of a backup: the gateway's configuration, where --store is not given",
+     "SIGN_GATEWAY_CONFIG", NULL, 0, 0},
+    {"check", 0, CS_OPT_FLAG, NULL, "of a backup: verify the file, store nothing", NULL, NULL, 0, 0},
+    {"replace", 0, CS_OPT_FLAG, NULL, "of a backup: its rows take the place of other versions", NULL, NULL, 0, 0},
     ALGORITHM_OPT CS_TEE_CALLER_OPTS CS_TEE_LINK_OPTS{0}};
 static const cs_opt public_opts[] = {CS_TEE_LINK_OPTS{0}};
 static const cs_opt sign_opts[] = {
@@ -496,10 +507,17 @@ const cs_cmd cs_cmds_tee[] = {
      "The key is stored as ciphertext under RECORD; its public key is printed.\n\n"
      "example:\n    signctl tee generate wallet-7 -a ecdsa-secp256k1 -i alice.json --env build/run/endpoints.env",
      generate_opts, 1, 1, run_generate},
-    {"tee import", "RECORD -a ALGORITHM --private-key FILE " WHO, "bring a private key into the enclave",
-     "The key leaves this machine sealed to the attested enclave only.\n\n"
-     "example:\n    signctl tee import wallet-8 -a ed25519 --private-key seed.hex -i alice.json --env "
-     "build/run/endpoints.env",
+    {"tee import", "(RECORD -a ALGORITHM --private-key FILE " WHO " | FILE [--check] [--replace] --store ADDRESS)",
+     "bring a private key into the enclave, or a backup into the store",
+     "A key leaves this machine sealed to the attested enclave only. A backup (signctl tee export) is verified before "
+     "anything is\n"
+     "written, and is stored whole or not at all; rows that are there must be the same ones, unless --replace. With "
+     "SQLite the gateway\n"
+     "must not run meanwhile.\n\n"
+     "examples:\n    signctl tee import wallet-8 -a ed25519 --private-key seed.hex -i alice.json --env "
+     "build/run/endpoints.env\n"
+     "    signctl tee import backup.jsonl --check\n"
+     "    signctl tee import backup.jsonl --store sqlite:/var/lib/countersign/tee.db",
      import_opts, 1, 1, run_import},
     {"tee public-key", "RECORD -g ENDPOINT (--allowed IMAGE... | --any-pcrs)", "print the public key of a record",
      "Needs no identity.\n\nexample:\n    signctl tee public-key wallet-7 --env build/run/endpoints.env --json",

@@ -7,29 +7,22 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/text.h"
 #include "rpc/tee_rpc.h"
 #include "tools/cmds.h"
 #include "tools/json_lines.h"
 #include "tools/secret_io.h"
-#include "tools/tee_open.h"
+#include "tools/tee_rotate.h"
 
 #define LIST_MAX ((size_t)1 << 30)
 #define STATE_MAX 4096u
-#define BAR 32u
 
 typedef struct rotate_job {
-    cs_tee_open open;
+    cs_tee_rotation r;
     cs_buf list; /* text of --records: each line ends with NUL here */
     char **record;
-    size_t num_records, done;  /* done: rotated or given up */
-    size_t rotated, failed;    /* of this run */
-    size_t batch;              /* how many at once */
-    uint64_t on_key, key_rows; /* rows under the newest data key, and how many it may have; UINT64_MAX: none yet */
-    uint64_t calls, data_keys; /* of this run */
-    char list_hash[65];        /* of the list, for the state */
-    uint64_t began_ns;
+    size_t num_records;
+    char list_hash[65]; /* of the list, for the state */
 } rotate_job;
 
 /* ---------------------------------------------------------------- records */
@@ -53,7 +46,7 @@ static cs_err add_record(rotate_job *j, char *name)
 /* One record a line; empty lines are passed over. */
 static cs_err read_list(rotate_job *j, const char *path)
 {
-    j->open.detail = path;
+    j->r.open.detail = path;
     j->list = cs_buf_heap(LIST_MAX);
     CS_TRY(cs_tfile_read(&j->list, path));
     CS_TRY(cs_put_u8(&j->list, '\n'));
@@ -63,12 +56,12 @@ static cs_err read_list(rotate_job *j, const char *path)
         }
         j->list.p[i] = '\0';
         if (i > from) {
-            j->open.detail = "--records: one record a line, 1 to 128 bytes of printable ASCII";
+            j->r.open.detail = "--records: one record a line, 1 to 128 bytes of printable ASCII";
             CS_TRY(add_record(j, (char *)j->list.p + from));
         }
         from = i + 1;
     }
-    j->open.detail = "--records: no record in it";
+    j->r.open.detail = "--records: no record in it";
     return j->num_records > 0 ? CS_OK : CS_E_USAGE;
 }
 
@@ -76,12 +69,7 @@ static cs_err read_records(rotate_job *j, const cs_args *a)
 {
     const char *path = cs_args_str(a, "records");
 
-    if (cs_args_flag(a, "all")) {
-        j->open.detail = "not implemented: --all (the gateway has no list to ask for); sign-gateway export has the "
-                         "records for --records FILE";
-        return CS_E_NOT_IMPLEMENTED;
-    }
-    j->open.detail = "give records, or --records FILE, not both";
+    j->r.open.detail = "give records, or --records FILE, not both";
     if ((path == NULL) == (a->num_pos == 0)) {
         return CS_E_USAGE;
     }
@@ -89,10 +77,10 @@ static cs_err read_records(rotate_job *j, const cs_args *a)
         CS_TRY(read_list(j, path));
     }
     for (size_t i = 0; i < a->num_pos; i++) {
-        j->open.detail = a->pos[i];
+        j->r.open.detail = a->pos[i];
         CS_TRY(add_record(j, (char *)(uintptr_t)a->pos[i]));
     }
-    j->open.detail = NULL;
+    j->r.open.detail = NULL;
     return CS_OK;
 }
 
@@ -129,7 +117,7 @@ static cs_err read_state(rotate_job *j, const char *path)
     if (access(path, F_OK) != 0) {
         return CS_OK;
     }
-    j->open.detail = path;
+    j->r.open.detail = path;
     err = cs_tfile_read(&text, path);
     if (err == CS_OK) {
         doc = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
@@ -142,10 +130,10 @@ static cs_err read_state(rotate_job *j, const char *path)
     json_decref(doc);
     cs_buf_free(&text);
     if (err == CS_E_STATE) {
-        j->open.detail = "--state: it is of another list of records; remove it to begin anew";
+        j->r.open.detail = "--state: it is of another list of records; remove it to begin anew";
     } else if (err == CS_OK) {
-        j->done = (size_t)done;
-        j->open.detail = NULL;
+        j->r.done = (size_t)done;
+        j->r.open.detail = NULL;
     }
     return err;
 }
@@ -153,153 +141,53 @@ static cs_err read_state(rotate_job *j, const char *path)
 static cs_err write_state(rotate_job *j, const char *path)
 {
     char text[256];
-    int n = snprintf(text, sizeof text, "{\"list\":\"%s\",\"done\":%zu,\"records\":%zu}\n", j->list_hash, j->done,
-                     j->num_records);
+    int n = snprintf(text, sizeof text, "{\"list\":\"%s\",\"done\":%zu,\"records\":%zu}\n", j->list_hash,
+                     (size_t)j->r.done, j->num_records);
     cs_tool_file f = {.fd = -1};
     cs_err err;
 
     if (path == NULL) {
         return CS_OK;
     }
-    j->open.detail = path;
+    j->r.open.detail = path;
     err = cs_tool_create(&f, path, true);
     if (err == CS_OK && (err = cs_tool_write(&f, cs_slice_of(text, (size_t)n))) == CS_OK) {
         err = cs_tool_commit(&f, true);
     }
     cs_tool_abandon(&f);
-    j->open.detail = err == CS_OK ? NULL : path;
+    j->r.open.detail = err == CS_OK ? NULL : path;
     return err;
 }
 
 /* ---------------------------------------------------------------- rotation */
 
-static void show_progress(const rotate_job *j)
+static cs_err rotate_list(rotate_job *j, const char *state)
 {
-    double seconds = (double)(cs_clock_mono_ns() - j->began_ns) / 1e9;
-    unsigned full = (unsigned)((double)BAR * (double)j->done / (double)j->num_records);
-    char bar[BAR + 1];
-
-    if (isatty(STDERR_FILENO) == 0) {
-        return;
-    }
-    memset(bar, '.', BAR);
-    memset(bar, '#', full);
-    bar[BAR] = '\0';
-    fprintf(stderr, "\r[%s] %zu of %zu, %.0f a second, %zu failed ", bar, j->done, j->num_records,
-            seconds > 0 ? (double)(j->rotated + j->failed) / seconds : 0.0, j->failed);
-    if (j->done == j->num_records) {
-        fputc('\n', stderr);
-    }
-}
-
-/*
- * What may be the fault of one record, or of records that do not go together (they must be under one data key): a smaller batch tells. All else
- * would be refused again.
- */
-static bool of_records(cs_err e)
-{
-    switch (e) {
-    case CS_E_FORMAT:
-    case CS_E_RANGE:
-    case CS_E_NOT_FOUND:
-    case CS_E_TOO_LARGE:
-    case CS_E_SEAL_OPEN:
-    case CS_E_SEAL_ROOT:
-    case CS_E_SEAL_VERSION:
-    case CS_E_KMS_CIPHERTEXT:
-    case CS_E_KMS_KEY:
-    case CS_E_KMS_KEY_ID:
-    case CS_E_CALLER_RECORD:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static void give_up(rotate_job *j, const char *record, const char *code)
-{
-    j->failed++;
-    fprintf(stderr, "%s%s: %s\n", isatty(STDERR_FILENO) != 0 ? "\r\033[K" : "", record, code);
-}
-
-/* One call; the rows that were not rotated are named. */
-static cs_err rotate_batch(rotate_job *j, size_t num)
-{
-    static countersign_error rows[COUNTERSIGN_TEE_RECORDS_MAX];
-    const char *const *records = (const char *const *)&j->record[j->done];
-    bool fresh = j->on_key >= j->key_rows;
-    uint32_t rotated = 0, ok = 0;
-
-    j->calls++;
-    if (countersign_tee_rotate(j->open.tee, &j->open.call, records, num, cs_args_str(j->open.args, "kms-key"), fresh,
-                               &rotated, rows, &j->open.error) != 0) {
-        return cs_tee_failed(&j->open);
-    }
-    for (size_t i = 0; i < num; i++) {
-        if (strcmp(rows[i].code, "OK") != 0) {
-            give_up(j, records[i], rows[i].code);
-        } else {
-            ok++;
-        }
-    }
-    if (ok != rotated) {
-        return CS_E_FORMAT; /* the answer does not agree with itself */
-    }
-    j->data_keys += fresh;
-    j->on_key = (fresh ? 0 : j->on_key) + rotated;
-    j->rotated += rotated;
-    j->done += num;
-    return CS_OK;
-}
-
-static size_t min_size(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static cs_err rotate_all(rotate_job *j, const char *state)
-{
-    j->began_ns = cs_clock_mono_ns();
-    j->on_key = UINT64_MAX;
-    while (j->done < j->num_records) {
-        size_t num = min_size(j->batch, j->num_records - j->done);
-        cs_err err = rotate_batch(j, num);
-        if (err != CS_OK && of_records(err) && num > 1) {
-            j->batch = num / 2;
-            continue;
-        }
-        if (err != CS_OK && of_records(err)) {
-            give_up(j, j->record[j->done++], cs_err_code(err));
-        } else if (err != CS_OK) {
-            return err;
-        }
-        j->batch = min_size(j->batch * 2, COUNTERSIGN_TEE_RECORDS_MAX);
+    j->r.total = j->num_records;
+    while (j->r.done < j->num_records) {
+        size_t num = 0;
+        CS_TRY(cs_tee_rotation_step(&j->r, &num, (const char *const *)&j->record[j->r.done],
+                                    j->num_records - (size_t)j->r.done));
         CS_TRY(write_state(j, state));
-        show_progress(j);
+        cs_tee_rotation_show(&j->r);
     }
     return CS_OK;
 }
 
 static cs_err print(const rotate_job *j)
 {
-    double seconds = (double)(cs_clock_mono_ns() - j->began_ns) / 1e9;
     cs_buf out = cs_buf_heap(8192);
     cs_jw w = cs_jw_begin(&out);
     cs_err err;
 
     cs_jw_object(&w, NULL);
-    cs_jw_u64(&w, "records", j->num_records);
-    cs_jw_u64(&w, "rotated", j->rotated);
-    cs_jw_u64(&w, "failed", j->failed);
-    cs_jw_u64(&w, "passed_over", j->done - j->rotated - j->failed);
-    cs_jw_u64(&w, "calls", j->calls);
-    cs_jw_u64(&w, "new_data_keys", j->data_keys);
-    cs_jw_double(&w, "seconds", seconds);
-    cs_tee_put_audit(&w, &j->open);
+    cs_tee_rotation_put(&w, &j->r);
+    cs_jw_u64(&w, "passed_over", j->r.done - j->r.rotated - j->r.failed);
+    cs_tee_put_audit(&w, &j->r.open);
     cs_jw_close_object(&w);
     err = cs_jw_end(&w);
     if (err == CS_OK) {
-        err = cs_json_print(cs_buf_slice(&out), !cs_args_flag(j->open.args, "json"));
+        err = cs_json_print(cs_buf_slice(&out), !cs_args_flag(j->r.open.args, "json"));
     }
     cs_buf_free(&out);
     return err;
@@ -309,37 +197,39 @@ static cs_err rotate(rotate_job *j, const cs_args *a)
 {
     const char *state = cs_args_str(a, "state");
 
-    j->open.args = a;
+    j->r.open.args = a;
+    if (cs_args_flag(a, "all")) {
+        return cs_tee_rotation_all(&j->r, a);
+    }
     CS_TRY(read_records(j, a));
     CS_TRY(read_state(j, state));
-    CS_TRY(cs_tee_open_all(&j->open, a, true));
-    if (j->open.call.request_id != NULL && j->num_records > COUNTERSIGN_TEE_RECORDS_MAX) {
-        j->open.detail = "--request-id, --body and --approval are of one call: at most 256 records";
+    CS_TRY(cs_tee_open_all(&j->r.open, a, true));
+    if (j->r.open.call.request_id != NULL && j->num_records > COUNTERSIGN_TEE_RECORDS_MAX) {
+        j->r.open.detail = "--request-id, --body and --approval are of one call: at most 256 records";
         return CS_E_USAGE;
     }
-    j->batch = (size_t)cs_args_u64(a, "batch");
-    j->key_rows = cs_args_flag(a, "keep-data-key") ? UINT64_MAX : cs_args_u64(a, "rows-per-key");
-    if (j->open.call.body != NULL) {
+    cs_tee_rotation_begin(&j->r, a);
+    if (j->r.open.call.body != NULL) {
         cs_err err = CS_OK;
         uint32_t none = 0;
-        if (countersign_tee_rotate(j->open.tee, &j->open.call, (const char *const *)j->record, j->num_records,
-                                   cs_args_str(a, "kms-key"), j->key_rows != UINT64_MAX, &none, NULL,
-                                   &j->open.error) != 0) {
-            return cs_tee_failed(&j->open);
+        if (countersign_tee_rotate(j->r.open.tee, &j->r.open.call, (const char *const *)j->record, j->num_records,
+                                   cs_args_str(a, "kms-key"), j->r.key_rows != UINT64_MAX, &none, NULL,
+                                   &j->r.open.error) != 0) {
+            return cs_tee_failed(&j->r.open);
         }
-        return cs_tee_only_body(&j->open, &err) ? err : CS_E_INTERNAL;
+        return cs_tee_only_body(&j->r.open, &err) ? err : CS_E_INTERNAL;
     }
-    CS_TRY(rotate_all(j, state));
+    CS_TRY(rotate_list(j, state));
     CS_TRY(print(j));
-    j->open.detail = "records that are named above were not rotated: they are as they were, and readable";
-    return j->failed == 0 ? CS_OK : CS_E_STATE;
+    j->r.open.detail = "records that are named above were not rotated: they are as they were, and readable";
+    return j->r.failed == 0 ? CS_OK : CS_E_STATE;
 }
 
 static int run_rotate(const cs_args *a)
 {
     static rotate_job j;
     cs_err err = rotate(&j, a);
-    int status = cs_tee_end(&j.open, err);
+    int status = cs_tee_end(&j.r.open, err);
 
     cs_buf_free(&j.list);
     free(j.record);
@@ -348,7 +238,14 @@ static int run_rotate(const cs_args *a)
 
 static const cs_opt rotate_opts[] = {
     {"records", 0, CS_OPT_STR, "FILE", "the records, one a line; - reads standard input", NULL, NULL, 0, 0},
-    {"all", 0, CS_OPT_FLAG, NULL, "all records of the store (not implemented)", NULL, NULL, 0, 0},
+    {"all", 0, CS_OPT_FLAG, NULL, "all records of the gateway's store, those under one data key together", NULL, NULL,
+     0, 0},
+    {"old-kms-key", 0, CS_OPT_STR, "ARN", "--all: only those under this KMS key", NULL, NULL, 0, 0},
+    {"old-data-key", 0, CS_OPT_STR, "BASE64", "--all: only those under this data key (its ciphertext)", NULL, NULL, 0,
+     0},
+    {"before", 0, CS_OPT_U64, "MS", "--all: only those last changed before (ms since 1970); default: now", NULL, NULL,
+     1, 0},
+    {"count", 0, CS_OPT_FLAG, NULL, "--all: only say how many that are", NULL, NULL, 0, 0},
     {"kms-key", 0, CS_OPT_STR, "ARN", "encrypt under this KMS key; default: the first one that the image allows", NULL,
      NULL, 0, 0},
     {"rows-per-key", 0, CS_OPT_U64, "N", "a new data key for so many rows", NULL, "10000", 1, 1000000},
@@ -360,16 +257,22 @@ static const cs_opt rotate_opts[] = {
 
 const cs_cmd cs_cmds_tee_rotate[] = {
     {"tee rotate",
-     "(RECORD... | --records FILE [--state FILE]) [--kms-key ARN] -i FILE -g ENDPOINT (--allowed IMAGE... | "
+     "(RECORD... | --records FILE | --all) [--state FILE] [--kms-key ARN] -i FILE -g ENDPOINT (--allowed IMAGE... | "
      "--any-pcrs)",
      "encrypt records anew inside the enclave, under a new data key or KMS key",
      "Each record stays readable at every moment: the new ciphertext replaces the old one in one step, or nothing "
      "changes.\n"
      "Records that could not be rotated are named on standard error, and the exit status is 1. After a crash the same "
      "command\n"
-     "with the same --state goes on where it was.\n\n"
+     "with the same --state goes on where it was.\n"
+     "--all walks the store: what was changed since the rotation began is passed over, with --kms-key also what is "
+     "under that key\n"
+     "already (unless --old-kms-key says otherwise). Of each page one key is used afterwards and compared. At the end "
+     "the rows\n"
+     "that are left are counted; the state is removed when there are none.\n\n"
      "examples:\n"
      "    signctl tee rotate wallet-7 wallet-8 -i alice.json --env build/run/endpoints.env\n"
+     "    signctl tee rotate --all --state rotation.state -i alice.json --env build/run/endpoints.env\n"
      "    signctl tee rotate --records all.txt --state rotation.state --kms-key arn:aws:kms:... -i alice.json --env "
      "build/run/endpoints.env",
      rotate_opts, 0, 256, run_rotate},

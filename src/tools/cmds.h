@@ -26,6 +26,7 @@
     X(participant)                                                                                                     \
     X(tee)                                                                                                             \
     X(tee_approve)                                                                                                     \
+    X(tee_store)                                                                                                       \
     X(tee_rotate)                                                                                                      \
     X(audit)                                                                                                           \
     X(service)                                                                                                         \
