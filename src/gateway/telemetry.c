@@ -234,14 +234,15 @@ const cs_endpoint *cs_telemetry_at(const cs_telemetry *t)
 void cs_telemetry_close(cs_telemetry *t)
 {
     cs_tel_otlp_close(t);
+    cs_tel_core_close(t);
+    cs_prom_server_free(t->server);
+    t->server = NULL;
 }
 
 void cs_telemetry_free(cs_telemetry *t)
 {
     if (t != NULL) {
-        cs_tel_core_close(t);
-        cs_tel_otlp_close(t);
-        cs_prom_server_free(t->server);
+        cs_telemetry_close(t);
         free(t);
     }
 }

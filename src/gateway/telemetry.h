@@ -42,7 +42,7 @@ CS_MUST cs_err cs_telemetry_new(cs_telemetry **out, cs_loop *l, cs_pool *pool, c
                                 char why256[256]);
 /* cs_telemetry_at - where /metrics is served; NULL: nowhere. */
 const cs_endpoint *cs_telemetry_at(const cs_telemetry *t);
-/* cs_telemetry_close - what is queued for a collector is sent, see cs_otlp_export_free; calls that end later are counted only. */
+/* cs_telemetry_close - what is queued for a collector is sent, see cs_otlp_export_free; /metrics ends. */
 void cs_telemetry_close(cs_telemetry *t);
 /* cs_telemetry_free - no call may be under way. */
 void cs_telemetry_free(cs_telemetry *t);

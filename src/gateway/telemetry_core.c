@@ -183,7 +183,9 @@ void cs_tel_core_close(cs_telemetry *t)
 {
     if (t->asked != NULL) {
         cs_pool_cancel(t->asked);
+        t->asked = NULL;
     }
     cs_timer_free(t->poll);
+    t->poll = NULL;
     cs_buf_free(&t->status);
 }

@@ -4,6 +4,8 @@ import http.client
 import http.server
 import json
 import os
+import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -95,6 +97,30 @@ def calls(g, core, app):
     return rid, made[1]
 
 
+def taken(folder, port, metrics):
+    """an address that is in use: the default is done without, one that was asked for is refused"""
+    with socket.socket() as default:
+        try:
+            default.bind(("127.0.0.1", 9464))
+            default.listen()
+        except OSError:
+            pass  # somebody else has it, which is as good
+        g = gate.Gateway(port, folder)
+        gate.check("default_in_use", "METRICS" not in open(g.ports).read() and "metrics_off" in open(os.path.join(g.dir.name, "log")).read())
+        g.end()
+    g = gate.Gateway(port, folder, "--listen-metrics", metrics, start=False)
+    refused = subprocess.run(g.command, capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)
+    gate.check("named_in_use", refused.returncode == 1 and "EXISTS" in refused.stderr, refused.stderr)
+    unix = os.path.join(folder, "metrics")
+    g = gate.Gateway(port, folder, "--listen-metrics", f"unix:{unix}")
+    there = os.path.exists(unix)
+    gate.check("unix_socket_goes_with_it", g.end() == 0 and there and not os.path.exists(unix))
+    g = gate.Gateway(port, folder, "--listen-metrics", "off")
+    gate.check("off", "METRICS" not in open(g.ports).read() and g.end() == 0)
+    g = gate.Gateway(port, folder, "--listen-metrics", "nowhere", start=False)
+    gate.check("no_address", subprocess.run(g.command, capture_output=True, timeout=20, stdin=subprocess.DEVNULL).returncode == 1)
+
+
 def main():
     app = fake.Caller(SECRETS[2])
     core = Core([app])
@@ -127,6 +153,9 @@ def main():
                      "countersign_otlp_spans_dropped_total 0", "countersign_otlp_post_failures_total 2"):
             gate.check("metrics_" + want.split("{")[0].split(" ")[0].removeprefix("countersign_"), want + "\n" in text, [line for line in text.splitlines() if line.startswith(want.split("{")[0].split(" ")[0])])
         open(f"{out}/metrics", "w").write(text)
+        with tempfile.TemporaryDirectory() as other:
+            open(f"{other}/root.pem", "wb").write(core.nsm.pem())
+            taken(other, port, metrics)
         server.stop(0)
         gate.check("core_that_is_gone_shows", gate.until(lambda: "countersign_core_up 0\n" in scrape(metrics)))
         gate.check("metrics_arrive", gate.until(lambda: any(path == "/v1/metrics" for path, _, _ in Collector.bodies), 20))
