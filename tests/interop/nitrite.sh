@@ -1,6 +1,7 @@
 #!/bin/bash
 # Attestation documents of the emulated security module under an independent verifier (github.com/hf/nitrite), given the emulator's root: those
 # of the enclave and of the TEE service, over HTTP. Another root, another nonce and any flipped bit are refused.
+# shellcheck source=tests/interop/lib.sh
 . "$(dirname "$0")/lib.sh"
 need nitrite-verify
 stack

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Telemetry of sign-gateway, read by others: /metrics by the parser and linter that promtool has, OTLP bodies by OpenTelemetry's messages, in
 # a collector of the test's own that refuses at first; one trace from the client to core.
+# shellcheck source=tests/interop/lib.sh
 . "$(dirname "$0")/lib.sh"
 need promlint opentelemetry-proto
 DIR=$(mktemp -d /tmp/cs-telemetry.XXXXXX)
