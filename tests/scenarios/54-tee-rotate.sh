@@ -15,6 +15,24 @@ failed=0
 trap 'down; [ -n "${KEEP:-}" ] || rm -rf "$dir"' EXIT
 ROWS=${ROWS:-3000} PER_KEY=$((${ROWS:-3000} / 20))
 callers() { caller_new demo Sign,Generate,Import,Seal,Unseal,Rotate '*'; }
+# two KMS keys, both on the measured list: the first one seals until the rotation to the other
+eval "one_$(declare -f key_new)"
+eval "one_$(declare -f key_bind)"
+eval "with_one_$(declare -f image_build)"
+key_new() {
+    one_key_new
+    echo "$KEY_ARN" >"$RUN/key2"
+    one_key_new
+}
+key_bind() {
+    one_key_bind "$1"
+    KEY_ARN=$(cat "$RUN/key2") one_key_bind "$1"
+}
+image_build() {
+    # shellcheck disable=SC2034 # used by stack-lib.sh
+    CONFIG_TEE="{enabled: true, dataKeyCacheSeconds: 60, kmsKeyArns: [\"$KEY_ARN\", \"$(cat "$RUN/key2")\"]}"
+    with_one_image_build "$@"
+}
 (set -e; up) >"$dir/up.log" 2>&1 || { tail -5 "$dir/up.log"; echo "not ok up"; exit 1; }
 cd "$dir" || exit 1
 ENV=$RUN/endpoints.env
@@ -139,6 +157,22 @@ db.commit()' "$RUN/tee.db"
 case_ broken-row-is-named-and-left broken
 under_the_key() { [ "$(rotate --count --kms-key "$KEY_ARN" | jq -r .left)" = 0 ] && [ "$(rotate --count --old-kms-key "$KEY_ARN" | jq -r .left)" = "$ROWS" ]; }
 case_ filters-by-kms-key under_the_key
+other_kms_key() {
+    local key2
+    key2=$(cat "$RUN/key2")
+    rotate --kms-key "$key2" >"$dir/out5"
+    [ "$(said "$dir/out5" '.rotated, .left' | paste -sd' ')" = "$((ROWS - 1)) 1" ] && [ "$(sql "select count(*) from keys where kms_key_id = '$key2'")" = "$((ROWS - 1))" ] || return 1
+    rotate --kms-key "$key2" >"$dir/out6" # again: nothing but the row that is broken
+    [ "$(said "$dir/out6" '.records, .rotated, .failed' | paste -sd' ')" = "1 0 1" ] || return 1
+    jq -n --arg key "$KEY_ARN" '{KeyId: $key}' | kms DisableKey >/dev/null && all_but_broken_open
+}
+all_but_broken_open() {
+    local i
+    for i in 0 $((ROWS / 3)) $((ROWS - 1)); do
+        [ "$(tee_ public-key "k$i" --json | jq -r .public_key)" = "$(jq -r "select(.id==\"k$i\").public_key" "$dir/backup.jsonl")" ] || { echo "# k$i does not open"; return 1; }
+    done
+}
+case_ other-kms-key-and-the-old-one-disabled other_kms_key
 usage() { rotate k1 >/dev/null; [ $? = 2 ]; }
 case_ all-and-records usage
 
