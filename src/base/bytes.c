@@ -167,13 +167,14 @@ static cs_err grow(cs_buf *b, size_t need)
 
 cs_err cs_put_space(cs_buf *b, uint8_t **out, size_t len)
 {
+    static uint8_t nothing[1]; /* no bytes of a buffer without memory: NULL + 0 and memcpy to NULL are undefined */
     if (len > b->max - b->len) {
         return CS_E_RANGE;
     }
     if (len > b->cap - b->len) {
         CS_TRY(grow(b, b->len + len));
     }
-    *out = b->p + b->len;
+    *out = b->p != NULL ? b->p + b->len : nothing;
     b->len += len;
     return CS_OK;
 }

@@ -74,7 +74,7 @@ CS_MUST cs_err cs_put_u8(cs_buf *b, uint8_t v);
 CS_MUST cs_err cs_put_u16(cs_buf *b, uint16_t v);
 CS_MUST cs_err cs_put_u32(cs_buf *b, uint32_t v);
 CS_MUST cs_err cs_put_u64(cs_buf *b, uint64_t v);
-/* cs_put_space - reserve len bytes for the caller to fill; *out stays valid until the next write. */
+/* cs_put_space - reserve len bytes for the caller to fill; *out stays valid until the next write, and is never NULL. */
 CS_MUST cs_err cs_put_space(cs_buf *b, uint8_t **out, size_t len);
 CS_MUST __attribute__((format(printf, 2, 3))) cs_err cs_put_fmt(cs_buf *b, const char *fmt, ...);
 /* cs_buf_consume - drop the first n bytes (n <= len); the rest moves to the front. */

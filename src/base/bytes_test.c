@@ -115,6 +115,25 @@ static void zero_state_holds_nothing(void **state)
     cs_buf_free(&b);
 }
 
+static void space_for_nothing_is_somewhere(void **state)
+{
+    (void)state;
+    cs_buf heap = cs_buf_heap(10), zero = {0};
+    uint8_t *at = NULL;
+    assert_int_equal(cs_put_space(&heap, &at, 0), CS_OK);
+    assert_non_null(at);
+    memcpy(at, "", 0);
+    assert_int_equal(heap.len, 0);
+    at = NULL;
+    assert_int_equal(cs_put_space(&zero, &at, 0), CS_OK);
+    assert_non_null(at);
+    assert_int_equal(cs_put_space(&heap, &at, 10), CS_OK);
+    assert_ptr_equal(at, heap.p);
+    assert_int_equal(cs_put_space(&heap, &at, 0), CS_OK);
+    assert_int_equal(heap.len, 10);
+    cs_buf_free(&heap);
+}
+
 static void wipe_clears_the_whole_capacity(void **state)
 {
     (void)state;
@@ -190,6 +209,7 @@ int main(void)
         cmocka_unit_test(wrapped_buffer_never_passes_its_memory),
         cmocka_unit_test(heap_buffer_grows_to_its_maximum_only),
         cmocka_unit_test(zero_state_holds_nothing),
+        cmocka_unit_test(space_for_nothing_is_somewhere),
         cmocka_unit_test(wipe_clears_the_whole_capacity),
         cmocka_unit_test(consume_moves_the_rest_to_the_front),
         cmocka_unit_test(formatted_text_is_whole_or_absent),
