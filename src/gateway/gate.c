@@ -93,6 +93,9 @@ static void keep(cs_gate_check *g, const cs_att_result *r, cs_slice document)
     if (err != CS_OK) {
         on_kept(NULL, err, NULL);
     }
+    if (g->config.entries != NULL) {
+        cs_tee_entries_boot(g->config.entries, &v);
+    }
 }
 
 static cs_err verify(cs_gate_check *g, cs_slice reply)

@@ -17,6 +17,7 @@ typedef struct cs_gate_check_config {
     cs_tee_flow *flow; /* of it: Attest passes while the gate is closed */
     cs_store *store;
     cs_telemetry *telemetry; /* or NULL */
+    cs_tee_entries *entries; /* is told which boot has attested; or NULL */
     cs_att_policy policy;
     cs_buf root_der; /* taken; empty: AWS's */
     bool allow_debug;

@@ -44,6 +44,7 @@ static cs_err open_gate(cs_tee *t, char why256[256])
     cs_gate_check_config g = {.loop = t->gate->loop,
                               .flow = t->flow,
                               .store = t->store,
+                              .entries = t->entries,
                               .telemetry = t->gate->telemetry,
                               .root_der = cs_buf_heap(ROOT_MAX),
                               .allow_debug = c->allow_debug,
@@ -118,6 +119,7 @@ static cs_err open_flow(cs_tee *t)
                             .pool = t->gate->pool,
                             .store = t->store,
                             .adopt_column = c->adopt_column,
+                            .entries = t->entries,
                             .telemetry = t->gate->telemetry,
                             .calls = (size_t)c->calls,
                             .bytes = (size_t)c->bytes,
@@ -138,7 +140,10 @@ cs_err cs_tee_open(cs_tee **out, cs_gate *g, char why256[256])
     }
     t->gate = g;
     if (g->config.tee.enabled && (err = open_store(t, why256)) == CS_OK) {
-        err = open_flow(t);
+        err = cs_tee_entries_new(&t->entries, g->loop, g->pool, t->store);
+        if (err == CS_OK) {
+            err = open_flow(t);
+        }
         if (err == CS_OK) {
             err = open_gate(t, why256);
         }
@@ -155,6 +160,7 @@ void cs_tee_free(cs_tee *t)
 {
     if (t != NULL) {
         cs_gate_check_free(t->check);
+        cs_tee_entries_free(t->entries);
         cs_store_close(t->store);
         cs_tee_flow_free(t->flow);
         free(t);

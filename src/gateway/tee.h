@@ -12,6 +12,7 @@
 typedef struct cs_tee {
     cs_gate *gate;
     cs_store *store; /* NULL: the TEE service is off */
+    cs_tee_entries *entries;
     cs_tee_flow *flow;
     cs_gate_check *check;
 } cs_tee;

@@ -10,6 +10,7 @@
 
 #include "gateway/pool.h"
 #include "gateway/store.h"
+#include "gateway/tee_entries.h"
 #include "gateway/tee_shape.h"
 #include "gateway/telemetry.h"
 
@@ -23,6 +24,7 @@ typedef struct cs_tee_flow_config {
     const char *
         adopt_column; /* "": none; else Import and Seal of a row that an application has in the clear there seal it in place */
     cs_telemetry *telemetry; /* or NULL */
+    cs_tee_entries *entries; /* is told what was stored and what was not; or NULL */
     size_t calls;            /* under way at once, above: TEE_BUSY */
     size_t bytes;            /* of requests and replies under way, above: TEE_BUSY */
     uint32_t timeout_ms;     /* a caller waits so long */

@@ -85,6 +85,7 @@ static void on_end(void *cookie, const cs_pool_result *r)
     cs_err err = r->code != CS_OK ? r->code : r->status == CS_GRPC_DEADLINE_EXCEEDED ? CS_E_TEE_TIMEOUT : CS_E_UPSTREAM;
     err = err == CS_E_TIMEOUT ? CS_E_TEE_TIMEOUT : err;
     seen_end(fl, err);
+    cs_tee_entries_lost(fl->flow->config.entries); /* it may have been done */
     cs_tee_flight_end(fl, err, "");
 }
 

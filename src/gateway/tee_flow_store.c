@@ -94,8 +94,18 @@ static void take_verdict(cs_tee_flight *fl, const cs_store_out *out)
     store_step(fl);
 }
 
+static void entry_stored(const cs_tee_flight *fl)
+{
+    cs_tee_reply r = {0};
+    cs_tee_entry e = {0};
+    if (cs_tee_reply_decode(&r, cs_buf_slice(&fl->reply)) == CS_OK && cs_tee_entry_decode(&e, r.entry) == CS_OK) {
+        cs_tee_entries_stored(fl->flow->config.entries, e.boot16, e.counter);
+    }
+}
+
 static void give_up(cs_tee_flight *fl, cs_err err)
 {
+    cs_tee_entries_lost(fl->flow->config.entries);
     cs_log_err(CS_LOG_ERROR, "tee_not_stored", err, CS_LC("operation", fl->ask.op->name),
                CS_LC("caller", fl->ask.caller));
     cs_tee_flight_end(fl, err, "");
@@ -148,6 +158,9 @@ static bool may_adopt(const cs_tee_flight *fl)
 static void on_stored(void *cookie, cs_err err, const cs_store_out *out)
 {
     cs_tee_flight *fl = cookie;
+    if (err == CS_OK) {
+        entry_stored(fl);
+    }
     if (err == CS_E_EXISTS && may_adopt(fl)) {
         fl->entered = true;
         adopt_step(fl);
@@ -187,6 +200,7 @@ static void store_step(cs_tee_flight *fl)
     cs_tee_reply r = {0};
     cs_tee_entry e = {0};
     if (cs_tee_reply_decode(&r, cs_buf_slice(&fl->reply)) != CS_OK || cs_tee_entry_decode(&e, r.entry) != CS_OK) {
+        cs_tee_entries_lost(fl->flow->config.entries);
         cs_tee_flight_end(fl, CS_E_UPSTREAM, "core's reply");
         return;
     }
@@ -248,6 +262,7 @@ void cs_tee_flight_reply(cs_tee_flight *fl)
         err = take_rows(fl, &r);
     }
     if (err != CS_OK) {
+        cs_tee_entries_lost(fl->flow->config.entries);
         cs_tee_flight_end(fl, err, "core's reply");
         return;
     }
@@ -258,6 +273,7 @@ void cs_tee_flight_reply(cs_tee_flight *fl)
     }
     /* A stranger: nothing is kept. What was done without an entry was not done. */
     if (fl->err == CS_OK) {
+        cs_tee_entries_lost(fl->flow->config.entries);
         cs_tee_flight_end(fl, CS_E_UPSTREAM, "core's reply has no audit entry");
         return;
     }

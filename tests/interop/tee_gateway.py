@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ import time
 try:
     import cbor2
     import grpc
+
+    from cryptography.hazmat.primitives.asymmetric import ed25519
 
     import tee_gateway_core as fake
 except ImportError as missing:
@@ -352,6 +355,89 @@ def full_disk(g, core, app):
     check("full_disk_lost_nothing", g.grpc_call("PublicKey", fake.field(2, "full-0"))[1] == one[1])
 
 
+def audit_rows(folder, core):
+    db = sqlite3.connect(f"file:{folder}/tee.db?mode=ro", uri=True, timeout=5)
+    rows = db.execute("SELECT counter, entry, signature FROM tee_audit WHERE boot = ? ORDER BY counter", [core.boot.hex()]).fetchall()
+    db.close()
+    return {c: [base64.b64decode(e), base64.b64decode(s)] for c, e, s in rows}
+
+
+def whole(folder, core, num):
+    """the store has core's entries 1..num, byte for byte"""
+    have = audit_rows(folder, core)
+    return [have.get(i + 1) for i in range(num)] == core.entries[:num]
+
+
+def lost_entries(folder, app):
+    """entries whose reply was lost are fetched from core; what is not core's is not taken"""
+    core = fake.Core([app])
+    open(f"{folder}/root.pem", "wb").write(core.nsm.pem())
+    server, port = fake.serve(core)
+    g = Gateway(port, folder, "--set", "tee.requestTimeoutSeconds=1")
+    make = lambda: generate_pb(app, os.urandom(4).hex(), 3)  # noqa: E731
+    check("entries_open", until(lambda: g.code("Generate", make()) == "OK"))
+    core.lie = lambda r: b"garbage"
+    for _ in range(3):
+        g.code("Generate", make())
+    core.lie, num = None, core.counter
+    check("entries_of_lost_replies", until(lambda: whole(folder, core, num)), (num, sorted(audit_rows(folder, core))))
+    core.lie = lambda r: b"garbage"
+    g.code("Generate", make())
+    core.lie = None
+    check("entries_in_between", g.code("Generate", make()) == "OK" and until(lambda: whole(folder, core, core.counter)), core.asked)
+    asked = len(core.asked)
+    for _ in range(20):
+        g.code("Generate", make())
+    time.sleep(2)
+    check("entries_not_asked_for_without_need", len(core.asked) == asked and whole(folder, core, core.counter), core.asked)
+    other = ed25519.Ed25519PrivateKey.generate()
+    forged = {
+        "other_key": lambda es: [[e, other.sign(hashlib.sha256(fake.AUDIT + e).digest())] for e, _ in es],
+        "changed": lambda es: [[e[:-1] + bytes([e[-1] ^ 1]), s] for e, s in es],
+        "far_away": lambda es: [[cbor2.dumps([*(x := cbor2.loads(es[0][0]))[:1], x[1] + 10**12, *x[2:]]), es[0][1]]] if es else es,
+        "order": lambda es: es[1:] + es[:1],
+        "garbage": lambda es: 7,
+    }
+    for name, forge in forged.items():
+        core.forge, core.lie, before, refused = forge, lambda r: b"garbage", core.counter, log_of(g).count('"AUDIT_CHAIN"')
+        g.code("Generate", make())
+        g.code("Generate", make())
+        core.lie, asked = None, len(core.asked)
+        until(lambda a=asked: len(core.asked) > a)
+        time.sleep(0.2)
+        check(f"entries_forged_{name}", len(core.asked) > asked and max(audit_rows(folder, core)) == before and
+              log_of(g).count('"AUDIT_CHAIN"') > refused, core.asked)
+        core.forge = None
+        g.end(signal.SIGKILL)
+        g.start()
+        check(f"entries_after_{name}", until(lambda: len(core.entries) > before + 2 and whole(folder, core, core.counter)), sorted(audit_rows(folder, core))[-3:])
+    core.lie = lambda r: b"garbage"
+
+    def load():
+        try:
+            for _ in range(100):
+                g.code("Generate", make(), timeout=2)
+        except ValueError:  # the channel was closed
+            pass
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    [t.start() for t in threads]
+    time.sleep(0.3)
+    g.end(signal.SIGKILL)
+    [t.join() for t in threads]
+    core.lie, num = None, core.counter
+    check("entries_lost_by_the_kill", len(audit_rows(folder, core)) < num)
+    g.start()
+    check("entries_after_a_kill_under_load", until(lambda: whole(folder, core, core.counter), 20), (num, len(audit_rows(folder, core))))
+    check("entries_filled_is_logged", "tee_audit_filled" in log_of(g))
+    server.stop(0)
+    g.end()
+
+
+def log_of(g):
+    with open(g.log.name, "rb") as f:
+        return f.read().decode()
+
+
 def ends_in_order(g, core, app):
     """a call over HTTP that is under way at SIGTERM still gets its answer"""
     core.delay, answers = 0.8, []
@@ -372,6 +458,8 @@ def main():
     server, port = fake.serve(core)
     with tempfile.TemporaryDirectory() as folder:
         gate(folder, app)
+    with tempfile.TemporaryDirectory() as folder:
+        lost_entries(folder, app)
     with tempfile.TemporaryDirectory() as folder:
         open(f"{folder}/root.pem", "wb").write(core.nsm.pem())
         g = Gateway(port, folder, "--set", "tee.requestTimeoutSeconds=1")

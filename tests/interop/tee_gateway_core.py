@@ -153,13 +153,14 @@ class Nsm:
 
 
 class Core(grpc.GenericRpcHandler):
-    """delay: seconds before an answer; fail: gRPC status to answer with; lie(reply) may change a reply"""
+    """delay: seconds before an answer; fail: gRPC status to answer with; lie(reply) may change a reply, forge(entries) what Entries gives"""
 
     def __init__(self, callers):
         self.callers = {c.name: c.key.public_key() for c in callers}
         self.boot, self.counter, self.previous = os.urandom(16), 0, bytes(32)
         self.audit = ed25519.Ed25519PrivateKey.generate()
         self.calls, self.delay, self.fail, self.lie, self.attached = [], 0, None, None, []
+        self.entries, self.asked, self.forge = [], [], None
         self.lock = threading.Lock()
         self.nsm = Nsm()
 
@@ -223,6 +224,7 @@ class Core(grpc.GenericRpcHandler):
                                  hashlib.sha256(result).digest()])
             signature = self.audit.sign(hashlib.sha256(AUDIT + entry).digest())
             self.previous = hashlib.sha256(LINK + entry + signature).digest()
+            self.entries.append([entry, signature])
         return cbor2.dumps([code, sealed, result, rows, entry, signature])
 
     def call(self, request, context):
@@ -239,6 +241,13 @@ class Core(grpc.GenericRpcHandler):
             reply = self.lie(reply)
         return field(1, reply)
 
+    def again(self, request, _):
+        first = fields(request).get(1, [0])[0]
+        self.asked.append(first)
+        with self.lock:
+            out = [list(e) for e in self.entries[max(first, 1) - 1:][:300]]
+        return field(1, cbor2.dumps(self.forge(out) if self.forge is not None else out))
+
     def watch(self, request, context):
         yield b"\x08\x01"
         while context.is_active():
@@ -247,6 +256,7 @@ class Core(grpc.GenericRpcHandler):
     def service(self, details):
         return {
             "/countersign.v1.TeeCore/Call": grpc.unary_unary_rpc_method_handler(self.call),
+            "/countersign.v1.TeeCore/Entries": grpc.unary_unary_rpc_method_handler(self.again),
             "/grpc.health.v1.Health/Watch": grpc.unary_stream_rpc_method_handler(self.watch),
         }.get(details.method)
 

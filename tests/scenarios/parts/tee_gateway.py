@@ -1,5 +1,5 @@
 """tee_gateway.py GRPC HTTP CALLER.json STATE.json STEP: the TEE service through sign-gateway with gRPC's own client and HTTP, signatures verified
-by another implementation. STEP: open (waits until the gate is), first (make, sign, retry, rotate), again (what first made still signs,
+by another implementation. STEP: open (waits until the gate is), load (signs until the gateway is gone), first (make, sign, retry, rotate), again (what first made still signs,
 what it asked is still answered alike), gated (callers are refused, attestation is not)."""
 import base64
 import hashlib
@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import sys
+import threading
 import time
 
 import cbor2
@@ -116,4 +117,20 @@ def opened():
         time.sleep(0.2)
 
 
-{"open": opened, "first": first, "again": again, "gated": gated}[step]()
+def load():
+    """eight at once, until the gateway is gone; how many were answered"""
+    done = []
+
+    def work():
+        end = time.time() + 30
+        while time.time() < end:
+            if code("Sign", sign("wallet-1", 1, 0, DIGEST)) == "UNAVAILABLE":
+                return
+            done.append(1)
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert done, "nothing was signed before the kill"
+
+
+{"open": opened, "load": load, "first": first, "again": again, "gated": gated}[step]()
