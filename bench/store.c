@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "gateway/store.h"
+#include "store/store.h"
 
 #define ROWS 10240u
 #define BATCH 256u

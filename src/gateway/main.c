@@ -13,9 +13,9 @@
 #include "gateway/message.h"
 #include "gateway/public.h"
 #include "gateway/settings.h"
-#include "gateway/store_cmd.h"
 #include "gateway/tee.h"
 #include "gateway/tee_json.h"
+#include "store/store_cmd.h"
 
 #define TICK_MS 250
 #define FDS_RESERVED 64u
@@ -520,5 +520,6 @@ static const cs_cmd commands[] = {
 
 int main(int argc, char **argv)
 {
+    cs_store_cmd_config = cs_gate_store_address;
     return cs_cmd_main("sign-gateway", "gateway of Countersign", commands, argc, argv);
 }

@@ -5,6 +5,8 @@
 #ifndef CS_GATEWAY_SETTINGS_H
 #define CS_GATEWAY_SETTINGS_H
 
+#include "base/opts.h"
+#include "store/store.h"
 #include "gateway/gateway.h"
 #include "net/yaml.h"
 
@@ -27,5 +29,11 @@ const char *cs_gate_key(size_t i);
 CS_MUST cs_err cs_gate_settings_print(cs_buf *out, const cs_gate_config *c);
 /* cs_gate_service_parse - "http://HOST[:PORT]" (50051), or an endpoint. CS_E_FORMAT | CS_E_RANGE | CS_E_UNSUPPORTED. */
 CS_MUST cs_err cs_gate_service_parse(cs_endpoint *out, cs_slice text);
+
+/*
+ * cs_gate_store_address - tee.store of the file at path and of the environment, for cs_store_cmd_config. 0, or the exit status: then it
+ * was said why.
+ */
+int cs_gate_store_address(const cs_args *a, const char *path, char dsn[CS_STORE_DSN_MAX]);
 
 #endif

@@ -8,7 +8,7 @@
 #define CS_GATEWAY_TEE_ENTRIES_H
 
 #include "gateway/pool.h"
-#include "gateway/store.h"
+#include "store/store.h"
 
 typedef struct cs_tee_entries cs_tee_entries;
 

@@ -9,10 +9,10 @@
 #define CS_GATEWAY_TEE_FLOW_H
 
 #include "gateway/pool.h"
-#include "gateway/store.h"
 #include "gateway/tee_entries.h"
 #include "gateway/tee_shape.h"
 #include "gateway/telemetry.h"
+#include "store/store.h"
 
 typedef struct cs_tee_flow cs_tee_flow;
 typedef struct cs_tee_waiter cs_tee_waiter;

@@ -8,7 +8,7 @@
 #include <strings.h>
 
 #include "base/text.h"
-#include "gateway/store.h"
+#include "store/store.h"
 
 #define TIMEOUT_DEFAULT_S 5
 #define TIMEOUT_MAX_S 3600

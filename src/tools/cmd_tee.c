@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "gateway/store_cmd.h"
+#include "store/store_cmd.h"
 #include "rpc/tee_rpc.h"
 #include "secret/rng.h"
 #include "tools/cmds.h"
@@ -465,8 +465,6 @@ static const cs_opt import_opts[] = {
     {"private-key", 0, CS_OPT_STR, "FILE", "32 bytes or 64 hex digits; - reads standard input", NULL, NULL, 0, 0},
     {"store", 's', CS_OPT_STR, "ADDRESS", "of a backup: sqlite:PATH or postgresql://HOST/NAME", "SIGN_GATEWAY_STORE",
      NULL, 0, 0},
-    {"config", 'c', CS_OPT_STR, "FILE", "of a backup: the gateway's configuration, where --store is not given",
-     "SIGN_GATEWAY_CONFIG", NULL, 0, 0},
     {"check", 0, CS_OPT_FLAG, NULL, "of a backup: verify the file, store nothing", NULL, NULL, 0, 0},
     {"replace", 0, CS_OPT_FLAG, NULL, "of a backup: its rows take the place of other versions", NULL, NULL, 0, 0},
     ALGORITHM_OPT CS_TEE_CALLER_OPTS CS_TEE_LINK_OPTS{0}};

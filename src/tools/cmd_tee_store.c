@@ -1,5 +1,5 @@
-/* signctl tee export, adopt: backups of the TEE service's store (the command of sign-gateway), and rows of an application that become sealed. tee import: cmd_tee.c. */
-#include "gateway/store_cmd.h"
+/* signctl tee export, adopt: backups of the TEE service's store (the command that sign-gateway has too), and rows of an application that become sealed. tee import: cmd_tee.c. */
+#include "store/store_cmd.h"
 #include "tools/cmds.h"
 #include "tools/tee_adopt.h"
 #include "tools/tee_open.h"
@@ -11,6 +11,12 @@ static const char export_text[] = "Ciphertext only, of one moment, also while a 
                                   "example:\n"
                                   "    signctl tee export backup.jsonl --store sqlite:/var/lib/countersign/tee.db";
 
+static const cs_opt export_opts[] = {{"store", 's', CS_OPT_STR, "ADDRESS",
+                                      "sqlite:PATH or postgresql://HOST/NAME (the password in the passfile)",
+                                      "SIGN_GATEWAY_STORE", NULL, 0, 0},
+                                     {"json", 0, CS_OPT_FLAG, NULL, "machine-readable result", NULL, NULL, 0, 0},
+                                     {0}};
+
 static const cs_opt adopt_opts[] = {
     {"column", 0, CS_OPT_STR, "NAME", "of the table keys: where the plaintext is", NULL, NULL, 0, 0},
     {"algorithm", 'a', CS_OPT_STR, "NAME", "of the keys; or data: the text as it is, at most 65536 bytes", NULL, NULL,
@@ -18,8 +24,6 @@ static const cs_opt adopt_opts[] = {
     {"count", 0, CS_OPT_FLAG, NULL, "only say how many rows are in the clear", NULL, NULL, 0, 0},
     {"store", 's', CS_OPT_STR, "ADDRESS", "sqlite:PATH or postgresql://HOST/NAME, read only", "SIGN_GATEWAY_STORE",
      NULL, 0, 0},
-    {"config", 'c', CS_OPT_STR, "FILE", "the gateway's configuration, where --store is not given",
-     "SIGN_GATEWAY_CONFIG", NULL, 0, 0},
     CS_TEE_CALLER_OPTS CS_TEE_LINK_OPTS{0}};
 
 static const char adopt_text[] =
@@ -35,7 +39,7 @@ static const char adopt_text[] =
 
 const cs_cmd cs_cmds_tee_store[] = {
     {"tee export", "FILE --store ADDRESS", "write all sealed rows of the store to a file, as they are: ciphertext",
-     export_text, cs_store_cmd_export_opts, 1, 1, cs_store_cmd_export},
+     export_text, export_opts, 1, 1, cs_store_cmd_export},
     {"tee adopt", "--column NAME -a ALGORITHM --store ADDRESS -i FILE -g ENDPOINT (--allowed IMAGE... | --any-pcrs)",
      "seal the rows of an application's table in place", adopt_text, adopt_opts, 0, 0, cs_tee_adopt_run},
     {0},

@@ -11,7 +11,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "gateway/store_plain.h"
+#include "store/store_plain.h"
 #include "rpc/tee_rpc.h"
 #include "secret/sign/scheme.h"
 #include "tools/json_lines.h"

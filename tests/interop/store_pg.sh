@@ -1,5 +1,5 @@
 #!/bin/bash
-# The store against a real PostgreSQL: the suites of src/gateway/store*_test.c, the same as with SQLite, and sign-gateway migrate.
+# The store against a real PostgreSQL: the suites of src/store/*_test.c, the same as with SQLite, and sign-gateway migrate.
 # The server is the test's own: in a temporary folder, a unix socket only, never as root.
 # limit: 600
 set -u

@@ -1,8 +1,8 @@
-#include "gateway/store_plain.h"
+#include "store/store_plain.h"
 
 #include <string.h>
 
-#include "gateway/store_sql.h"
+#include "store/store_sql.h"
 
 #define PAGE 64u
 

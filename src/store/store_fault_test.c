@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "gateway/store_testlib.h"
+#include "store/store_testlib.h"
 
 /* ---- a driver that does something at its n-th call */
 

@@ -2,12 +2,12 @@
  * The export file of the store (docs/formats/store.md): a line that names the format, a line for each row, a line with their number
  * and the SHA-256 of everything before it. Ciphertext and public data only.
  */
-#ifndef CS_GATEWAY_STORE_FILE_H
-#define CS_GATEWAY_STORE_FILE_H
+#ifndef CS_STORE_STORE_FILE_H
+#define CS_STORE_STORE_FILE_H
 
 #include <stdio.h>
 
-#include "gateway/store_sql.h"
+#include "store/store_sql.h"
 
 #define CS_STORE_LINE_MAX (192u * 1024u)
 

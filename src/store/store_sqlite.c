@@ -11,7 +11,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "gateway/store_sql.h"
+#include "store/store_sql.h"
 
 #define PREFIX "sqlite:"
 #define MAX_VALUES 16

@@ -2,8 +2,8 @@
  * For tests of the store: an empty one for each test (SQLite in a temporary folder, or the database that CS_TEST_STORE names), and
  * its operations made to wait. Include it behind cmocka.h; functions are static.
  */
-#ifndef CS_GATEWAY_STORE_TESTLIB_H
-#define CS_GATEWAY_STORE_TESTLIB_H
+#ifndef CS_STORE_STORE_TESTLIB_H
+#define CS_STORE_STORE_TESTLIB_H
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "gateway/store_migrate.h"
-#include "gateway/store_sql.h"
+#include "store/store_migrate.h"
+#include "store/store_sql.h"
 
 typedef struct test_store {
     char folder[64];

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gateway/store_testlib.h"
+#include "store/store_testlib.h"
 
 /* ---- rows */
 

@@ -3,10 +3,10 @@
  * databases share is in store_sql.c (transactions), store_ops.c and store_page.c (operations); the text of a statement is the same
  * for both: parameters $1.., all values text or integers.
  */
-#ifndef CS_GATEWAY_STORE_SQL_H
-#define CS_GATEWAY_STORE_SQL_H
+#ifndef CS_STORE_STORE_SQL_H
+#define CS_STORE_STORE_SQL_H
 
-#include "gateway/store.h"
+#include "store/store.h"
 
 /* ---- memory of a job: freed at once, wiped */
 

@@ -2,7 +2,7 @@
  * The store's front: jobs are copied, queued, done by threads and handed back on the loop. SQLite has one thread that writes (it
  * takes all that wait into one transaction) and some that read; with PostgreSQL each thread does either. See store.h.
  */
-#include "gateway/store.h"
+#include "store/store.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "gateway/store_migrate.h"
-#include "gateway/store_sql.h"
+#include "store/store_migrate.h"
+#include "store/store_sql.h"
 
 #define THREADS_MAX 65
 #define GROUP_MAX 128

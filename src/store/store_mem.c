@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "gateway/store_sql.h"
+#include "store/store_sql.h"
 
 #define CHUNK 4096
 

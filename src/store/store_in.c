@@ -1,7 +1,7 @@
 /* What an operation of the store reads: checked, and copied for the thread that does it. See store.h. */
 #include <string.h>
 
-#include "gateway/store_sql.h"
+#include "store/store_sql.h"
 
 static bool keep_bytes(cs_store_mem *m, const uint8_t **io, size_t len)
 {

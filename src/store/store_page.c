@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "gateway/store_sql.h"
+#include "store/store_sql.h"
 
 #define FOREVER "9999-12-31T23:59:59.999Z"
 

@@ -2,7 +2,7 @@
  * What SQLite and PostgreSQL share: the table of statements, and transactions that are tried again. A transaction holds the jobs
  * that waited together (SQLite: one write to the disk for all of them); a job that is refused takes only its own changes back.
  */
-#include "gateway/store_sql.h"
+#include "store/store_sql.h"
 
 #include <stdarg.h>
 #include <stdio.h>

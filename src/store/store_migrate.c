@@ -1,5 +1,5 @@
 /* See store_migrate.h. */
-#include "gateway/store_migrate.h"
+#include "store/store_migrate.h"
 
 #include <openssl/evp.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "gateway/store_file.h"
-#include "gateway/store_sql.h"
+#include "store/store_file.h"
+#include "store/store_sql.h"
 
 #define PAGE 500
 #define HEX_BOOT 33

@@ -1,5 +1,5 @@
 /* See store_file.h. */
-#include "gateway/store_file.h"
+#include "store/store_file.h"
 
 #include <openssl/evp.h>
 #include <stdlib.h>

@@ -3,12 +3,12 @@
  * transaction with its row in schema_migrations, which says what it really made: a table `keys` or columns that were there before
  * are used, and stay when it is taken back.
  */
-#ifndef CS_GATEWAY_STORE_MIGRATE_H
-#define CS_GATEWAY_STORE_MIGRATE_H
+#ifndef CS_STORE_STORE_MIGRATE_H
+#define CS_STORE_STORE_MIGRATE_H
 
 #include <stdio.h>
 
-#include "gateway/store_sql.h"
+#include "store/store_sql.h"
 
 typedef struct cs_migration {
     unsigned number; /* 1, 2, ... */

@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
-#include "gateway/store_sql.h"
+#include "store/store_sql.h"
 
 #define NUM_ROW 7 /* values of a row that cs_store_row_values sets */
 

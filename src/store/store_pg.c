@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/store_sql.h"
+#include "store/store_sql.h"
 
 #define MAX_VALUES 16
 #define MAX_COLS 16

@@ -1,5 +1,5 @@
 /* See store_cmd.h. Waits for the database: these commands have no loop. */
-#include "gateway/store_cmd.h"
+#include "store/store_cmd.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,11 +9,10 @@
 
 #include "base/json_out.h"
 #include "base/text.h"
-#include "gateway/settings.h"
-#include "gateway/store_file.h"
-#include "gateway/store_migrate.h"
-#include "gateway/store_plain.h"
-#include "gateway/store_sql.h"
+#include "store/store_file.h"
+#include "store/store_migrate.h"
+#include "store/store_plain.h"
+#include "store/store_sql.h"
 
 #define ADDRESS_ROW                                                                                                    \
     {                                                                                                                  \
@@ -194,54 +193,19 @@ static int up_or_down(const cs_args *a, cs_sql *db, bool down)
 
 /* ---- the address */
 
-static size_t read_bytes(uint8_t *out, size_t max, const char *path)
-{
-    size_t len = 0, n = 1;
-    FILE *f = fopen(path, "re");
-
-    while (f != NULL && len < max && (n = fread(out + len, 1, max - len, f)) > 0) {
-        len += n;
-    }
-    bool read = f != NULL && ferror(f) == 0;
-    if (f != NULL) {
-        (void)fclose(f);
-    }
-    return read ? len : SIZE_MAX;
-}
-
-/* tee.store of the gateway's file and environment. */
-static int address_of_config(const cs_args *a, const char *path, char dsn[CS_STORE_DSN_MAX])
-{
-    static uint8_t bytes[CS_YAML_MAX + 1];
-    static cs_gate_config c;
-    cs_yaml_fault fault = {0};
-    char text[1024];
-    size_t len = read_bytes(bytes, sizeof bytes, path);
-
-    if (len == SIZE_MAX) {
-        return cs_refuse(a, CS_E_IO, cs_args_flag(a, "json"), path);
-    }
-    cs_gate_settings_default(&c);
-    cs_err err = cs_gate_settings_read(&c, &fault, cs_slice_of(bytes, len));
-    err = err == CS_OK ? cs_tee_settings_env(&c.tee, &fault, environ) : err;
-    if (err != CS_OK) {
-        (void)snprintf(text, sizeof text, "%.700s:%u: %.250s", path, fault.line, fault.text);
-        return cs_refuse(a, err, cs_args_flag(a, "json"), text);
-    }
-    bool pg = strcmp(c.tee.store_driver, "postgres") == 0;
-    int n = snprintf(dsn, CS_STORE_DSN_MAX, "%s%s", pg ? "" : "sqlite:", pg ? c.tee.store_dsn : c.tee.store_path);
-    return n > 0 && n < CS_STORE_DSN_MAX ? 0 : cs_usage_error(a, "tee.store: the address is too long");
-}
+int (*cs_store_cmd_config)(const cs_args *a, const char *path, char dsn[CS_STORE_DSN_MAX]);
 
 static int address_of(const cs_args *a, char dsn[CS_STORE_DSN_MAX])
 {
-    const char *address = cs_args_str(a, "store"), *config = cs_args_str(a, "config");
+    const char *address = cs_args_str(a, "store"),
+               *config = cs_store_cmd_config != NULL ? cs_args_str(a, "config") : NULL;
 
     if (address == NULL && config != NULL) {
-        return address_of_config(a, config, dsn);
+        return cs_store_cmd_config(a, config, dsn);
     }
     if (address == NULL) {
-        return cs_usage_error(a, "--store ADDRESS or --config FILE is missing");
+        return cs_usage_error(a, "--store ADDRESS%s is missing",
+                              cs_store_cmd_config != NULL ? " or --config FILE" : "");
     }
     if (strlen(address) >= CS_STORE_DSN_MAX) {
         return cs_usage_error(a, "--store: longer than %d bytes", CS_STORE_DSN_MAX - 1);

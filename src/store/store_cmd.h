@@ -1,8 +1,15 @@
-/* sign-gateway migrate, export and import: the store's commands, for the table of main.c. */
-#ifndef CS_GATEWAY_STORE_CMD_H
-#define CS_GATEWAY_STORE_CMD_H
+/* migrate, export, import and audit: the store's commands, for the tables of sign-gateway and signctl. */
+#ifndef CS_STORE_STORE_CMD_H
+#define CS_STORE_STORE_CMD_H
 
 #include "base/opts.h"
+#include "store/store.h"
+
+/*
+ * cs_store_cmd_config - set by a program whose commands have --config: the address of the store that this file names. 0, or the exit
+ * status: then it was said why. NULL: there is no such option.
+ */
+extern int (*cs_store_cmd_config)(const cs_args *a, const char *path, char dsn[CS_STORE_DSN_MAX]);
 
 int cs_store_cmd_migrate(const cs_args *a);
 int cs_store_cmd_export(const cs_args *a);

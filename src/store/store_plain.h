@@ -1,6 +1,6 @@
 /* Rows that an application has in the clear, one by one, for who seals them (docs/formats/store.md, "Rows of an application"). Waits for the database. */
-#ifndef CS_GATEWAY_STORE_PLAIN_H
-#define CS_GATEWAY_STORE_PLAIN_H
+#ifndef CS_STORE_STORE_PLAIN_H
+#define CS_STORE_STORE_PLAIN_H
 
 #include "base/bytes.h"
 #include "base/opts.h"

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "gateway/store_testlib.h"
+#include "store/store_testlib.h"
 
 #define APPLICATION                                                                                                    \
     "CREATE TABLE keys (id VARCHAR(64) PRIMARY KEY, owner TEXT NOT NULL DEFAULT 'nobody', private_key TEXT, "          \

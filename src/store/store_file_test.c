@@ -8,8 +8,8 @@
 #include <openssl/evp.h>
 
 #include "base/text.h"
-#include "gateway/store_file.h"
-#include "gateway/store_testlib.h"
+#include "store/store_file.h"
+#include "store/store_testlib.h"
 
 #define NUM 300 /* more than a page */
 #define SIZE (256 * 1024)

@@ -4,7 +4,7 @@
  */
 #include <stdlib.h>
 
-#include "gateway/store_file.h"
+#include "store/store_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

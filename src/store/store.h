@@ -8,8 +8,8 @@
  * of it was stored, or (a connection that was lost in the middle of its commit) all of it. Asking again with the same request id
  * is safe in either case. Busy databases, deadlocks and lost connections are tried again by the store itself (CS_STORE_TRIES).
  */
-#ifndef CS_GATEWAY_STORE_H
-#define CS_GATEWAY_STORE_H
+#ifndef CS_STORE_STORE_H
+#define CS_STORE_STORE_H
 
 #include "net/loop.h"
 #include "rpc/tee_rpc.h"
