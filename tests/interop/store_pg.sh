@@ -43,10 +43,10 @@ result() { # NAME STATUS
 
 # the suites: built with the tests (asan), else by themselves
 for suite in store store_migrate store_fault store_file; do
-    test=$TOP/build/asan/test_gateway_$suite
+    test=$TOP/build/asan/test_$suite
     if [ ! -x "$test" ]; then
-        "$TOP/tools/dev/build" release "test_gateway_$suite" || exit 1
-        test=$TOP/build/release/test_gateway_$suite
+        "$TOP/tools/dev/build" release "test_$suite" || exit 1
+        test=$TOP/build/release/test_$suite
     fi
     CMOCKA_MESSAGE_OUTPUT=STDOUT CS_TEST_STORE=$address CS_TEST_STORE_CTL=$dir/ctl "$test" >"$dir/$suite.log" 2>&1
     status=$?
