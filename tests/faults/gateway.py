@@ -52,8 +52,8 @@ class Driven:
              "--print-ports", self.ports], stdin=subprocess.DEVNULL, stderr=open(self.log, "w"),
             env={**os.environ, "LD_PRELOAD": SHIM, "CS_FAIL_MAP": self.orders})
         g.wait_for(lambda: os.path.exists(self.ports), 10)
-        rows = dict(line.strip().rsplit(":", 1) for line in open(self.ports))
-        self.grpc, self.http = (int(v) for _, v in sorted(rows.items()))
+        rows = dict(line.strip().split("=", 1) for line in open(self.ports))
+        self.grpc, self.http = (int(rows[name].rsplit(":", 1)[1]) for name in ("GATEWAY_GRPC", "GATEWAY_HTTP"))
         self.count = 0
 
     def order(self, first, count):
