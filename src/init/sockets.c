@@ -1,8 +1,9 @@
 /* Sockets of sign-init: AF_VSOCK towards the parent, packet links between the programs. See init.h. */
+#include <sys/socket.h> /* before the next one, which needs it */
+
 #include <errno.h>
 #include <linux/vm_sockets.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
