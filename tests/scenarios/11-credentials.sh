@@ -25,11 +25,13 @@ refused_by_kms() {
     inject e 7102 <"$RUN/shares/service_key_shares.json.age" >"$RUN/kms.json"
     [ "$(jq -r .code "$RUN/kms.json")" = "$2" ] && jq -r .detail "$RUN/kms.json" | grep -q "$3" && logged e "$2" && [ "$(phase e)" = WAITING ]
 }
-# one injector holds the port open; the second one is told so at once
+# one injector holds the port open; the second one is told so at once. A second one that came first would be the holder.
+held() { grep -qE " 0001 03 +[0-9]+ .*/e/enclave-$1\.sock$" /proc/net/unix; } # a connected socket of the listener
 busy() {
     local holder
     (sleep 20 | socat -t 1 - "UNIX-CONNECT:$RUN/e/enclave-$1.sock" >/dev/null 2>&1) &
     holder=$!
+    wait_until 5 held "$1"
     wait_until 5 bash -c 'echo x | socat -t 5 - "UNIX-CONNECT:$0" | grep -q INJECT_BUSY' "$RUN/e/enclave-$1.sock"
     local got=$?
     kill "$(pgrep -P "$holder" | tail -1)" "$holder" 2>/dev/null
