@@ -14,7 +14,7 @@ config_with_tee() {
 }
 step() { /usr/bin/python3 "$PART" "${GRPC#tcp:}" "$RUN/app.json" "$RUN/state.json" "$1"; }
 status() { "$BIN/sign-host" status --json --dir "$RUN/$1"; }
-counts() { [ "$(status e | jq '.tee.workers == 2 and .tee.calls.Sign > 3 and .tee.codes.SEAL_OPEN == 1 and .filtered and .kms_link')" = true ]; }
+counts() { [ "$(status e | jq '.tee.workers >= 1 and .tee.calls.Sign > 3 and .tee.codes.SEAL_OPEN == 1 and .kms_link')" = true ]; }
 kms_restart() {
     local old
     old=$(pgrep -P "$HOST_PID" -f sign-kms-local) && kill -9 "$old" &&
