@@ -33,7 +33,7 @@ typedef struct cs_core_args {
 typedef struct cs_core cs_core;
 
 /*
- * cs_core_new - phase WAITING; reads the PCRs and makes the RSA key. The arena must be there (cs_arena_init).
+ * cs_core_new - phase WAITING; reads the PCRs. The RSA key is made when core has waited a moment, or by whoever needs it first. The arena must be there (cs_arena_init).
  * CS_E_NSM | CS_E_NO_MEMORY | CS_E_ENTROPY | CS_E_INTERNAL.
  */
 CS_MUST cs_err cs_core_new(cs_core **out, const cs_core_args *args);

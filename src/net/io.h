@@ -1,6 +1,6 @@
 /*
  * Blocking input and output with deadlines over one descriptor, plain or TLS, and one HTTP/1.1 exchange on it: for programs
- * that do one thing at a time (sign-kms, the AWS clients of the host). Not for use on a loop's thread that serves others.
+ * that do one thing at a time (a worker of sign-kms, kmstool_enclave_cli). Not for use on a loop's thread that serves others.
  */
 #ifndef CS_NET_IO_H
 #define CS_NET_IO_H
